@@ -1,0 +1,113 @@
+"""Actors, dots and version vectors: the names of operations and of what has been applied.
+
+Knows: how an operation is named and how sets of operations are compared.
+Promises: a packed dot is one int, and among the dots of one actor the greater int is the later operation.
+Must not know: what an operation does, where it is stored, how it travels.
+
+An *actor* is one life of one store, a replica name and a 64-bit nonce. A *dot* is (actor, sequence number); sequence
+numbers begin at 1 and have no gaps. In memory an actor is interned to a small index and a dot is packed into one int,
+`index << SEQ_BITS | seq`: 32 bytes, compared in 10 ns. Packed dots are local to one State: they are never hashed,
+never compared across actors for a decision that replicas must agree on, and never leave the process unresolved.
+
+Source of terms: Almeida, Shoker, Baquero, "Delta State Replicated Data Types" (2018), sections 4 and 7.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Final, NamedTuple
+
+import msgpack
+from xxhash import xxh3_64_intdigest
+
+SEQ_BITS: Final = 42
+SEQ_MASK: Final = (1 << SEQ_BITS) - 1
+# Indexes below FIRST_OWN are other actors, interned in order of arrival; the replica's own lives are counted from it,
+# so an own dot is above every foreign one and "may this pending record be overwritten" is a single comparison.
+FIRST_OWN: Final = 1 << 17
+MASK_64: Final = (1 << 64) - 1
+MASK_128: Final = (1 << 128) - 1
+
+
+class Actor(NamedTuple):
+    """One life of one store: `name` of the replica, `nonce` of 64 random bits drawn when that life began."""
+
+    name: str
+    nonce: int
+
+    def __str__(self) -> str:
+        return f"{self.name}/{self.nonce:016x}"
+
+    def seed(self) -> int:
+        """64 bits that stand for this actor in hashes."""
+        return xxh3_64_intdigest(self.name.encode(), self.nonce)
+
+
+class Dot(NamedTuple):
+    """One operation, named so that every replica understands it."""
+
+    actor: Actor
+    seq: int
+
+    def __str__(self) -> str:
+        return f"{self.actor}:{self.seq}"
+
+
+VersionVector = Mapping[Actor, int]
+
+
+def dominates(left: VersionVector, right: VersionVector) -> bool:
+    """True if `left` has applied everything that `right` has."""
+    return all(left.get(actor, 0) >= n for actor, n in right.items() if n)
+
+
+def vector_term(actor_seed: int, n: int) -> int:
+    """One entry's share of a vector's hash; the hash of a vector is the sum of its terms mod 2^64.
+
+    A sum is independent of order and changes in O(1) when one entry advances.
+    """
+    return xxh3_64_intdigest(n.to_bytes(8, "big"), actor_seed)
+
+
+def vector_hash(vector: VersionVector) -> int:
+    """64-bit hash of a whole vector; entries of 0 do not count."""
+    return sum(vector_term(actor.seed(), n) for actor, n in vector.items() if n) & MASK_64
+
+
+def canonical_vector(vector: VersionVector) -> bytes:
+    """The one byte string of a vector: equal vectors give equal bytes on every replica."""
+    packed: bytes = msgpack.packb([[a.name, a.nonce, n] for a, n in sorted(vector.items()) if n])
+    return packed
+
+
+def parse_vector(data: bytes) -> dict[Actor, int]:
+    """Inverse of `canonical_vector`. Raises ValueError on anything else."""
+    try:
+        rows = msgpack.unpackb(data)
+        vector = {Actor(_name(name), _count(nonce)): _count(n) for name, nonce, n in rows}
+    except (msgpack.UnpackException, msgpack.ExtraData, TypeError, ValueError, RecursionError) as error:
+        raise ValueError("not a version vector") from error
+    return vector
+
+
+def _name(value: object) -> str:
+    if type(value) is not str:
+        raise ValueError("not a name")
+    return value
+
+
+def _count(value: object) -> int:
+    if type(value) is not int or not 0 <= value <= MASK_64:
+        raise ValueError("not a count")
+    return value
+
+
+def runs(sequence: Iterable[int]) -> list[list[int]]:
+    """Ascending numbers as [start, length] runs."""
+    out: list[list[int]] = []
+    for n in sequence:
+        if out and out[-1][0] + out[-1][1] == n:
+            out[-1][1] += 1
+        else:
+            out.append([n, 1])
+    return out

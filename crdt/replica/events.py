@@ -1,0 +1,39 @@
+"""What can happen to a replica, as values. Named in the past tense; a replica answers each with effects."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A message arrived. `sender` is the replica name of the topic it came on, `inbox` whether it was sent to us alone."""
+
+    sender: str
+    inbox: bool
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """The deadline passed, or may have."""
+
+
+@dataclass(frozen=True, slots=True)
+class Persisted:
+    """Everything up to and including `Persist(batch)` is on disk as safely as the durability setting asks."""
+
+    batch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """A way to the peers opened (again): what was sent before may not have arrived."""
+
+
+@dataclass(frozen=True, slots=True)
+class Disconnected:
+    """No way to any peer is left."""
+
+
+Event = Received | Tick | Persisted | Connected | Disconnected
