@@ -1,0 +1,79 @@
+"""One space as the API server sees it: the state to read and write, and who wants to hear of changes.
+
+Knows which sessions watch which keys and whether anybody listens to keyspace events. Promises that `touch` marks every
+watcher and announces the event once. Must not know where a change came from: commands of this daemon and the changes of
+peers call the same `touch`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from crdt.replica.replica import Replica
+    from crdt.state import State
+    from daemon.api.channels import Channels
+    from daemon.api.session import Session
+
+
+class Database:
+    """One space. `observed` is true while a touch reaches anybody; commands may skip `touch` when it is false."""
+
+    __slots__ = ("_channels", "_event_prefix", "_key_prefix", "_watchers", "index", "name", "observed", "replica", "state")
+
+    def __init__(self, index: int, name: str, state: State, replica: Replica | None = None) -> None:
+        """`index` is the number SELECT takes; `replica` may be None where nothing is replicated (tests)."""
+        self.index = index
+        self.name = name
+        self.state = state
+        self.replica = replica
+        self.observed = False
+        self._key_prefix = b"__keyspace@%d__:" % index
+        self._event_prefix = b"__keyevent@%d__:" % index
+        self._watchers: dict[bytes, dict[Session, None]] = {}
+        self._channels: Channels | None = None
+
+    def touch(self, key: bytes, event: str) -> None:
+        """`key` has changed: fail the transactions that watch it and send both keyspace events.
+
+        Called after the change, once per key and kind of change; `event` is Redis's name (`set`, `sadd`, `del` ...).
+        """
+        self.changed(key)
+        channels = self._channels
+        if channels is not None and channels.keyspace:
+            name = event.encode()
+            channels.publish(self._key_prefix + key, name)
+            channels.publish(self._event_prefix + name, key)
+
+    def changed(self, key: bytes) -> None:
+        """Fail the transactions that watch `key`, without an event (FLUSHDB sends none)."""
+        for session in self._watchers.get(key, ()):
+            session.stale = True
+
+    def watched(self) -> list[bytes]:
+        """The keys that some transaction watches."""
+        return list(self._watchers)
+
+    def watch(self, key: bytes, session: Session) -> None:
+        """From now on a change of `key` makes `session` stale."""
+        self._watchers.setdefault(key, {})[session] = None
+        self.observed = True
+
+    def unwatch(self, key: bytes, session: Session) -> None:
+        """The session no longer cares for `key`; unknown pairs are ignored."""
+        sessions = self._watchers.get(key)
+        if sessions is None:
+            return
+        sessions.pop(session, None)
+        if not sessions:
+            del self._watchers[key]
+            self.refresh()
+
+    def attach(self, channels: Channels) -> None:
+        """Announce keyspace events on `channels`; the server does this once."""
+        self._channels = channels
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Recompute `observed` after watchers or subscriptions changed."""
+        self.observed = bool(self._watchers) or (self._channels is not None and self._channels.keyspace)
