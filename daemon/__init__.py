@@ -1,0 +1,1 @@
+"""The one place where time passes: wires the parts, runs the loop, serves local programs. See README.md."""
