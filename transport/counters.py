@@ -28,8 +28,8 @@ class Counters:
     received_messages: dict[str, int] = field(default_factory=_zeroes)
     received_bytes: dict[str, int] = field(default_factory=_zeroes)
     dropped: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
-    """By reason. Outgoing: disconnected, mute, rate_limited, too_large, queue_full, refused (the broker's acknowledgement
-    said no). Incoming: foreign_topic, empty, oversize, callback_failed."""
+    """By reason. Outgoing: disconnected, mute, rate_limited, too_large, queue_full; refused (MQTT 5: the broker's
+    acknowledgement said no). Incoming: foreign_topic, empty, oversize, callback_failed."""
 
     def sent(self, lane: str, size: int) -> None:
         """One message of `size` bytes was handed to a link."""

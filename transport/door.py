@@ -1,0 +1,95 @@
+"""What every transport does at its door, in both directions: check, count, hand on.
+
+Knows: topics, limits, counters, the callbacks of the owner. Promises: nothing foreign, empty or oversized gets in,
+nothing malformed gets out, and a callback that raises harms nobody but itself.
+Must not know: how bytes travel.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from transport.counters import Counters
+from transport.interface import Incoming, OnLink, OnMessage, Will
+from transport.topics import Topics
+from transport.wire import MAX_INCOMING, check_payload
+
+log = logging.getLogger("transport")
+
+
+def _nobody_listens() -> None:
+    raise AssertionError("listen() has to be called before start()")
+
+
+class Door:
+    """The part of a transport that is the same whatever carries the bytes."""
+
+    def __init__(self, topics: Topics, max_message: int) -> None:
+        self.topics = topics
+        self.counters = Counters()
+        self.max_message = max_message
+        self._max_incoming = max(MAX_INCOMING, max_message)
+        self._on_message: OnMessage = lambda message: _nobody_listens()
+        self._on_connected: OnLink = _nobody_listens
+        self._on_disconnected: OnLink = _nobody_listens
+        self._will: Will | None = None
+
+    def listen(
+        self, on_message: OnMessage, on_connected: OnLink, on_disconnected: OnLink, will: Will | None = None
+    ) -> None:
+        """Sets the owner's callbacks, as `Transport.listen`."""
+        self._on_message = on_message
+        self._on_connected = on_connected
+        self._on_disconnected = on_disconnected
+        self._will = will
+
+    def outgoing(self, space: str, lane: str, to: str | None, data: bytes) -> str:
+        """The topic for a message; ValueError for what can only be a bug of the caller."""
+        check_payload(data)
+        return self.topics.build(space, lane, to)
+
+    def incoming(self, topic: str, data: bytes) -> None:
+        """Hands one message on, or drops and counts it. Our own probes have to be taken out before."""
+        if not data:
+            self.counters.dropped["empty"] += 1
+            return
+        if len(data) > self._max_incoming:
+            self.counters.dropped["oversize"] += 1
+            return
+        address = self.topics.parse(topic)
+        if address is None:
+            self.counters.dropped["foreign_topic"] += 1
+            return
+        self.counters.received(address.lane, len(topic) + len(data))
+        try:
+            self._on_message(Incoming(address.space, address.lane, address.sender, data))
+        except Exception:
+            self.counters.dropped["callback_failed"] += 1
+            log.exception("a message on %s could not be handled and was dropped", topic)
+
+    def connected(self) -> None:
+        """A link became usable."""
+        self._call(self._on_connected)
+
+    def disconnected(self) -> None:
+        """The last usable link was lost."""
+        self._call(self._on_disconnected)
+
+    def will(self) -> tuple[str, bytes] | None:
+        """Topic and payload of what the broker shall publish if this replica vanishes."""
+        if self._will is None:
+            return None
+        try:
+            will = self._will()
+            return None if will is None else (self.outgoing(will.space, will.lane, will.to, will.data), will.data)
+        except Exception:
+            self.counters.dropped["callback_failed"] += 1
+            log.exception("the last will could not be made; connecting without one")
+            return None
+
+    def _call(self, callback: OnLink) -> None:
+        try:
+            callback()
+        except Exception:
+            self.counters.dropped["callback_failed"] += 1
+            log.exception("the program failed to take note of a connection")

@@ -1,0 +1,166 @@
+"""Making a client and getting it let in: everything about a connection before the first message.
+
+Knows: aiomqtt's constructor, TLS, and what a broker tells in its answer to CONNECT.
+Promises: a fresh client for every attempt; an attempt that failed leaves no connection behind; a broker that hangs up
+without an answer is noticed at once.
+Must not know: when to try, what to do with the connection.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, cast
+
+import aiomqtt
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.subscribeoptions import SubscribeOptions
+
+from transport.pipe import paho_of
+from transport.refusal import HungUp, Refused
+from transport.settings import BrokerAddress, MqttSettings
+from transport.topics import Topics
+
+TCP_TIMEOUT_SECONDS = 3.0
+"""Connecting happens in a thread that nothing can interrupt, and a program that ends waits for it."""
+
+PRESENCE_EXPIRY_SECONDS = 24 * 3600
+
+# paho leaves Nagle's algorithm on: 44 ms instead of 0.45 ms a round trip where the broker delays acknowledgements.
+_NO_DELAY = ((socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),)
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One try at one broker: what to say, and what the broker said."""
+
+    address: BrokerAddress
+    settings: MqttSettings
+    v5: bool
+    will: tuple[str, bytes] | None
+    """Topic and payload."""
+    packet_limit: int = sys.maxsize
+    """Largest packet the broker takes, in bytes, if it says so; a larger one ends the connection."""
+    answered: bool = False
+    hung_up: bool = False
+
+    @property
+    def user(self) -> str:
+        """The user name we are to the broker, and its ACL."""
+        return self.address.username or self.settings.replica
+
+    def presence_properties(self) -> Properties | None:
+        """For a retained publish: a replica that is gone for good is forgotten one day (MQTT 5 only)."""
+        return _expiring(PacketTypes.PUBLISH) if self.v5 else None
+
+
+@asynccontextmanager
+async def connected(attempt: Attempt) -> AsyncIterator[aiomqtt.Client]:
+    """A client that the broker has let in. Raises MqttError, HungUp, or Refused for TLS files that cannot be used."""
+    client = _client(attempt)
+    try:
+        async with client:
+            yield client
+    except aiomqtt.MqttError as error:
+        if attempt.hung_up:
+            raise HungUp from error
+        raise
+    finally:
+        # aiomqtt leaves the socket open when the answer does not come in time; were it to come later, a connection
+        # that nobody reads would hold our client id for ever.
+        attempt.answered = True
+        if paho_of(client).socket() is not None:
+            paho_of(client).disconnect()
+
+
+async def subscribe(client: aiomqtt.Client, attempt: Attempt, topics: Topics) -> None:
+    """Subscribes to everything that is for us; Refused if the broker does not allow some of it."""
+    broadcast, inbox = topics.broadcast_filters(), topics.inbox_filters()
+    answer: Any
+    if attempt.v5:
+        answer = await client.subscribe(
+            [(name, SubscribeOptions(qos=1, noLocal=True)) for name in broadcast]
+            + [(name, SubscribeOptions(qos=1)) for name in inbox]
+        )
+    else:
+        answer = await client.subscribe([(name, 1) for name in broadcast + inbox])
+    for name, code in zip(broadcast + inbox, answer, strict=False):
+        if code.is_failure:
+            raise Refused(f"the broker does not let the user {attempt.user!r} subscribe to {name}: allow it in its ACL")
+
+
+def _client(attempt: Attempt) -> aiomqtt.Client:
+    address, settings = attempt.address, attempt.settings
+    client = aiomqtt.Client(
+        address.host,
+        address.port,
+        username=attempt.user,
+        password=address.password,
+        identifier=settings.client_id,
+        protocol=aiomqtt.ProtocolVersion.V5 if attempt.v5 else aiomqtt.ProtocolVersion.V311,
+        will=_will(attempt),
+        # Always a clean start: what was missed is pulled from a peer, and a broker that kept a queue for us would only
+        # deliver it twice. MQTT 5 and 3.1.1 spell it differently, and paho allows only the matching one.
+        clean_session=None if attempt.v5 else True,
+        clean_start=True,
+        keepalive=settings.keepalive_seconds,
+        timeout=settings.connect_timeout_seconds,
+        tls_context=_tls_context(address) if address.tls else None,
+        socket_options=_NO_DELAY,
+    )
+    paho = paho_of(client)
+    paho.disable_logger()  # a call per packet, and its errors reach us as exceptions anyway
+    paho.connect_timeout = TCP_TIMEOUT_SECONDS
+    _listen_for_answer(client, attempt)
+    return client
+
+
+def _listen_for_answer(client: aiomqtt.Client, attempt: Attempt) -> None:
+    """Looks over aiomqtt's shoulder while it connects."""
+    paho: Any = paho_of(client)
+    on_connect, on_disconnect = paho.on_connect, paho.on_disconnect
+
+    def connect(paho: Any, userdata: Any, flags: Any, code: ReasonCode, properties: Any = None) -> None:
+        attempt.answered = True
+        attempt.packet_limit = getattr(properties, "MaximumPacketSize", sys.maxsize)
+        on_connect(paho, userdata, flags, code, properties)
+
+    def disconnect(paho: Any, userdata: Any, flags: Any, code: Any, properties: Any = None) -> None:
+        if not attempt.answered:
+            # aiomqtt ignores this and would wait for an answer until its time is up: give it one.
+            attempt.hung_up = True
+            on_connect(paho, userdata, None, ReasonCode(PacketTypes.CONNACK, "Server unavailable"), None)
+        on_disconnect(paho, userdata, flags, code, properties)
+
+    paho.on_connect, paho.on_disconnect = connect, disconnect
+
+
+def _will(attempt: Attempt) -> aiomqtt.Will | None:
+    if attempt.will is None:
+        return None
+    topic, data = attempt.will
+    properties = _expiring(PacketTypes.WILLMESSAGE) if attempt.v5 else None
+    return aiomqtt.Will(topic, data, qos=1, retain=True, properties=properties)
+
+
+def _tls_context(address: BrokerAddress) -> ssl.SSLContext:
+    # Read anew for each attempt: certificates are renewed while a daemon runs.
+    try:
+        context = ssl.create_default_context(cafile=str(address.ca_file) if address.ca_file else None)
+        if address.cert_file is not None:
+            context.load_cert_chain(address.cert_file, address.key_file)
+    except OSError as error:
+        raise Refused(f"cannot use the TLS files ({error}): correct mqtt.ca_file, cert_file and key_file") from error
+    return context
+
+
+def _expiring(packet: int) -> Properties:
+    properties: Any = Properties(packet)  # type: ignore[no-untyped-call]
+    properties.MessageExpiryInterval = PRESENCE_EXPIRY_SECONDS
+    return cast(Properties, properties)

@@ -1,0 +1,141 @@
+"""The fast way through one connected MQTT client.
+
+aiomqtt connects, subscribes, pings and takes leave. For the messages themselves this file goes to the paho client
+below it, by paho's public callbacks: a task and an event per message cost more than the message. Measured through
+mosquitto on loopback, publish to receive, p50: 175 to 220 us with aiomqtt's publish and iterator, 70 us this way.
+
+Knows: paho's callbacks, and the one private attribute of aiomqtt (`Client._client`) by which it is reached.
+Promises: `send` never blocks and writes at once if the socket takes it; what is not acknowledged is bounded.
+Must not know: topics, lanes, states of a link.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import aiomqtt
+import paho.mqtt.client as paho_mqtt
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+
+log = logging.getLogger("transport")
+
+MAX_UNACKNOWLEDGED = 512
+MAX_UNACKNOWLEDGED_BYTES = 8 * 1024 * 1024
+
+
+def paho_of(client: aiomqtt.Client) -> paho_mqtt.Client:
+    """The paho client inside; the only place that knows where aiomqtt keeps it."""
+    return client._client
+
+
+class Pipe:
+    """Takes over the message path of a client that has just connected and not yet subscribed."""
+
+    def __init__(
+        self, client: aiomqtt.Client, on_message: Callable[[str, bytes], None], on_refused: Callable[[], None]
+    ) -> None:
+        self.broken: asyncio.Future[Exception] = asyncio.get_running_loop().create_future()
+        self._loop = asyncio.get_running_loop()
+        self._paho = paho_of(client)
+        self._hand_on = on_message
+        self._on_refused = on_refused
+        self._unacknowledged: dict[int, int] = {}
+        self._bytes = 0
+        self._reading = False
+        self._sending = False
+        self._writer: int | None = None
+        self._drained: asyncio.Future[None] | None = None
+        self._take_over()
+
+    @property
+    def full(self) -> bool:
+        """Whether the broker has acknowledged so little that nothing more should be added."""
+        return len(self._unacknowledged) >= MAX_UNACKNOWLEDGED or self._bytes >= MAX_UNACKNOWLEDGED_BYTES
+
+    def send(self, topic: str, data: bytes, qos: int, retain: bool, properties: Properties | None) -> bool:
+        """Publishes; False if the connection is gone. Ask `full` before."""
+        self._sending = True
+        try:
+            info = self._paho.publish(topic, data, qos, retain, properties)
+        finally:
+            self._sending = False
+        if info.rc != paho_mqtt.MQTT_ERR_SUCCESS:
+            return False
+        self._unacknowledged[info.mid] = len(data)
+        self._bytes += len(data)
+        if self._reading:
+            # paho holds a lock during on_message which writing would take again, and it is not reentrant.
+            self._loop.call_soon(self._flush)
+        else:
+            self._flush()
+        return True
+
+    async def drain(self, seconds: float) -> bool:
+        """Waits until everything sent is acknowledged; False if that takes longer than `seconds`."""
+        if not self._unacknowledged:
+            return True
+        self._drained = self._loop.create_future()
+        ends: set[asyncio.Future[Any]] = {self._drained, self.broken}
+        await asyncio.wait(ends, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        return self._drained.done()
+
+    def _take_over(self) -> None:
+        client = self._paho
+        client.on_message = self._on_message
+        client.on_publish = self._on_publish
+        # aiomqtt's own pair goes through call_soon_threadsafe and add_writer, because connecting happens in a thread.
+        # That is over now; a writer it may have left behind would never be removed by our pair.
+        client.on_socket_register_write = self._on_register_write
+        client.on_socket_unregister_write = self._on_unregister_write
+        sock = client.socket()
+        if sock is not None:
+            self._loop.remove_writer(sock.fileno())
+            self._flush()
+
+    def _flush(self) -> None:
+        try:
+            self._paho.loop_write()
+            sock = self._paho.socket()
+            if sock is not None and self._writer is None and self._paho.want_write():
+                self._writer = sock.fileno()
+                self._loop.add_writer(self._writer, self._flush)
+        except Exception as error:
+            if not self.broken.done():
+                self.broken.set_result(error)
+
+    def _on_register_write(self, client: object, userdata: object, sock: object) -> None:
+        if not self._sending:
+            self._loop.call_soon(self._flush)
+
+    def _on_unregister_write(self, client: object, userdata: object, sock: object) -> None:
+        if self._writer is not None:
+            self._loop.remove_writer(self._writer)
+            self._writer = None
+
+    def _on_message(self, client: object, userdata: object, message: paho_mqtt.MQTTMessage) -> None:
+        self._reading = True
+        try:
+            self._hand_on(_topic(message), bytes(message.payload))
+        except Exception:
+            # An exception would end the connection; nothing a single message does is worth that.
+            log.exception("a message could not be handled and was dropped")
+        finally:
+            self._reading = False
+
+    def _on_publish(self, client: object, userdata: object, mid: int, code: ReasonCode, properties: Any) -> None:
+        self._bytes -= self._unacknowledged.pop(mid, 0)
+        if code.is_failure:
+            self._on_refused()
+        if not self._unacknowledged and self._drained is not None and not self._drained.done():
+            self._drained.set_result(None)
+
+
+def _topic(message: paho_mqtt.MQTTMessage) -> str:
+    try:
+        return message.topic
+    except UnicodeDecodeError:
+        return ""  # in nobody's filters
