@@ -1,0 +1,232 @@
+"""Frames and groups of rows to bytes and back.
+
+Promises: `decode_*` either returns something whose every part was checked, or raises PeerError; bytes never reach state
+unchecked (DESIGN invariant I15). Encoding is self-contained: it names its actors, so a frame can be stored, forwarded
+and read by anyone, whole and alone.
+Must not know: state, who sends what to whom (crdt/replica/messages.py).
+
+A frame in MessagePack, WIRE version 1; numbers that repeat are coded as differences:
+
+    [actors, first, count, ms, deps, groups, removes, ranges]
+    actors   [name, nonce, name, nonce ...]; the author is number 0
+    ms       Unix milliseconds that timestamps are counted from
+    deps     [actor number, n ...]
+    groups   [code, key or nil, seqs, stamps, fields, payloads or nil] each
+             seqs: offset from `first` if contiguous, else [offset, step, step ...]
+             stamps: [ms, counter] for all rows, or [count, ms, counter, count, ms, counter ...], each ms from the one before
+    removes  [actor number, [gap, length, gap, length ...]] each
+    ranges   [[component ...], [actor number, n ...]] each
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import accumulate, pairwise
+from typing import Any, Final
+
+import msgpack
+
+from crdt.clock import COUNTER_BITS
+from crdt.dots import MASK_64, SEQ_MASK, Actor
+from crdt.entry import Opaque
+from crdt.errors import PeerError
+from crdt.frame import Frame, Group, Stamps, intervals
+from crdt.types.catalog import entry_class
+
+MAX_NAME: Final = 64
+MAX_REMOVES: Final = 1 << 22  # one message cannot name more dots than this: a few bytes could claim billions
+_COUNTER_MASK: Final = (1 << COUNTER_BITS) - 1
+_DECODING: Final = (ValueError, TypeError, IndexError, KeyError, OverflowError, msgpack.UnpackException, msgpack.ExtraData, RecursionError)
+
+pack = msgpack.Packer(use_bin_type=True, autoreset=True).pack
+
+
+class _Actors:
+    """Numbers for the actors that one encoding names."""
+
+    def __init__(self, first: Actor) -> None:
+        self.flat: list[str | int] = []
+        self.numbers: dict[Actor, int] = {}
+        self.number(first)
+
+    def number(self, actor: Actor) -> int:
+        number = self.numbers.get(actor)
+        if number is None:
+            number = self.numbers[actor] = len(self.numbers)
+            self.flat += actor
+        return number
+
+    def vector(self, vector: Iterable[tuple[Actor, int]]) -> list[int]:
+        return [x for actor, n in vector for x in (self.number(actor), n)]
+
+
+# -- encoding -----------------------------------------------------------------------------------------------------------
+
+
+def encode_frame(frame: Frame) -> bytes:
+    """A whole frame."""
+    actors = _Actors(frame.actor)
+    ms = min((hlc for g in frame.groups for _, hlc in g.stamps), default=0) >> COUNTER_BITS
+    deps = actors.vector(sorted(frame.deps.items()))
+    groups = [_encode_group(group, frame.first, ms) for group in frame.groups]
+    removes = [[actors.number(actor), intervals(seqs)] for actor, seqs in sorted(frame.removes.items())]
+    ranges = [[list(path), actors.vector(sorted(vector.items()))] for path, vector in frame.ranges]
+    return pack([actors.flat, frame.first, frame.last - frame.first + 1, ms, deps, groups, removes, ranges])  # type: ignore[no-any-return]
+
+
+def encode_rows(groups: list[Group]) -> bytes:
+    """Rows of one actor without a frame, for checkpoint segments and snapshots."""
+    ms = min((hlc for g in groups for _, hlc in g.stamps), default=0) >> COUNTER_BITS
+    return pack([ms, [_encode_group(group, 1, ms) for group in groups]])  # type: ignore[no-any-return]
+
+
+def _encode_group(group: Group, first: int, ms: int) -> list[Any]:
+    seqs = group.seqs
+    coded: int | list[int]
+    if seqs[-1] - seqs[0] + 1 == len(seqs):
+        coded = seqs[0] - first
+    else:
+        coded = [seqs[0] - first, *(b - a for a, b in pairwise(seqs))]
+    return [group.code, group.key, coded, _encode_stamps(group.stamps, ms), group.fields, group.payloads]
+
+
+def _encode_stamps(stamps: Stamps, ms: int) -> list[int]:
+    if len(stamps) == 1:
+        return [(stamps[0][1] >> COUNTER_BITS) - ms, stamps[0][1] & _COUNTER_MASK]
+    flat: list[int] = []
+    for count, hlc in stamps:
+        flat += (count, (hlc >> COUNTER_BITS) - ms, hlc & _COUNTER_MASK)
+        ms = hlc >> COUNTER_BITS
+    return flat
+
+
+# -- decoding -----------------------------------------------------------------------------------------------------------
+
+
+def decode_frame(data: bytes) -> Frame:
+    """Inverse of `encode_frame`. Raises PeerError on anything that is not a whole, sane frame."""
+    try:
+        table, first, count, ms, deps, groups, removes, ranges = msgpack.unpackb(data, strict_map_key=False)
+        actors = _decode_actors(table)
+        last = first + natural(count) - 1
+        _require(natural(first) >= 1 and first <= last <= SEQ_MASK, "range of a frame")
+        frame = Frame(actors[0], first, last, _decode_vector(deps, actors))
+        _require(frame.actor not in frame.deps, "a frame that depends on its own author")
+        frame.groups = [_decode_group(group, first, last, natural(ms)) for group in groups]
+        budget = MAX_REMOVES
+        for number, flat in removes:
+            seqs = _decode_intervals(flat, budget)
+            budget -= len(seqs)
+            _require(actors[natural(number)] not in frame.removes, "one list of removals per actor")
+            frame.removes[actors[number]] = seqs
+        own = frame.removes.get(frame.actor)
+        _require(not own or own[-1] <= last, "removal of a future dot")
+        frame.ranges = [(_decode_path(path), _decode_vector(vector, actors)) for path, vector in ranges]
+        _require(all(vector.get(frame.actor, 0) <= last for _, vector in frame.ranges), "range over future dots")
+    except _DECODING as error:
+        raise PeerError("malformed", f"frame: {error}") from None
+    return frame
+
+
+def decode_rows(data: bytes) -> list[Group]:
+    """Inverse of `encode_rows`. Raises PeerError."""
+    try:
+        ms, groups = msgpack.unpackb(data, strict_map_key=False)
+        return [_decode_group(group, 1, SEQ_MASK, natural(ms)) for group in groups]
+    except _DECODING as error:
+        raise PeerError("malformed", f"rows: {error}") from None
+
+
+def _decode_actors(table: Any) -> list[Actor]:
+    return [decode_actor(name, nonce) for name, nonce in zip(table[::2], table[1::2], strict=True)]
+
+
+def decode_actor(name: object, nonce: object) -> Actor:
+    """An actor from outside. Raises ValueError."""
+    if type(name) is not str or not 0 < len(name) <= MAX_NAME:
+        raise ValueError("name of an actor")
+    return Actor(name, natural(nonce))
+
+
+def natural(value: object) -> int:
+    """An int between 0 and 2^64 - 1. Raises ValueError."""
+    if type(value) is not int or not 0 <= value <= MASK_64:
+        raise ValueError("not a natural number")
+    return value
+
+
+def _decode_vector(flat: Any, actors: list[Actor]) -> dict[Actor, int]:
+    return {actors[natural(number)]: natural(n) for number, n in zip(flat[::2], flat[1::2], strict=True)}
+
+
+def _decode_path(path: Any) -> tuple[bytes, ...]:
+    _require(type(path) is list and len(path) <= 2 and all(type(part) is bytes for part in path), "path of a range")
+    return tuple(path)
+
+
+def _decode_group(group: Any, first: int, last: int, ms: int) -> Group:
+    code, key, coded, stamps, fields, payloads = group
+    count = len(fields)
+    _require(type(fields) is list and count > 0 and (key is None or type(key) is bytes), "group")
+    _require(payloads is None or (type(payloads) is list and len(payloads) == count), "payloads")
+    if type(coded) is int:
+        seqs = list(range(first + coded, first + coded + count))
+    else:
+        steps = [first + coded[0], *coded[1:]]
+        _require(len(steps) == count and all(type(step) is int and step > 0 for step in steps), "sequence numbers")
+        seqs = list(accumulate(steps))
+    _require(first <= seqs[0] and seqs[-1] <= last, "rows outside of what the frame claims")
+    _check_rows(natural(code), key, fields, payloads)
+    return Group(code, key, fields, payloads, seqs, _decode_stamps(stamps, count, ms))
+
+
+def _check_rows(code: int, key: bytes | None, fields: list[Any], payloads: list[Any] | None) -> None:
+    cls = entry_class(code) or Opaque
+    _require(code < 256 and cls.SINGLE == (key is None), "a type with another kind of key")
+    if cls.SINGLE:
+        _require(all(type(name) is bytes for name in fields), "keys")
+        fine = all(cls.check(None, payload) for payload in payloads or (None,))
+    elif payloads is None:
+        fine = all(type(field) is bytes for field in fields) and cls.check(b"", None)
+    else:
+        fine = all(cls.check(field, payload) for field, payload in zip(fields, payloads, strict=True))
+    _require(fine, "rows that their type does not have")
+
+
+def _decode_stamps(flat: Any, count: int, ms: int) -> Stamps:
+    if len(flat) == 2:
+        flat = [count, *flat]
+    out: Stamps = []
+    for n, step, counter in zip(flat[::3], flat[1::3], flat[2::3], strict=True):
+        ms = natural(ms + step)
+        _require(natural(n) > 0 and natural(counter) <= _COUNTER_MASK and ms < 1 << 48, "timestamps")
+        out.append((n, ms << COUNTER_BITS | counter))
+    _require(sum(n for n, _ in out) == count, "number of timestamps")
+    return out
+
+
+def _decode_intervals(flat: Any, budget: int) -> list[int]:
+    seqs: list[int] = []
+    at = 0
+    for gap, length in zip(flat[::2], flat[1::2], strict=True):
+        start = at + natural(gap)
+        budget -= natural(length)
+        _require(length > 0 and budget >= 0 and 0 < start and (gap > 0 or not seqs), "removals")
+        at = start + length
+        seqs.extend(range(start, at))
+    return seqs
+
+
+def encode_live(seqs: Iterable[int]) -> list[int]:
+    """Ascending live seqs of one actor, as differences of runs."""
+    return intervals(seqs)
+
+
+def decode_live(flat: Any) -> set[int]:
+    """Inverse of `encode_live`. Raises ValueError."""
+    return set(_decode_intervals(flat, 1 << 40)) if flat else set()
+
+
+def _require(condition: bool, what: str) -> None:
+    if not condition:
+        raise ValueError(what)

@@ -1,0 +1,132 @@
+"""An entry: the live rows of one key and one type.
+
+Promises the few verbs that `state.py` needs of every type, so that join, diff, hash, snapshot and garbage collection
+are written once. A row is (dot, entry, field, payload); `field` is None in types that have a single cell.
+Must not know: frames, other keys.
+
+Payloads have two forms. *Raw* is what an entry holds: None (the dot alone matters), bytes (a plain value), or a tuple
+(a number's count, baseline or value with baselines; it may hold packed dots). *Wire* is what is hashed, sent and
+stored: None, bytes, or `msgpack.ExtType(1, canonical bytes)`, which names actors in full.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+import msgpack
+
+if TYPE_CHECKING:
+    from crdt.state import State
+
+Raw = Any  # None | bytes | tuple: see above
+Wire = Any  # None | bytes | msgpack.ExtType
+STRUCTURED: Final = 1
+
+
+class Gone:
+    """The answer to a row that is not live (None is a payload)."""
+
+
+GONE: Final = Gone()
+
+
+class Entry:
+    """Base of every type's entry. Class attributes announce the type; `crdt/types/catalog.py` lists them all."""
+
+    __slots__ = ("key",)
+
+    CODE: ClassVar[int]  # on the wire, for ever
+    NAME: ClassVar[str]  # what TYPE answers
+    RANK: ClassVar[int]  # which type is shown when several were made at once under one key: the lowest
+    SINGLE: ClassVar[bool]  # one cell per key: frames put the keys into one column
+    ADDED: ClassVar[str]  # keyspace event of a row that a peer added
+    REMOVED: ClassVar[str]  # ... and of one that a peer removed
+
+    def __init__(self, key: bytes) -> None:
+        self.key = key
+
+    def holds(self, field: bytes | None, dot: int) -> bool:
+        """Whether the row is live."""
+        return self.row(field, dot) is not GONE
+
+    def row(self, field: bytes | None, dot: int) -> Raw | Gone:
+        """The raw payload of a live row, else GONE."""
+        raise NotImplementedError
+
+    def insert(self, state: State, field: bytes | None, payload: Wire, dot: int) -> None:
+        """Take in a row that a peer wrote. The payload has been checked by `check`."""
+        raise NotImplementedError
+
+    def discard(self, state: State, field: bytes | None, dot: int) -> Raw | Gone:
+        """Drop a row; the raw payload it had, or GONE if it was not live."""
+        raise NotImplementedError
+
+    def rows(self) -> Iterator[tuple[bytes | None, int, Raw]]:
+        """All live rows, committed or pending, as (field, dot, raw payload)."""
+        raise NotImplementedError
+
+    def visible(self) -> bool:
+        """Whether a reader sees a key here; baselines alone are not seen."""
+        raise NotImplementedError
+
+    def empty(self) -> bool:
+        """No live row is left."""
+        return next(iter(self.rows()), None) is None
+
+    def erase(self, state: State) -> None:
+        """DEL: remove what is observed here. `state.sweep` has taken the plain rows; what needs more says so here."""
+        raise NotImplementedError
+
+    @classmethod
+    def check(cls, field: object, payload: Wire) -> bool:
+        """Whether a row from outside is well formed for this type."""
+        raise NotImplementedError
+
+
+class Opaque(Entry):
+    """Rows of a type that this version does not know: kept, hashed and passed on, never shown."""
+
+    __slots__ = ("code", "held")
+
+    NAME = "unknown"
+    RANK = 1000
+    SINGLE = False
+    ADDED = REMOVED = "unknown"
+
+    def __init__(self, key: bytes, code: int) -> None:
+        super().__init__(key)
+        self.code = code
+        self.held: dict[int, tuple[bytes | None, Wire]] = {}
+
+    @property
+    def CODE(self) -> int:  # type: ignore[override]  # noqa: N802
+        return self.code
+
+    def row(self, field: bytes | None, dot: int) -> Raw | Gone:
+        held = self.held.get(dot)
+        return GONE if held is None else held[1]
+
+    def insert(self, state: State, field: bytes | None, payload: Wire, dot: int) -> None:
+        self.held[dot] = (field, payload)
+
+    def discard(self, state: State, field: bytes | None, dot: int) -> Raw | Gone:
+        held = self.held.pop(dot, None)
+        return GONE if held is None else held[1]
+
+    def rows(self) -> Iterator[tuple[bytes | None, int, Raw]]:
+        return ((field, dot, payload) for dot, (field, payload) in self.held.items())
+
+    def visible(self) -> bool:
+        return False
+
+    def erase(self, state: State) -> None:
+        for dot, (field, payload) in self.held.items():
+            state.retire(dot, self, field, payload)
+        self.held.clear()
+
+    @classmethod
+    def check(cls, field: object, payload: Wire) -> bool:
+        return (field is None or type(field) is bytes) and (
+            payload is None or type(payload) is bytes or type(payload) is msgpack.ExtType
+        )

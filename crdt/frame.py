@@ -1,0 +1,176 @@
+"""Frames: consecutive operations of one actor, stored, sent and applied as a whole.
+
+Promises: a frame claims exactly [first, last] with every effect of it (DESIGN invariant I1): a receiver that has
+applied it has applied all those operations, and nothing else. Must not know: bytes, state.
+
+    adds     groups of rows that were written and were still live when the frame was cut
+    removes  dots that the actor had observed and removed
+    ranges   (path prefix, vector): everything below the prefix that the vector covers is removed, number rows excepted
+    deps     what the actor had applied when it cut the frame, as far as that changed since its previous frame
+
+A group holds the rows of one key and type, as columns; for types with a single cell per key (`key` None) the fields
+are the keys.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import chain, repeat
+from typing import Any
+
+from crdt.dots import Actor, runs
+
+Stamps = list[tuple[int, int]]  # (count, hlc) runs
+
+
+@dataclass(slots=True)
+class Group:
+    """Rows of one key and type (or, if `key` is None, of one type with a cell per key), ascending by seq."""
+
+    code: int
+    key: bytes | None
+    fields: list[bytes]
+    payloads: list[Any] | None  # None: all payloads are None
+    seqs: list[int]
+    stamps: Stamps
+
+    def __len__(self) -> int:
+        return len(self.seqs)
+
+    def hlcs(self) -> Iterator[int]:
+        """The timestamp of each row."""
+        return chain.from_iterable(repeat(hlc, count) for count, hlc in self.stamps)
+
+    def pick(self, keep: list[int]) -> Group:
+        """The rows at these positions."""
+        hlcs = list(self.hlcs())
+        return Group(
+            self.code,
+            self.key,
+            [self.fields[i] for i in keep],
+            None if self.payloads is None else [self.payloads[i] for i in keep],
+            [self.seqs[i] for i in keep],
+            stamps_of([hlcs[i] for i in keep]),
+        )
+
+
+@dataclass(slots=True)
+class Frame:
+    """See the module. `removes`: per actor ascending seqs. `ranges`: ((path...), vector)."""
+
+    actor: Actor
+    first: int
+    last: int
+    deps: dict[Actor, int] = field(default_factory=dict)
+    groups: list[Group] = field(default_factory=list)
+    removes: dict[Actor, list[int]] = field(default_factory=dict)
+    ranges: list[tuple[tuple[bytes, ...], dict[Actor, int]]] = field(default_factory=list)
+
+    def adds(self) -> int:
+        """How many rows the frame adds."""
+        return sum(len(group) for group in self.groups)
+
+
+def stamps_of(hlcs: Iterable[int]) -> Stamps:
+    """Timestamps as (count, hlc) runs."""
+    out: Stamps = []
+    for hlc in hlcs:
+        if out and out[-1][1] == hlc:
+            out[-1] = (out[-1][0] + 1, hlc)
+        else:
+            out.append((1, hlc))
+    return out
+
+
+def covered(path: tuple[bytes, ...], group: Group, name: bytes) -> bool:
+    """Whether a range prefix may cover rows of the group with this key (components, not bytes: `a` is no prefix of `ab`)."""
+    return not path or (path[0] == name and (len(path) == 1 or path[1] == bytes([group.code])))
+
+
+def merge(frames: Iterable[Frame]) -> Frame:
+    """Adjacent frames of one actor, the later ones with nothing new in `deps`, as one frame.
+
+    Adds of an earlier frame that a later one removes or ranges over disappear; all removes and ranges stay, because
+    somebody may have applied the earlier frame alone.
+    """
+    parts = list(frames)
+    one = Frame(parts[0].actor, parts[0].first, parts[-1].last, parts[0].deps)
+    gone: set[int] = set()
+    ranges: list[tuple[tuple[bytes, ...], int]] = []
+    groups: list[list[Group]] = []
+    for part in reversed(parts):
+        kept = [_survivors(group, gone, ranges) for group in part.groups]
+        groups.append([group for group in kept if len(group)])
+        gone.update(part.removes.get(one.actor, ()))
+        ranges += [(path, vector.get(one.actor, 0)) for path, vector in part.ranges]
+    one.groups = _joined(chain.from_iterable(reversed(groups)))
+    for part in parts:
+        one.ranges += part.ranges
+        for actor, seqs in part.removes.items():
+            one.removes.setdefault(actor, []).extend(seqs)
+    for seqs in one.removes.values():
+        seqs.sort()
+    return one
+
+
+def _survivors(group: Group, gone: set[int], ranges: list[tuple[tuple[bytes, ...], int]]) -> Group:
+    if gone.isdisjoint(group.seqs) and not ranges:
+        return group
+    keep = [i for i, seq in enumerate(group.seqs) if seq not in gone]
+    for path, n in ranges:
+        keep = [i for i in keep if group.seqs[i] > n or not _ranged(path, group, i)]
+    return group if len(keep) == len(group) else group.pick(keep)
+
+
+def _ranged(path: tuple[bytes, ...], group: Group, i: int) -> bool:
+    payload = None if group.payloads is None else group.payloads[i]
+    return covered(path, group, group.fields[i] if group.key is None else group.key) and plain(payload)
+
+
+def plain(payload: object) -> bool:
+    """Whether a range may take the row: a count or a baseline has to be removed by name.
+
+    The canonical form of those begins with the msgpack of an array whose first element is 1 or 2 (crdt/types/number.py).
+    """
+    return payload is None or type(payload) is bytes or payload.data[1] not in (1, 2)  # type: ignore[attr-defined]
+
+
+def _joined(groups: Iterable[Group]) -> list[Group]:
+    """Groups of one key and type as one, so that a burst cut into many frames travels as one column."""
+    out: dict[tuple[int, bytes | None], Group] = {}
+    for group in groups:
+        name = (group.code, group.key)
+        one = out.get(name)
+        if one is None:
+            out[name] = Group(group.code, group.key, list(group.fields), None if group.payloads is None else list(group.payloads),
+                              list(group.seqs), list(group.stamps))  # fmt: skip
+            continue
+        if group.payloads is not None or one.payloads is not None:
+            one.payloads = [*(one.payloads or [None] * len(one)), *(group.payloads or [None] * len(group))]
+        one.fields += group.fields
+        one.seqs += group.seqs
+        one.stamps += group.stamps
+    for one in out.values():
+        one.stamps = _coalesced(one.stamps)
+    return list(out.values())
+
+
+def _coalesced(stamps: Stamps) -> Stamps:
+    out: Stamps = []
+    for count, hlc in stamps:
+        if out and out[-1][1] == hlc:
+            out[-1] = (out[-1][0] + count, hlc)
+        else:
+            out.append((count, hlc))
+    return out
+
+
+def intervals(seqs: Iterable[int]) -> list[int]:
+    """Ascending seqs as [gap, length, gap, length ...]; a gap is counted from the end of the run before."""
+    flat: list[int] = []
+    at = 0
+    for start, length in runs(seqs):
+        flat += (start - at, length)
+        at = start + length
+    return flat

@@ -1,0 +1,211 @@
+"""The messages between replicas, as values and as bytes.
+
+Promises: every message is self-contained and idempotent; `decode` returns a checked value or raises PeerError.
+A message is the wire version, its kind, and a MessagePack list of the fields below, in order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgpack
+
+from crdt.codec import decode_actor, natural, pack
+from crdt.dots import MASK_128, Actor
+from crdt.errors import PeerError
+
+WIRE: Final = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """New frames of the sender. Broadcast."""
+
+    frames: list[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """Where the sender stands, as of its last commit. Broadcast; `ask` > 0: the `asked` peers that have applied my
+    operation `ask` answer ACK.
+    """
+
+    actor: Actor
+    session: int
+    seq: int
+    vector_hash: int
+    vector_sum: int
+    state_hash: int
+    wall_ms: int
+    period_ms: int
+    ask: int = 0
+    asked: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Ack:
+    """The sender has applied (and, where it promises so, stored) `seq` operations of `actor`."""
+
+    actor: Actor
+    seq: int
+    vector_sum: int
+
+
+@dataclass(frozen=True, slots=True)
+class Presence:
+    """The sender came or left. Retained, and the last will; a hint: HELLO is the truth."""
+
+    session: int
+    online: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Pull:
+    """Send me what I lack: this is my vector."""
+
+    vector: dict[Actor, int]
+    budget: int
+
+
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """Frames in the sender's log order. The `last` part of an answer says whether that was all (`complete`), and where
+    the sender stands.
+    """
+
+    frames: list[bytes]
+    last: bool
+    complete: bool
+    vector_sum: int
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Part `index` of `total` of something larger than a message.
+
+    `stream` 0: a frame, `actor` and `seq` (its last) name it. Else a snapshot transfer of that number.
+    """
+
+    stream: int
+    actor: Actor
+    seq: int
+    index: int
+    total: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class More:
+    """I have the pieces of snapshot `stream` below `index`: send the next ones; at the end: I am done."""
+
+    stream: int
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """To my own name: is somebody else alive under it?"""
+
+    session: int
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """Answer to the probe of another session under my name: yes, I am alive, and this is what I have promised to clients."""
+
+    probed: int
+    session: int
+    acknowledged: bool
+
+
+Message = Delta | Hello | Ack | Presence | Pull | Repair | Piece | More | Probe | Taken
+
+_KINDS: Final[list[type[Any]]] = [Delta, Hello, Ack, Presence, Pull, Repair, Piece, More, Probe, Taken]
+
+
+def encode(message: Message) -> bytes:
+    """Inverse of `decode`."""
+    kind = _KINDS.index(type(message)) + 1
+    return bytes((WIRE, kind)) + pack([_plain(getattr(message, name)) for name in message.__slots__])
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return [x for actor, n in sorted(value.items()) for x in (*actor, n)]
+    if isinstance(value, int) and value > (1 << 64) - 1:
+        return value.to_bytes(16, "big")
+    return value
+
+
+def decode(data: bytes) -> Message:
+    """Bytes from outside to a message. Raises PeerError("version" | "kind" | "malformed")."""
+    if len(data) < 3 or data[0] != WIRE:
+        raise PeerError("version", f"wire version {data[0] if data else 'missing'}, this daemon speaks {WIRE}")
+    if not 0 < data[1] <= len(_KINDS):
+        raise PeerError("kind", str(data[1]))
+    cls = _KINDS[data[1] - 1]
+    try:
+        fields = msgpack.unpackb(memoryview(data)[2:], strict_map_key=False)
+        checks = _CHECKS[cls]
+        if type(fields) is not list or len(fields) < len(checks):
+            raise ValueError("fields")
+        return cls(*(check(field) for check, field in zip(checks, fields, strict=False)))  # type: ignore[no-any-return]
+    except (ValueError, TypeError, IndexError, OverflowError, msgpack.UnpackException, RecursionError) as error:
+        raise PeerError("malformed", f"{cls.__name__}: {error}") from None
+
+
+def _bytes(value: object) -> bytes:
+    if type(value) is not bytes:
+        raise ValueError("not bytes")
+    return value
+
+
+def _blobs(value: object) -> list[bytes]:
+    if type(value) is not list:
+        raise ValueError("not a list")
+    return [_bytes(item) for item in value]
+
+
+def _actor(value: Any) -> Actor:
+    name, nonce = value
+    return decode_actor(name, nonce)
+
+
+def _vector(value: Any) -> dict[Actor, int]:
+    if type(value) is not list or len(value) % 3:
+        raise ValueError("not a vector")
+    return {decode_actor(value[i], value[i + 1]): natural(value[i + 2]) for i in range(0, len(value), 3)}
+
+
+def _bool(value: object) -> bool:
+    if type(value) is not bool:
+        raise ValueError("not a boolean")
+    return value
+
+
+def _hash(value: object) -> int:
+    if type(value) is bytes and len(value) == 16:
+        return int.from_bytes(value, "big") & MASK_128
+    return natural(value)
+
+
+def _names(value: object) -> tuple[str, ...]:
+    if type(value) is not list or len(value) > 16 or not all(type(name) is str for name in value):
+        raise ValueError("not names")
+    return tuple(value)
+
+
+_CHECKS: Final[dict[type[Any], tuple[Callable[[Any], Any], ...]]] = {
+    Delta: (_blobs,),
+    Hello: (_actor, natural, natural, natural, natural, _hash, natural, natural, natural, _names),
+    Ack: (_actor, natural, natural),
+    Presence: (natural, _bool),
+    Pull: (_vector, natural),
+    Repair: (_blobs, _bool, _bool, natural),
+    Piece: (natural, _actor, natural, natural, natural, _bytes),
+    More: (natural, natural),
+    Probe: (natural,),
+    Taken: (natural, natural, _bool),
+}

@@ -1,0 +1,64 @@
+"""What a replica knows of its peers: hints, as of the last message heard. Losing all of it costs time, never data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from crdt.dots import Actor
+
+
+@dataclass(slots=True)
+class Peer:
+    """One replica name in the space. Times are the shell's monotonic seconds."""
+
+    name: str
+    actor: Actor | None = None
+    session: int = 0
+    offline: bool = False
+    last_seen: float = 0.0
+    period: float = 5.0
+    """Seconds between its HELLOs, as it says."""
+    seq: int = 0
+    vector_hash: int = 0
+    vector_sum: int = 0
+    state_hash: int = 0
+    heard: bool = False
+    """A HELLO of this session was heard."""
+    skew_ms: int = 0
+    acked: int = 0
+    """How many operations of our present actor it has applied, from its ACKs and vectors."""
+    ahead_since: float | None = None
+    """Since when it seems to have what we lack."""
+    diverged: bool = False
+    lag_since: float | None = None
+    """Since when it has lacked something of ours."""
+
+    def silent(self, now: float) -> bool:
+        """Three of its heartbeats went by unheard."""
+        return now - self.last_seen > 3 * self.period
+
+    def state(self, now: float) -> str:
+        """online, silent or offline."""
+        return "offline" if self.offline else "silent" if self.silent(now) else "online"
+
+
+@dataclass(slots=True)
+class Peers:
+    """All known peers by name; a bounded table, the longest unheard go first."""
+
+    limit: int = 10_000
+    by_name: dict[str, Peer] = field(default_factory=dict)
+
+    def get(self, name: str, now: float) -> Peer:
+        """The peer of this name, made when it is new."""
+        peer = self.by_name.get(name)
+        if peer is None:
+            if len(self.by_name) >= self.limit:
+                oldest = min(self.by_name.values(), key=lambda p: (p.last_seen, p.name))
+                del self.by_name[oldest.name]
+            peer = self.by_name[name] = Peer(name, last_seen=now)
+        return peer
+
+    def online(self, now: float) -> list[Peer]:
+        """Those heard of lately, in order of name."""
+        return sorted((p for p in self.by_name.values() if not p.offline and not p.silent(now)), key=lambda p: p.name)

@@ -1,0 +1,41 @@
+"""What of the engine can be set. Times are seconds, sizes bytes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """One replica's settings; the defaults suit a handful of daemons on one network."""
+
+    interval: float = 0.2
+    """How often new operations are published; 0 = as soon as they are stored. Longer saves bytes, shorter saves waiting."""
+    heartbeat: float = 5.0
+    """Period of HELLO with few peers. `hello_period` stretches it."""
+    crowd: int = 20
+    """With more peers than this HELLO slows down, so that the space as a whole never says more than crowd / heartbeat."""
+    max_message: int = 64 * 1024
+    """Nothing larger is handed to the transport; larger frames travel in pieces."""
+    repair_budget: int = 512 * 1024
+    """Bytes of frames that one PULL is answered with; the asker asks again for more."""
+    pull_timeout: float = 3.0
+    """How long an asked peer may be silent before another is asked."""
+    held_bytes: int = 64 * 1024 * 1024
+    """Received frames that wait for what they depend on; beyond it the newest are dropped and pulled again later."""
+    held_time: float = 30.0
+    """How long they wait."""
+    actors: int = 100_000
+    """With more actors than this, frames of unknown ones are taken only from peers that have applied them."""
+    max_drift_ms: int = 60_000
+    """Peers' clocks further off than this are reported."""
+    durable: bool = True
+    """Whether ACK waits for the commit."""
+    transfers: int = 2
+    """Snapshots that are sent at the same time."""
+    window: int = 16
+    """Pieces of a snapshot in flight."""
+
+    def hello_period(self, peers: int) -> float:
+        """Seconds between two HELLOs when `peers` are known: heartbeat * max(1, peers / crowd)."""
+        return self.heartbeat * max(1.0, peers / self.crowd)

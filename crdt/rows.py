@@ -1,0 +1,133 @@
+"""The rows of one actor, in the order in which the actor wrote them.
+
+Knows: for every row that was committed, its dot, the entry and field that hold it and its timestamp. That answers what
+the entries themselves cannot: which row does a peer's removal of (actor, seq) mean, what does a vector not cover yet,
+which rows must be rewritten in a checkpoint.
+Promises: O(live) memory: a chunk that is half dead is compacted at the next cut; looking a dot up is two bisections.
+Must not know: types, frames, disks.
+
+Rows of one actor arrive in sequence order by construction (causal delivery), so a chunk is only ever appended to.
+"""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final
+
+from crdt.dots import Actor, vector_term
+
+if TYPE_CHECKING:
+    from crdt.entry import Entry
+
+CHUNK: Final = 2048
+
+
+class Chunk:
+    """Up to CHUNK rows: parallel columns of packed dots, entries, fields and timestamps."""
+
+    __slots__ = ("dead", "dots", "entries", "fields", "hlcs", "saved")
+
+    def __init__(self) -> None:
+        self.dots: array[int] = array("Q")
+        self.entries: list[Entry] = []
+        self.fields: list[bytes | None] = []
+        self.hlcs: array[int] = array("Q")
+        self.dead = 0
+        self.saved: int | None = None  # first dot under which the checkpoint holds these rows; None: not as they are now
+
+    def __len__(self) -> int:
+        return len(self.dots)
+
+    def live(self) -> Iterator[int]:
+        """Positions whose row is still held by its entry."""
+        for i, (dot, entry, field) in enumerate(zip(self.dots, self.entries, self.fields, strict=True)):
+            if entry.holds(field, dot):
+                yield i
+
+    def compact(self) -> None:
+        """Forget the dead. Only right after a cut: until then a removed row's timestamp is still needed."""
+        keep = list(self.live())
+        self.dots = array("Q", [self.dots[i] for i in keep])
+        self.hlcs = array("Q", [self.hlcs[i] for i in keep])
+        self.entries = [self.entries[i] for i in keep]
+        self.fields = [self.fields[i] for i in keep]
+        self.dead = 0
+
+
+class ActorRows:
+    """One actor as a State sees it: what of it was applied (`applied`), and its live rows in `chunks`."""
+
+    __slots__ = ("actor", "applied", "base", "chunks", "firsts", "index", "seed")
+
+    def __init__(self, actor: Actor, index: int, base: int) -> None:
+        self.actor = actor
+        self.index = index
+        self.base = base  # index << SEQ_BITS: packed dot = base + seq
+        self.seed = actor.seed()
+        self.applied = 0
+        self.chunks: list[Chunk] = []
+        self.firsts: list[int] = []  # first dot of each chunk
+
+    def term(self) -> int:
+        """This actor's share of the vector's hash."""
+        return vector_term(self.seed, self.applied) if self.applied else 0
+
+    def extend(self, dots: list[int], entries: list[Entry], fields: list[bytes | None], hlcs: array[int]) -> None:
+        """Append rows; `dots` ascend and lie above every dot appended before."""
+        start, total = 0, len(dots)
+        while start < total:
+            if not self.chunks or len(self.chunks[-1]) >= CHUNK:
+                self.chunks.append(Chunk())
+                self.firsts.append(dots[start])
+            chunk = self.chunks[-1]
+            stop = min(total, start + CHUNK - len(chunk))
+            chunk.dots.extend(dots[start:stop])
+            chunk.entries.extend(entries[start:stop])
+            chunk.fields.extend(fields[start:stop])
+            chunk.hlcs.extend(hlcs[start:stop])
+            chunk.saved = None
+            start = stop
+
+    def locate(self, dot: int) -> tuple[Chunk, int] | None:
+        """Chunk and position of a committed row, dead or alive; None if it was compacted away or never held a row."""
+        at = bisect_right(self.firsts, dot) - 1
+        if at < 0:
+            return None
+        chunk = self.chunks[at]
+        i = bisect_left(chunk.dots, dot)
+        if i < len(chunk.dots) and chunk.dots[i] == dot:
+            return chunk, i
+        return None
+
+    def above(self, seq: int) -> Iterator[tuple[Chunk, int]]:
+        """(chunk, first position) of every chunk with rows above `seq`, in order."""
+        dot = self.base + seq
+        at = max(0, bisect_right(self.firsts, dot) - 1)
+        for chunk in self.chunks[at:]:
+            i = bisect_right(chunk.dots, dot)
+            if i < len(chunk.dots):
+                yield chunk, i
+
+    def compact(self) -> None:
+        """Drop empty chunks, shrink half-dead ones, and join neighbours that became small."""
+        kept: list[Chunk] = []
+        for chunk in self.chunks:
+            if chunk.dead * 2 > len(chunk):
+                chunk.compact()
+                chunk.saved = None
+            if not len(chunk):
+                continue
+            if kept and len(kept[-1]) + len(chunk) <= CHUNK // 2:
+                last = kept[-1]
+                last.dots.extend(chunk.dots)
+                last.entries.extend(chunk.entries)
+                last.fields.extend(chunk.fields)
+                last.hlcs.extend(chunk.hlcs)
+                last.dead += chunk.dead
+                last.saved = None
+            else:
+                kept.append(chunk)
+        self.chunks = kept
+        self.firsts = [chunk.dots[0] for chunk in kept]

@@ -1,0 +1,94 @@
+"""What commands do to keys of any type."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from random import Random
+
+from crdt.errors import NoSuchKeyError
+from crdt.state import State
+from crdt.types import hashes, number, sets, strings
+from crdt.types.counters import GrowCounterEntry, grow, grown
+from crdt.types.flags import FlagEntry, enable
+from crdt.types.hashes import HashEntry
+from crdt.types.sets import SetEntry
+
+
+def exists(state: State, key: bytes) -> bool:
+    """EXISTS."""
+    return key in state.keys
+
+
+def type_name(state: State, key: bytes) -> str | None:
+    """TYPE; None if there is no such key."""
+    entry = state.keys.get(key)
+    return None if entry is None else entry.NAME
+
+
+def keys(state: State) -> Iterable[bytes]:
+    """All keys, as a live view."""
+    return state.keys.keys()
+
+
+def count(state: State) -> int:
+    """DBSIZE."""
+    return len(state.keys)
+
+
+def random_key(state: State, rng: Random) -> bytes | None:
+    """RANDOMKEY."""
+    return sets._any(state.keys, rng) if state.keys else None
+
+
+def delete(state: State, key: bytes) -> bool:
+    """DEL: remove what this replica has seen under the key, of every type. Whether there was such a key."""
+    if key not in state.keys:
+        return False
+    for entry in state.all_of(key):
+        if entry.visible():
+            entry.erase(state)
+            state.settle(entry)
+    return True
+
+
+def flush(state: State) -> int:
+    """FLUSHDB: delete every key. How many there were."""
+    names = list(state.keys)
+    for key in names:
+        delete(state, key)
+    return len(names)
+
+
+def copy(state: State, source: bytes, target: bytes) -> None:
+    """Write what this replica reads under `source` as new rows under `target`. Raises NoSuchKeyError."""
+    entry = state.keys.get(source)
+    if entry is None:
+        raise NoSuchKeyError
+    if source == target:
+        return
+    if isinstance(entry, HashEntry):
+        pairs = hashes.items(state, source)
+        delete(state, target)
+        hashes.put(state, target, pairs)
+    elif isinstance(entry, SetEntry):
+        members = list(entry.dots)
+        delete(state, target)
+        sets.add(state, target, members, entry.__class__)
+    elif isinstance(entry, FlagEntry):
+        delete(state, target)
+        enable(state, target)
+    elif isinstance(entry, GrowCounterEntry):
+        value = min(grown(state, source), number.INT_MAX)
+        delete(state, target)
+        grow(state, target, value)
+    else:
+        text = strings.get(state, source)
+        assert text is not None
+        strings.put(state, target, text)
+
+
+def rename(state: State, source: bytes, target: bytes) -> None:
+    """RENAME: copy, then delete the source. Raises NoSuchKeyError."""
+    copy(state, source, target)
+    if source != target:
+        delete(state, source)

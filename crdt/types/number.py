@@ -1,0 +1,419 @@
+"""A cell that is set, counted and deleted: the value of a string key, of a hash field, of a grow-only counter.
+
+    rows                  written by                                       removed by
+    set    value, bases   SET; `bases` = what the counts had when SET saw  a later SET or DEL that saw it
+                          them: {lineage: (n, total)}
+    count  lineage, total INCR; one per actor, total = all it ever added   its owner's next INCR, a DEL that saw it
+                          since the lineage began
+    base   lineage, n, total   DEL of a foreign count (its dot n, total)   the owner, when the lineage is dead
+
+    shown = value of the winning set (or 0) + sum over live counts of (total - b.total if b.n < n else 0)
+    with b = the larger of what the winning set and the base rows say of the lineage
+
+Truth table (A and B concurrent, then exchanged; the key held 5 before, both had seen it):
+
+    A             B             shown
+    INCRBY 2      INCRBY 3      10       every increment counts
+    SET 7         INCRBY 3      10       SET took what it saw: the 3 it had not seen stays
+    SET 7         SET 9         the later by clock, both in MV.GET
+    DEL           INCRBY 3      3        the deletion takes exactly what it observed
+    SET 7         DEL           7
+
+Promises: exact; a reset takes exactly the increments that it observed (DESIGN invariant I8); floats are summed as
+decimals, so the sum does not depend on the order of arrival. Must not know: which entry it is part of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from decimal import Context, Decimal
+from typing import TYPE_CHECKING, Any, Final
+
+import msgpack
+
+from crdt.dots import SEQ_BITS, SEQ_MASK, Actor
+from crdt.entry import GONE, STRUCTURED, Entry, Gone, Raw, Wire
+from crdt.errors import NotANumberError, OverflowedError
+
+if TYPE_CHECKING:
+    from crdt.state import State
+
+SET: Final = 0
+COUNT: Final = 1
+BASE: Final = 2
+INT_MIN: Final = -(1 << 63)
+INT_MAX: Final = (1 << 63) - 1
+EXACT: Final = Context(prec=20_000)  # wide enough that no sum of two doubles is ever rounded
+FLOAT_LIMIT: Final = 4932  # decimal exponent of a long double, which is what Redis computes with
+_UNKNOWN: Final = object()
+
+Amount = int | Decimal
+Bases = dict[int, tuple[int, Amount]]
+
+
+class Number:
+    """The rows of one cell. `mine` is the own live count's dot, or 0."""
+
+    __slots__ = ("_shown", "bases", "counts", "mine", "sets")
+
+    def __init__(self) -> None:
+        self.sets: dict[int, bytes | tuple[int, bytes, Bases]] = {}
+        self.counts: dict[int, tuple[int, int, Amount]] = {}
+        self.bases: dict[int, tuple[int, int, int, Amount]] = {}
+        self.mine = 0
+        self._shown: Any = _UNKNOWN
+
+    # -- rows -------------------------------------------------------------------------------------------------------
+
+    def visible(self) -> bool:
+        return bool(self.sets or self.counts)
+
+    def empty(self) -> bool:
+        return not (self.sets or self.counts or self.bases)
+
+    def row(self, dot: int) -> Raw | Gone:
+        for held in (self.sets, self.counts, self.bases):
+            if dot in held:
+                return held[dot]  # type: ignore[attr-defined]
+        return GONE
+
+    def rows(self) -> Iterator[tuple[int, Raw]]:
+        yield from self.sets.items()
+        yield from self.counts.items()
+        yield from self.bases.items()
+
+    def insert(self, state: State, entry: Entry, field: bytes | None, payload: Wire, dot: int) -> None:
+        """A row that a peer wrote."""
+        self._shown = _UNKNOWN
+        if type(payload) is bytes:
+            self.sets[dot] = payload
+        else:
+            raw = decode(state, payload.data, dot)
+            if raw[0] == SET:
+                self.sets[dot] = raw
+            elif raw[0] == COUNT:
+                self.counts[dot] = raw
+                if raw[1] >> SEQ_BITS == state.me.index == dot >> SEQ_BITS:
+                    self.mine = dot
+            else:
+                self.bases[dot] = raw
+                if raw[1] >> SEQ_BITS == state.me.index:
+                    state.orphans.append((entry, field))
+        if len(self.sets) > 1:
+            state.contested[id(entry), field] = (entry, field)
+
+    def discard(self, state: State, entry: Entry, field: bytes | None, dot: int) -> Raw | Gone:
+        """Drop a row that a peer removed."""
+        self._shown = _UNKNOWN
+        for held in (self.sets, self.counts, self.bases):
+            if dot in held:
+                if dot == self.mine:
+                    self.mine = 0
+                    if self.bases:
+                        state.orphans.append((entry, field))
+                return held.pop(dot)  # type: ignore[attr-defined]
+        return GONE
+
+    def prune(self, state: State, entry: Entry, field: bytes | None) -> None:
+        """Remove the baselines of own lineages that are dead: nobody can count on them any more."""
+        alive = {lineage for _, lineage, _ in self.counts.values()}
+        dead = [d for d, (_, lineage, *_) in self.bases.items() if lineage >> SEQ_BITS == state.me.index and lineage not in alive]
+        if dead:
+            self._retire(state, entry, field, dead)
+            state.gap()
+
+    def _retire(self, state: State, entry: Entry, field: bytes | None, dots: list[int]) -> bool:
+        """Take rows out; whether any of them was already part of a frame."""
+        committed = False
+        for dot in dots:
+            for held in (self.sets, self.counts, self.bases):
+                if dot in held:
+                    committed |= state.retire(dot, entry, field, held.pop(dot))  # type: ignore[attr-defined]
+        return committed
+
+    # -- reads ------------------------------------------------------------------------------------------------------
+
+    def winner(self, state: State) -> int:
+        """The dot of the shown set row, 0 if there is none: highest timestamp, ties by actor and sequence."""
+        if len(self.sets) < 2:
+            return next(iter(self.sets), 0)
+        return max(self.sets, key=lambda dot: (state.hlc(dot), state.name(dot)))
+
+    def known(self, state: State) -> Bases:
+        """Per lineage, how much of it the winning SET and the deletions have taken."""
+        best: Bases = {}
+        winner = self.winner(state)
+        raw = self.sets.get(winner)
+        sources = list(raw[2].items()) if type(raw) is tuple else []
+        sources += [(lineage, (n, total)) for _, lineage, n, total in self.bases.values()]
+        for lineage, at in sources:
+            if at[0] > best.get(lineage, (0, 0))[0]:
+                best[lineage] = at
+        return best
+
+    def shown(self, state: State) -> bytes | Amount | None:
+        """What a reader sees: a number, bytes that are no number, or None."""
+        if self._shown is _UNKNOWN:
+            self._shown = self._compute(state)
+        return self._shown  # type: ignore[no-any-return]
+
+    def _compute(self, state: State) -> bytes | Amount | None:
+        if not self.visible():
+            return None
+        value: bytes | Amount = 0
+        if self.sets:
+            raw = self.sets[self.winner(state)]
+            text = raw if type(raw) is bytes else raw[1]
+            if not self.counts:
+                return text
+            parsed = parse(text)
+            if parsed is None:
+                return text
+            value = parsed
+        base = self.known(state) if self.bases or self.sets else {}
+        total = value
+        for dot, (_, lineage, counted) in self.counts.items():
+            n, taken = base.get(lineage, (0, 0))
+            if n < dot & SEQ_MASK:
+                total = plus(total, minus(counted, taken))
+        return total
+
+    def text(self, state: State) -> bytes | None:
+        """The shown value as bytes."""
+        shown = self.shown(state)
+        return shown if shown is None or type(shown) is bytes else render(shown)  # type: ignore[arg-type]
+
+    # -- local writes -----------------------------------------------------------------------------------------------
+
+    def increase(self, state: State, entry: Entry, field: bytes | None, by: Amount, shown: Amount) -> None:
+        """Count `by` on top of `shown`, which the caller has read and checked."""
+        mine = self.mine
+        if mine > state.mark:
+            kind, lineage, total = self.counts[mine]
+            self.counts[mine] = (kind, lineage, plus(total, by))
+        else:
+            new = state.add(entry, field)
+            if mine >> SEQ_BITS == state.me.index:
+                old = self.counts.pop(mine)
+                state.retire(mine, entry, field, old)
+                self.counts[new] = (COUNT, old[1], plus(old[2], by))
+            else:
+                self.counts[new] = (COUNT, new, by)
+            self.mine = new
+        self._shown = plus(shown, by)
+
+    def assign(self, state: State, entry: Entry, field: bytes | None, value: bytes) -> int:
+        """SET: replace the observed values, take what the counts hold without removing them. Returns the new dot."""
+        bases = self._observed(state)
+        if bases:
+            state.name_pending()
+        self._retire(state, entry, field, list(self.sets))
+        dot = state.add(entry, field)
+        self.sets[dot] = (SET, value, bases) if bases else value
+        self._shown = _UNKNOWN
+        return dot
+
+    def replace(self, state: State, entry: Entry, field: bytes | None, value: bytes, seen: dict[Actor, int]) -> int:
+        """MV.SET with a context: replace the values that `seen` covers, leave what came later."""
+        covered = [dot for dot in self.sets if state.name(dot).seq <= seen.get(state.name(dot).actor, 0)]
+        bases = self._observed(state)
+        if bases:
+            state.name_pending()
+        self._retire(state, entry, field, covered)
+        dot = state.add(entry, field)
+        self.sets[dot] = (SET, value, bases) if bases else value
+        self._shown = _UNKNOWN
+        if len(self.sets) > 1:
+            state.contested[id(entry), field] = (entry, field)
+        return dot
+
+    def _observed(self, state: State) -> Bases:
+        if not self.counts:
+            return {}
+        known = self.known(state)
+        out: Bases = {}
+        for dot, (_, lineage, total) in self.counts.items():
+            at = (dot & SEQ_MASK, total)
+            out[lineage] = max(at, known.get(lineage, (0, 0)), key=lambda pair: pair[0])
+        return out
+
+    def erase(self, state: State, entry: Entry, field: bytes | None) -> None:
+        """DEL: remove values and counts; for counts of others leave a baseline of exactly what was observed."""
+        taken = self._observed(state)
+        foreign = [lineage for lineage in taken if lineage >> SEQ_BITS != state.me.index]
+        gone = [*self.sets, *self.counts]
+        gone += [dot for dot, (_, lineage, *_) in self.bases.items() if lineage in taken]
+        committed = self._retire(state, entry, field, gone)
+        for lineage in foreign:
+            n, total = taken[lineage]
+            dot = state.add(entry, field)
+            self.bases[dot] = (BASE, lineage, n, total)
+        if foreign:
+            state.name_pending()
+        elif committed:
+            state.gap()
+        self.mine = 0
+        self._shown = _UNKNOWN
+
+    def plain(self) -> bytes | None:
+        """The value, if one plain set row is all there is: the holder may then drop this object."""
+        if self.counts or self.bases or len(self.sets) != 1:
+            return None
+        raw = next(iter(self.sets.values()))
+        return raw if type(raw) is bytes else None
+
+
+# -- amounts --------------------------------------------------------------------------------------------------------------
+
+
+def plus(a: Amount, b: Amount) -> Amount:
+    """Exact sum; an integral decimal becomes an int, so that equal amounts have one form."""
+    if type(a) is int and type(b) is int:
+        return a + b
+    return exact(EXACT.add(Decimal(a), Decimal(b)))
+
+
+def minus(a: Amount, b: Amount) -> Amount:
+    """Exact difference."""
+    return a - b if type(a) is int and type(b) is int else plus(a, exact(EXACT.minus(Decimal(b))))
+
+
+def exact(value: Decimal) -> Amount:
+    """The one form of an amount: int if integral, else without trailing zeros."""
+    if value == value.to_integral_value():
+        return int(value)
+    return value.normalize(EXACT)
+
+
+def parse(text: bytes) -> Amount | None:
+    """The number that a stored value is, or None."""
+    number = parse_int(text)
+    return number if number is not None else parse_float(text)
+
+
+def parse_int(text: bytes) -> int | None:
+    """As Redis reads an integer: no sign but `-`, no leading zero, no space, 64 bits."""
+    if not 0 < len(text) <= 20 or not (text.isdigit() or (text[:1] == b"-" and text[1:].isdigit())):
+        return None
+    value = int(text)
+    return value if INT_MIN <= value <= INT_MAX and b"%d" % value == text else None
+
+
+def parse_float(text: bytes) -> Amount | None:
+    """As Redis reads a float, infinities and hexadecimal left out (a sum could not take them back)."""
+    if not text or len(text) > 5000 or text[:1].isspace() or text[-1:].isspace() or b"_" in text:
+        return None
+    try:
+        value = Decimal(text.decode("ascii"))
+    except (ArithmeticError, ValueError):
+        return None
+    if not value.is_finite() or (value and not -FLOAT_LIMIT <= value.adjusted() <= FLOAT_LIMIT):
+        return None
+    return exact(value)
+
+
+def render(value: Amount) -> bytes:
+    """As Redis shows a number: plain digits, at most 17 decimals."""
+    if type(value) is int:
+        return b"%d" % value
+    text = f"{value:.17f}".rstrip("0").rstrip(".")
+    return b"0" if text in ("-0", "") else text.encode()
+
+
+def as_integer(shown: bytes | Amount | None) -> int:
+    """The shown value as what INCR may add to. Raises NotANumberError."""
+    if shown is None:
+        return 0
+    number = parse_int(shown) if type(shown) is bytes else shown
+    if type(number) is not int:
+        raise NotANumberError
+    if not INT_MIN <= number <= INT_MAX:
+        raise OverflowedError
+    return number
+
+
+def as_float(shown: bytes | Amount | None, error: str) -> Amount:
+    """The shown value as what INCRBYFLOAT may add to. Raises NotANumberError with this text."""
+    if shown is None:
+        return 0
+    number = parse(shown) if type(shown) is bytes else shown
+    if number is None:
+        raise NotANumberError(error)
+    return number  # type: ignore[return-value]
+
+
+def checked_sum(shown: int, by: int) -> int:
+    """Their sum, if it is a signed 64-bit integer. Raises OverflowedError."""
+    total = shown + by
+    if not INT_MIN <= total <= INT_MAX:
+        raise OverflowedError
+    return total
+
+
+# -- canonical form of the structured payloads ------------------------------------------------------------------------------
+
+
+def encode(state: State, raw: tuple[Any, ...], dot: int) -> msgpack.ExtType:
+    """Raw to wire: lineages are named in full, except in a count, where the owner is the row's own actor."""
+    row: list[Any]
+    if raw[0] == COUNT:
+        row = [COUNT, raw[1] & SEQ_MASK, _out(raw[2])]
+        if raw[1] >> SEQ_BITS != dot >> SEQ_BITS:
+            row += state.name(raw[1]).actor
+    elif raw[0] == BASE:
+        row = [BASE, raw[1] & SEQ_MASK, raw[2], _out(raw[3]), *state.name(raw[1]).actor]
+    else:
+        named = sorted((*state.name(lineage), n, _out(total)) for lineage, (n, total) in raw[2].items())
+        row = [SET, raw[1], [[a.name, a.nonce, seq, n, total] for a, seq, n, total in named]]
+    return msgpack.ExtType(STRUCTURED, msgpack.packb(row))
+
+
+def decode(state: State, data: bytes, dot: int) -> tuple[Any, ...]:
+    """Wire to raw. `data` has passed `check`."""
+    row = msgpack.unpackb(data)
+    if row[0] == COUNT:
+        base = state.intern(Actor(row[3], row[4])).base if len(row) > 3 else dot & ~SEQ_MASK
+        return (COUNT, base + row[1], _in(row[2]))
+    if row[0] == BASE:
+        return (BASE, state.intern(Actor(row[4], row[5])).base + row[1], row[2], _in(row[3]))
+    bases = {state.intern(Actor(name, nonce)).base + seq: (n, _in(total)) for name, nonce, seq, n, total in row[2]}
+    return (SET, row[1], bases)
+
+
+def check(payload: Wire, kinds: tuple[int, ...] = (SET, COUNT, BASE)) -> bool:
+    """Whether a structured payload from outside is well formed, canonical, and of one of these kinds."""
+    try:
+        row = msgpack.unpackb(payload.data)
+        if payload.code != STRUCTURED or type(row) is not list or row[0] not in kinds or msgpack.packb(row) != payload.data:
+            return False
+        if row[0] == COUNT:
+            return len(row) in (3, 5) and _seq(row[1]) and _amount(row[2]) and (len(row) == 3 or _actor(row[3], row[4]))
+        if row[0] == BASE:
+            return len(row) == 6 and _seq(row[1]) and _seq(row[2]) and _amount(row[3]) and _actor(row[4], row[5])
+        return len(row) == 3 and type(row[1]) is bytes and all(
+            len(b) == 5 and _actor(b[0], b[1]) and _seq(b[2]) and _seq(b[3]) and _amount(b[4]) for b in row[2]
+        )  # fmt: skip
+    except (ValueError, TypeError, IndexError, msgpack.UnpackException, msgpack.ExtraData, RecursionError, ArithmeticError):
+        return False
+
+
+def _out(amount: Amount) -> int | str:
+    return amount if type(amount) is int and INT_MIN <= amount <= INT_MAX else str(amount)
+
+
+def _in(amount: int | str) -> Amount:
+    return amount if type(amount) is int else exact(Decimal(amount))
+
+
+def _amount(value: object) -> bool:
+    if type(value) is int:
+        return INT_MIN <= value <= INT_MAX
+    return type(value) is str and len(value) < 30_000 and str(exact(Decimal(value))) == value and type(_out(_in(value))) is str
+
+
+def _seq(value: object) -> bool:
+    return type(value) is int and 0 < value <= SEQ_MASK
+
+
+def _actor(name: object, nonce: object) -> bool:
+    return type(name) is str and type(nonce) is int and nonce >= 0

@@ -1,0 +1,211 @@
+"""Sets, and grow-only sets: one row per addition of an element.
+
+Truth table (A and B concurrent, then exchanged; x was a member before):
+
+    A             B             x is a member
+    SADD x        SADD x        yes
+    SADD x        SREM x        yes: an addition wins over a removal that had not seen it
+    SREM x        SREM x        no
+    DEL           SADD y        y alone
+
+Adding a member that is there already is a write as well: it outlives a removal elsewhere that has not seen it.
+Source: the optimized observed-remove set of Bieniusa et al., "An optimized conflict-free replicated set" (2012).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from random import Random
+from typing import Any
+
+from crdt.entry import GONE, Entry, Gone, Raw, Wire
+from crdt.errors import WrongTypeError
+from crdt.state import RANGE_FROM, State
+
+
+class SetEntry(Entry):
+    """`dots`: element -> its dot, or a tuple of dots where several additions stand side by side."""
+
+    __slots__ = ("dots",)
+
+    CODE = 4
+    NAME = "set"
+    RANK = 20
+    SINGLE = False
+    ADDED = "sadd"
+    REMOVED = "srem"
+
+    def __init__(self, key: bytes) -> None:
+        self.key = key
+        self.dots: dict[bytes, int | tuple[int, ...]] = {}
+
+    def holds(self, field: bytes | None, dot: int) -> bool:
+        held = self.dots.get(field)  # type: ignore[arg-type]
+        return held == dot or (held.__class__ is tuple and dot in held)  # type: ignore[operator]
+
+    def row(self, field: bytes | None, dot: int) -> Raw | Gone:
+        return None if self.holds(field, dot) else GONE
+
+    def insert(self, state: State, field: bytes | None, payload: Wire, dot: int) -> None:
+        assert field is not None
+        held = self.dots.get(field)
+        if held is None:
+            self.dots[field] = dot
+        elif not self.holds(field, dot):
+            self.dots[field] = (*held, dot) if isinstance(held, tuple) else (held, dot)
+
+    def discard(self, state: State, field: bytes | None, dot: int) -> Raw | Gone:
+        assert field is not None
+        held = self.dots.get(field)
+        if held == dot:
+            del self.dots[field]
+        elif isinstance(held, tuple) and dot in held:
+            rest = tuple(d for d in held if d != dot)
+            self.dots[field] = rest if len(rest) > 1 else rest[0]
+        else:
+            return GONE
+        return None
+
+    def rows(self) -> Iterator[tuple[bytes | None, int, Raw]]:
+        for element, held in self.dots.items():
+            if isinstance(held, tuple):
+                for dot in held:
+                    yield element, dot, None
+            else:
+                yield element, held, None
+
+    def visible(self) -> bool:
+        return bool(self.dots)
+
+    def empty(self) -> bool:
+        return not self.dots
+
+    def erase(self, state: State) -> None:
+        if len(self.dots) > RANGE_FROM:
+            gone, self.dots = self.dots, {}
+            old = self.__class__(self.key)
+            old.dots = gone
+            state.sweep(self, old.rows(), (dot for _, dot, _ in old.rows()))
+            return
+        committed = [state.retire(dot, self, element, None) for element, dot, _ in self.rows()]
+        if any(committed):
+            state.gap()
+        self.dots.clear()
+
+    @classmethod
+    def check(cls, field: object, payload: Wire) -> bool:
+        return type(field) is bytes and payload is None
+
+
+class GrowSetEntry(SetEntry):
+    """A set that offers no removal of elements (DEL of the key works)."""
+
+    __slots__ = ()
+
+    CODE = 5
+    NAME = "gset"
+    RANK = 60
+
+
+GROW = GrowSetEntry
+_EMPTY: dict[bytes, Any] = {}
+
+
+def _of(state: State, key: bytes, kind: type[SetEntry]) -> SetEntry | None:
+    entry = state.keys.get(key)
+    if entry is not None and entry.__class__ is not kind:
+        raise WrongTypeError
+    return entry  # type: ignore[return-value]
+
+
+def add(state: State, key: bytes, members: Sequence[bytes], kind: type[SetEntry] = SetEntry) -> int:
+    """SADD. How many were no members before. Raises WrongTypeError."""
+    entry = state.keys.get(key)
+    if entry is None:
+        entry = state.create(kind, key)
+    elif entry.__class__ is not kind:
+        raise WrongTypeError
+    dots, mark, added = entry.dots, state.mark, 0  # type: ignore[attr-defined]
+    for member in members:
+        held = dots.get(member)
+        if held is None:
+            added += 1
+        elif held.__class__ is int:
+            if held > mark:
+                continue
+            state.retire(held, entry, member, None)
+        else:
+            for dot in held:
+                state.retire(dot, entry, member, None)
+        dots[member] = state.add(entry, member)
+    return added
+
+
+def remove(state: State, key: bytes, members: Sequence[bytes]) -> int:
+    """SREM. How many were members. Raises WrongTypeError."""
+    entry = _of(state, key, SetEntry)
+    return 0 if entry is None else _remove(state, entry, members)
+
+
+def _remove(state: State, entry: SetEntry, members: Sequence[bytes]) -> int:
+    removed = 0
+    for member in members:
+        held = entry.dots.pop(member, None)
+        if held is None:
+            continue
+        removed += 1
+        committed = [state.retire(dot, entry, member, None) for dot in (held if isinstance(held, tuple) else (held,))]
+        if any(committed):
+            state.gap()
+    if not entry.dots:
+        state.settle(entry)
+    return removed
+
+
+def contains(state: State, key: bytes, member: bytes, kind: type[SetEntry] = SetEntry) -> bool:
+    """SISMEMBER. Raises WrongTypeError."""
+    entry = _of(state, key, kind)
+    return entry is not None and member in entry.dots
+
+
+def members(state: State, key: bytes, kind: type[SetEntry] = SetEntry) -> Collection[bytes]:
+    """SMEMBERS: a live view, not to be kept over a write. Raises WrongTypeError."""
+    entry = _of(state, key, kind)
+    return (_EMPTY if entry is None else entry.dots).keys()
+
+
+def size(state: State, key: bytes, kind: type[SetEntry] = SetEntry) -> int:
+    """SCARD. Raises WrongTypeError."""
+    entry = _of(state, key, kind)
+    return 0 if entry is None else len(entry.dots)
+
+
+def pop(state: State, key: bytes, count: int, rng: Random) -> list[bytes]:
+    """SPOP: remove up to `count` members at random and return them. Raises WrongTypeError."""
+    entry = _of(state, key, SetEntry)
+    if entry is None or count <= 0:
+        return []
+    if count >= len(entry.dots):
+        taken = list(entry.dots)
+    elif count == 1:
+        taken = [_any(entry.dots, rng)]
+    else:
+        taken = rng.sample(list(entry.dots), count)
+    _remove(state, entry, taken)
+    return taken
+
+
+def sample(state: State, key: bytes, rng: Random) -> bytes | None:
+    """SRANDMEMBER: one member at random, None if there is none. Raises WrongTypeError."""
+    entry = _of(state, key, SetEntry)
+    return None if entry is None else _any(entry.dots, rng)
+
+
+def _any(dots: dict[bytes, Any], rng: Random) -> bytes:
+    """A random key of a dict that cannot be indexed."""
+    skip = rng.randrange(len(dots))
+    for element in dots:
+        if not skip:
+            return element
+        skip -= 1
+    raise AssertionError("randrange stays below the length")

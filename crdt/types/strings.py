@@ -1,0 +1,227 @@
+"""Strings: a register per key, which is a number as soon as somebody counts on it.
+
+Truth table (A and B concurrent, then exchanged):
+
+    A             B             GET                     MV.GET
+    SET k x       SET k y       the later by clock      x and y, until a writer who saw both writes again
+    SET k x       DEL k         x                       x
+    DEL k         DEL k         (nil)                   (nil)
+    SET k 7       INCRBY k 3    see number.py
+
+Source: the multi-value register of Shapiro et al., "A comprehensive study of CRDTs" (2011), section 3.2.2, read as
+last-writer-wins by hybrid clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from crdt.clock import milliseconds
+from crdt.dots import Actor, canonical_vector, parse_vector
+from crdt.entry import GONE, Entry, Gone, Raw, Wire
+from crdt.errors import UsageError, WrongTypeError
+from crdt.state import State
+from crdt.types import number
+from crdt.types.number import Number
+
+
+class Sibling(NamedTuple):
+    """One of the values that stand side by side: who wrote it, and when by that writer's clock (Unix ms)."""
+
+    value: bytes
+    origin: Actor
+    time_ms: int
+
+
+class StringEntry(Entry):
+    """`value` is bytes and `dot` its own (nearly always), or `value` is a Number and `dot` is -1."""
+
+    __slots__ = ("dot", "value")
+
+    CODE = 1
+    NAME = "string"
+    RANK = 90
+    SINGLE = True
+    ADDED = "set"
+    REMOVED = "set"
+
+    def __init__(self, key: bytes) -> None:
+        self.key = key
+        self.dot = -1
+        self.value: bytes | Number | None = None
+
+    def row(self, field: bytes | None, dot: int) -> Raw | Gone:
+        if self.dot == dot:
+            return self.value
+        return self.value.row(dot) if type(self.value) is Number else GONE
+
+    def number(self) -> Number:
+        """The cell as a Number, made from the plain value when it was one."""
+        value = self.value
+        if type(value) is Number:
+            return value
+        cell = Number()
+        if value is not None:
+            cell.sets[self.dot] = value
+        self.value, self.dot = cell, -1
+        return cell
+
+    def simplify(self) -> None:
+        """Back to a plain value, if that is all there is."""
+        cell = self.value
+        if type(cell) is Number:
+            text = cell.plain()
+            if text is not None:
+                self.dot, self.value = next(iter(cell.sets)), text
+
+    def insert(self, state: State, field: bytes | None, payload: Wire, dot: int) -> None:
+        if self.value is None and type(payload) is bytes:
+            self.value, self.dot = payload, dot
+        else:
+            self.number().insert(state, self, None, payload, dot)
+
+    def discard(self, state: State, field: bytes | None, dot: int) -> Raw | Gone:
+        if self.dot == dot:
+            raw, self.value, self.dot = self.value, None, -1
+            return raw
+        if type(self.value) is not Number:
+            return GONE
+        raw = self.value.discard(state, self, None, dot)
+        self.simplify()
+        return raw
+
+    def rows(self) -> Iterator[tuple[bytes | None, int, Raw]]:
+        if type(self.value) is Number:
+            return ((None, dot, raw) for dot, raw in self.value.rows())
+        return iter(() if self.value is None else ((None, self.dot, self.value),))
+
+    def visible(self) -> bool:
+        value = self.value
+        return value is not None and (type(value) is bytes or value.visible())  # type: ignore[union-attr]
+
+    def prune(self, state: State, field: bytes | None) -> None:
+        """Remove baselines of own dead lineages."""
+        if type(self.value) is Number:
+            self.value.prune(state, self, None)
+
+    def erase(self, state: State) -> None:
+        if type(self.value) is Number:
+            self.value.erase(state, self, None)
+        elif self.value is not None:
+            if state.retire(self.dot, self, None, self.value):
+                state.gap()
+            self.value, self.dot = None, -1
+
+    @classmethod
+    def check(cls, field: object, payload: Wire) -> bool:
+        return field is None and (type(payload) is bytes or (payload is not None and number.check(payload)))
+
+
+def get(state: State, key: bytes) -> bytes | None:
+    """The shown value, or None. Raises WrongTypeError."""
+    entry = state.keys.get(key)
+    if entry is None:
+        return None
+    if entry.__class__ is not StringEntry:
+        raise WrongTypeError
+    value = entry.value  # type: ignore[attr-defined]
+    return value if value.__class__ is bytes else value.text(state)  # type: ignore[no-any-return]
+
+
+def put(state: State, key: bytes, value: bytes) -> None:
+    """SET: replaces what this replica has observed under the key, whatever its type."""
+    entry = state.keys.get(key)
+    if entry.__class__ is StringEntry and not (state.hidden and key in state.hidden):
+        dot = entry.dot  # type: ignore[union-attr]
+        if dot > state.mark:
+            entry.value = value  # type: ignore[union-attr]
+        elif dot >= 0:
+            state.retire(dot, entry, None, entry.value)  # type: ignore[union-attr, arg-type]
+            entry.dot = state.add(entry, None)  # type: ignore[union-attr, arg-type]
+            entry.value = value  # type: ignore[union-attr]
+        else:
+            entry.value.assign(state, entry, None, value)  # type: ignore[union-attr]
+            entry.simplify()  # type: ignore[union-attr]
+        return
+    if entry is None and not state.hidden:
+        fresh = state.keys[key] = StringEntry(key)
+        fresh.dot = state.add(fresh, None)
+        fresh.value = value
+        return
+    for other in state.all_of(key):
+        if other.__class__ is not StringEntry:
+            other.erase(state)
+            state.settle(other)
+    target = state.keys.get(key) or state.create(StringEntry, key)
+    assert isinstance(target, StringEntry)
+    target.number().assign(state, target, None, value)
+    target.simplify()
+
+
+def siblings(state: State, key: bytes) -> list[Sibling] | None:
+    """Every value that stands, the shown one first; None if there is no such key. Raises WrongTypeError."""
+    entry = state.keys.get(key)
+    if entry is None:
+        return None
+    if not isinstance(entry, StringEntry):
+        raise WrongTypeError
+    return standing(state, entry.value, entry.dot)
+
+
+def standing(state: State, value: bytes | Number | None, dot: int) -> list[Sibling]:
+    """The siblings of one cell. The dots are about to be known outside, so pending ones are not spent again."""
+    state.name_pending()
+    if type(value) is bytes:
+        return [_sibling(state, dot, value)]
+    assert type(value) is Number
+    winner = value.winner(state)
+    order = sorted(value.sets, key=lambda d: (d == winner, state.hlc(d), state.name(d)), reverse=True)
+    plain = [_sibling(state, d, raw if type(raw) is bytes else raw[1]) for d in order for raw in (value.sets[d],)]
+    if value.counts:
+        newest = max(value.counts, key=lambda d: (state.hlc(d), state.name(d)))
+        shown = value.text(state)
+        assert shown is not None
+        if plain and shown == plain[0].value and number.parse(shown) is None:
+            counted = number.render(sum_of(value))
+            return [*plain, _sibling(state, newest, counted)]
+        return [_sibling(state, newest, shown), *plain[1:]]
+    return plain
+
+
+def sum_of(value: Number) -> number.Amount:
+    """The increments of a cell whose winning value is no number."""
+    total: number.Amount = 0
+    for _, _, amount in value.counts.values():
+        total = number.plus(total, amount)
+    return total
+
+
+def _sibling(state: State, dot: int, value: bytes) -> Sibling:
+    return Sibling(value, state.name(dot).actor, milliseconds(state.hlc(dot)))
+
+
+def context(state: State) -> bytes:
+    """An opaque token for what has been seen so far, for `put_over`."""
+    state.name_pending()
+    return canonical_vector({**state.vector(), state.actor: state.seq})
+
+
+def seen_by(token: bytes) -> dict[Actor, int]:
+    """Inverse of `context`. Raises UsageError."""
+    try:
+        return parse_vector(token)
+    except ValueError:
+        raise UsageError("ERR invalid context, use the one that MV.GET returned") from None
+
+
+def put_over(state: State, key: bytes, value: bytes, token: bytes) -> None:
+    """MV.SET with a context: replaces exactly the values that the context covers. Raises UsageError, WrongTypeError."""
+    seen = seen_by(token)
+    entry = state.keys.get(key)
+    if entry is not None and not isinstance(entry, StringEntry):
+        raise WrongTypeError
+    target = entry or state.create(StringEntry, key)
+    assert isinstance(target, StringEntry)
+    target.number().replace(state, target, None, value, seen)
+    target.simplify()
