@@ -16,21 +16,8 @@ from urllib.parse import unquote, urlsplit
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
 from config.errors import Because
-from config.values import (
-    Address,
-    Bytes,
-    Listen,
-    Name,
-    OptionalPath,
-    OptionalText,
-    Rate,
-    Seconds,
-    Switch,
-    Takes,
-    is_loopback,
-    optional_path,
-    optional_text,
-)
+from config.kinds import Bytes, Listen, Name, OptionalPath, OptionalText, Rate, Seconds, Switch, Takes
+from config.values import Address, is_loopback, optional_path, optional_text
 
 _PORTS = {"mqtt": 1883, "mqtts": 8883}
 _TABLE = ("url", "username", "password_file", "ca_file", "cert_file", "key_file")

@@ -12,7 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
 from config.brokers import Mqtt
 from config.errors import Because
-from config.values import Bytes, Count, FilePath, Listen, Mode, Name, OptionalPath, OptionalText, Seconds, Takes
+from config.kinds import Bytes, Count, FilePath, Listen, Mode, Name, OptionalPath, OptionalText, Seconds, Takes
 
 Level = Literal["debug", "info", "warning", "error"]
 Format = Literal["console", "json"]

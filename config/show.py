@@ -11,8 +11,9 @@ from typing import get_args
 from pydantic import SecretStr
 
 from config.brokers import Broker
+from config.kinds import Bytes, Mode, Seconds
 from config.settings import LAYERS, Settings
-from config.values import Bytes, Mode, Seconds, shown_duration, shown_secret, shown_size
+from config.values import shown_duration, shown_size
 
 
 def shown(settings: Settings, setting: str) -> str:
@@ -27,7 +28,7 @@ def _text(value: object, kind: list[object]) -> str:
     if value is None:
         return ""
     if isinstance(value, SecretStr):
-        return shown_secret(value)
+        return "********"
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, tuple) and not hasattr(value, "_fields"):

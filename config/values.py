@@ -1,18 +1,16 @@
 """The kinds of values a setting can have: durations, sizes, names, addresses, paths, switches.
 
 Knows: how each kind is spelled in a flag, a variable and a TOML file, and how it is printed again. Promises: parsing
-is pure and `shown(parse(text))` parses to the same value. Must not know: which settings exist.
+is pure and `shown(parse(text))` parses to the same value. Must not know: which settings exist, or pydantic: the
+command line parses durations too, and must start fast.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, NamedTuple
-
-from pydantic import BeforeValidator, SecretStr
+from typing import NamedTuple
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?(us|ms|s|m|h|d)")
@@ -21,13 +19,6 @@ _SIZE = re.compile(r"([0-9]+) ?(B|KiB|MiB|GiB)?")
 _UNITS = {"us": (1, 1_000_000), "ms": (1, 1000), "s": (1, 1), "m": (60, 1), "h": (3600, 1), "d": (86400, 1)}
 _BINARY = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 _TRUE, _FALSE = {"true", "yes", "on", "1"}, {"false", "no", "off", "0"}
-
-
-@dataclass(frozen=True, slots=True)
-class Takes:
-    """What a setting takes, in words that continue "it takes ..."; the last one of a field counts."""
-
-    text: str
 
 
 class Address(NamedTuple):
@@ -152,19 +143,6 @@ def rate(value: object) -> float:
     return float(value)
 
 
-Seconds = Annotated[float, BeforeValidator(duration), Takes("a duration such as 200ms, 5s, 1m or 0")]
-Bytes = Annotated[int, BeforeValidator(size), Takes("a size such as 4096, 64KiB or 16MiB")]
-Name = Annotated[str, BeforeValidator(name), Takes("a name: a letter or digit, then up to 63 of A-Z a-z 0-9 _ . -")]
-Listen = Annotated[Address | None, BeforeValidator(address), Takes("HOST:PORT, or nothing for off")]
-Mode = Annotated[int, BeforeValidator(file_mode), Takes('octal permission bits such as "0660"')]
-FilePath = Annotated[Path, BeforeValidator(path), Takes("a path")]
-OptionalPath = Annotated[Path | None, BeforeValidator(optional_path), Takes("a path, or nothing for none")]
-OptionalText = Annotated[str | None, BeforeValidator(optional_text), Takes("text, or nothing for none")]
-Switch = Annotated[bool, BeforeValidator(switch), Takes("true or false")]
-Count = Annotated[int, BeforeValidator(count), Takes("a whole number")]
-Rate = Annotated[float, BeforeValidator(rate), Takes("a number per second, 0 for no limit")]
-
-
 def shown_duration(seconds: float) -> str:
     """The shortest exact spelling: 0.2 -> "200ms"."""
     if not seconds:
@@ -183,8 +161,3 @@ def shown_size(count: int) -> str:
         if count and count % _BINARY[unit] == 0:
             return f"{count // _BINARY[unit]}{unit}"
     return str(count)
-
-
-def shown_secret(secret: SecretStr | None) -> str:
-    """That there is one, never which."""
-    return "********" if secret else ""

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import SecretStr
 
 from config import values
 
@@ -138,8 +137,3 @@ def test_what_is_no_switch(bad: object) -> None:
 def test_what_is_no_count(bad: object) -> None:
     with pytest.raises(ValueError):
         values.count(bad)
-
-
-def test_a_secret_is_printed_as_stars() -> None:
-    assert "hunter2" not in values.shown_secret(SecretStr("hunter2"))
-    assert values.shown_secret(None) == ""
