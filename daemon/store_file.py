@@ -17,7 +17,7 @@ import os
 import secrets
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +29,9 @@ Durability = Literal["always", "interval", "never"]
 
 SCHEMA_VERSION: Final = 1
 APPLICATION_ID: Final = 0x474F5353  # "GOSS": tells our files from anybody else's SQLite files
+
+# 16 MB of WAL, where a commit folds it by itself. SQLite's 4 MB come round too often for one who folds in a worker.
+FOLD_AT_PAGES: Final = 4096
 
 SCHEMA: Final = (
     "CREATE TABLE actors (id INTEGER PRIMARY KEY, name TEXT NOT NULL, nonce BLOB NOT NULL, UNIQUE (name, nonce))",
@@ -95,16 +98,17 @@ class Identity:
 
 
 class StoreFile:
-    """One open, locked file with one connection that writes and one that reads beside it.
+    """One open, locked file with three connections: one writes, one reads beside it, one folds the WAL.
 
-    The writing connection may be used from any thread inside `transaction`, which lets one in at a time; the reading
-    one belongs to the loop's thread.
+    The writing one may be used from any thread inside `transaction`, which lets one in at a time; the reading one
+    belongs to the loop's thread.
     """
 
-    def __init__(self, path: Path, lock: int, write: sqlite3.Connection, durability: Durability) -> None:
+    def __init__(
+        self, path: Path, lock: int, connections: Sequence[sqlite3.Connection], durability: Durability
+    ) -> None:
         self.path = path
-        self.write = write
-        self.read = _connect(path)
+        self.write, self.read, self._folder = connections
         self.read.execute("PRAGMA query_only = ON")
         self.lock = threading.RLock()
         self.actors: dict[int, Actor] = {}
@@ -113,11 +117,12 @@ class StoreFile:
         self._flock = lock
         self._sync = "NORMAL" if durability == "never" else "FULL"
         self.write.execute(f"PRAGMA synchronous = {self._sync}")
-        for number, name, nonce in write.execute("SELECT id, name, nonce FROM actors"):
+        self.write.execute(f"PRAGMA wal_autocheckpoint = {FOLD_AT_PAGES}")
+        for number, name, nonce in self.write.execute("SELECT id, name, nonce FROM actors"):
             actor = Actor(name, int.from_bytes(nonce, "big"))
             self.actors[number] = actor
             self._ids[actor] = number
-        database_id = write.execute("SELECT database_id FROM store").fetchone()[0]
+        database_id = self.write.execute("SELECT database_id FROM store").fetchone()[0]
         status = path.stat()
         self.identity = Identity(database_id, status.st_dev, status.st_ino)
 
@@ -160,6 +165,34 @@ class StoreFile:
         """As `number`, None for an actor that no transaction has named yet."""
         return self._ids.get(actor)
 
+    def meta(self) -> dict[str, bytes]:
+        """Everything set by `set_meta`. Raises StoreCorrupt."""
+        with self.reading():
+            meta = dict(self.read.execute("SELECT key, value FROM meta"))
+            if not all(isinstance(value, bytes) for value in meta.values()):
+                raise ValueError("meta is not bytes")
+            return meta
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """For reading at a start: what is unreadable or absurd becomes StoreCorrupt."""
+        try:
+            yield
+        except (sqlite3.Error, KeyError, TypeError, ValueError) as error:
+            raise StoreCorrupt(f"{self.path} is damaged: {error}; restore it or move it away") from error
+
+    def set_meta(self, meta: Mapping[str, bytes]) -> None:
+        """Set these keys and leave the others; only inside a transaction."""
+        for key, value in meta.items():
+            self.write.execute(
+                "INSERT INTO meta VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value", (key, value)
+            )
+
+    def fold(self) -> None:
+        """Copy the WAL into the file; from any thread but one at a time. A failure is left to the next commit."""
+        with suppress(sqlite3.Error):
+            self._folder.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+
     def _undo(self) -> None:
         with suppress(sqlite3.Error):
             self.write.execute("ROLLBACK")
@@ -170,10 +203,9 @@ class StoreFile:
         """Fold the WAL into the file, close it, let others in. Idempotent."""
         if self._flock < 0:
             return
-        with suppress(sqlite3.Error):
-            self.read.close()
-        with suppress(sqlite3.Error):
-            self.write.close()
+        for db in (self._folder, self.read, self.write):
+            with suppress(sqlite3.Error):
+                db.close()
         os.close(self._flock)
         self._flock = -1
 
@@ -182,15 +214,16 @@ def open_file(directory: Path, space: str, durability: Durability) -> StoreFile:
     """Open or create `directory/space.db`. Raises StoreBusy, StoreTooNew, StoreUnwritable, StoreCorrupt."""
     lock = _lock(directory, space)
     path = directory / f"{space}.db"
-    db: sqlite3.Connection | None = None
+    connections: list[sqlite3.Connection] = []
     try:
         # Before SQLite has it: closing any other descriptor of the file later would drop SQLite's own locks on it.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-        db = _connect(path)
-        _check(db, path)
-        return StoreFile(path, lock, db, durability)
+        connections.append(_connect(path))
+        _check(connections[0], path)
+        connections += [_connect(path), _connect(path)]
+        return StoreFile(path, lock, connections, durability)
     except BaseException as error:
-        if db is not None:
+        for db in connections:
             db.close()
         os.close(lock)
         raise _at_open(error, path) from error
@@ -216,7 +249,7 @@ def set_aside(directory: Path, space: str) -> Path:
             count += 1
         for suffix in ("-wal", "-shm", ""):
             with suppress(FileNotFoundError):
-                os.rename(f"{path}{suffix}", f"{target}{suffix}")
+                Path(f"{path}{suffix}").rename(f"{target}{suffix}")
         return target
     finally:
         os.close(lock)
@@ -295,3 +328,5 @@ def _create(db: sqlite3.Connection) -> None:
     db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
     db.execute("COMMIT")
+    # Out of the WAL, so that the file keeps its id whatever happens to the WAL.
+    db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()

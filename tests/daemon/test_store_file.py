@@ -1,0 +1,223 @@
+"""Opening: one at a time, only what is ours, and an error that says what to do."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import sqlite3
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from crdt.dots import Actor
+from crdt.replica.effects import LogFrame
+from daemon.store import Store, StoreBusy, StoreCorrupt, StoreFailed, StoreTooNew, StoreUnwritable
+from daemon.store_file import SCHEMA_VERSION, open_file
+
+ROOT = Path(__file__).parents[2]
+ADA = Actor("ada", 1)
+
+
+def frames(first: int, last: int) -> list[LogFrame]:
+    return [LogFrame(ADA, seq, seq, b"%d" % seq * 20) for seq in range(first, last + 1)]
+
+
+def test_a_second_opener_is_told_who_holds_the_directory(tmp_path: Path) -> None:
+    store = Store.open(tmp_path, "default")
+    with pytest.raises(StoreBusy, match=f"in use by process {os.getpid()}; stop it"):
+        Store.open(tmp_path, "default")
+    with pytest.raises(StoreBusy):
+        Store.set_aside(tmp_path, "default")
+    Store.open(tmp_path, "other").close()  # another space of the same daemon
+    store.close()
+    store.close()
+    Store.open(tmp_path, "default").close()
+
+
+def test_another_process_is_kept_out_until_the_holder_dies(tmp_path: Path) -> None:
+    code = (
+        "import sys, pathlib; from daemon.store import Store;"
+        "s = Store.open(pathlib.Path(sys.argv[1]), 'default'); print('open', flush=True); sys.stdin.read()"
+    )
+    holder = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path)], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    try:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"open\n"
+        with pytest.raises(StoreBusy, match=f"process {holder.pid};"):
+            Store.open(tmp_path, "default")
+    finally:
+        holder.kill()
+        holder.communicate()
+    Store.open(tmp_path, "default").close()
+
+
+def test_a_newer_schema_is_left_alone(tmp_path: Path) -> None:
+    Store.open(tmp_path, "default").close()
+    path = tmp_path / "default.db"
+    with sqlite3.connect(path) as db:
+        db.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
+    db.close()
+    before = path.read_bytes()
+    with pytest.raises(StoreTooNew, match=f"newer version \\(schema {SCHEMA_VERSION + 1}\\)"):
+        Store.open(tmp_path, "default")
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("place", ["/proc/nowhere/data", "file/data", "file"])
+def test_a_place_that_cannot_be_written(tmp_path: Path, place: str) -> None:
+    (tmp_path / "file").write_text("not a directory")
+    with pytest.raises(StoreUnwritable, match="choose another data directory"):
+        Store.open(tmp_path / place, "default")
+
+
+def test_a_database_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "default.db").mkdir()
+    with pytest.raises(StoreUnwritable, match=r"default\.db"):
+        Store.open(tmp_path, "default")
+
+
+def test_files_of_others_are_left_alone(tmp_path: Path) -> None:
+    text = tmp_path / "text.db"
+    text.write_text("my diary " * 1000)
+    with pytest.raises(StoreCorrupt, match="no database"):
+        Store.open(tmp_path, "text")
+    assert text.read_text() == "my diary " * 1000
+    with sqlite3.connect(tmp_path / "theirs.db") as db:
+        db.execute("CREATE TABLE log (a)")
+    db.close()
+    with pytest.raises(StoreCorrupt, match="another program"):
+        Store.open(tmp_path, "theirs")
+    # After a refusal nothing is held.
+    assert Store.set_aside(tmp_path, "text").read_text() == "my diary " * 1000
+    Store.open(tmp_path, "text").close()
+
+
+def test_setting_aside_twice_keeps_both(tmp_path: Path) -> None:
+    places = []
+    for _ in range(2):
+        Store.open(tmp_path, "default").close()
+        places.append(Store.set_aside(tmp_path, "default"))
+    assert [place.name for place in places] == ["default.db.damaged-1", "default.db.damaged-2"]
+    assert all(place.exists() for place in places)
+
+
+def test_only_we_may_read_it(tmp_path: Path) -> None:
+    store = Store.open(tmp_path / "data", "default")
+    store.commit(frames(1, 1))
+    assert (tmp_path / "data").stat().st_mode & 0o777 == 0o700
+    assert {path.stat().st_mode & 0o777 for path in (tmp_path / "data").iterdir()} == {0o600}
+    store.close()
+
+
+def test_identity_tells_a_store_from_its_copies(tmp_path: Path) -> None:
+    store = Store.open(tmp_path / "a", "default")
+    first = store.identity
+    store.close()
+    shutil.copytree(tmp_path / "a", tmp_path / "b")
+    again, copy, other = (Store.open(tmp_path / name, "default") for name in "abc")
+    assert again.identity == first
+    assert (copy.database_id, copy.identity.device) == (first.database_id, first.device)
+    assert copy.identity.inode != first.inode
+    assert other.database_id != first.database_id
+    assert len(first.database_id) == 16
+    for each in (again, copy, other):
+        each.close()
+
+
+def test_a_full_disk_undoes_the_commit_and_the_next_one_goes_through(tmp_path: Path) -> None:
+    file = open_file(tmp_path, "default", "always")
+    store = Store(file)
+    store.commit(frames(1, 3))
+    pages = file.write.execute("PRAGMA page_count").fetchone()[0]
+    file.write.execute(f"PRAGMA max_page_count = {pages + 4}")
+    big = LogFrame(Actor("bob", 2), 1, 1, bytes(100_000))
+    with pytest.raises(StoreFailed, match="full; free space"):
+        store.commit([big], {"hlc": b"1"})
+    assert store.missing({ADA: 3}, 1) == ([], True)
+    assert store.log_bytes == sum(len(each.data) for each in frames(1, 3))
+    file.write.execute("PRAGMA max_page_count = 100000")
+    store.commit([big], {"hlc": b"2"})
+    store.close()
+    store = Store.open(tmp_path, "default")
+    assert list(store.load().log) == [*frames(1, 3), big]
+    assert store.load().meta == {"hlc": b"2"}
+    store.close()
+
+
+def test_folding_beside_commits_loses_nothing(tmp_path: Path) -> None:
+    store = Store.open(tmp_path, "default", "never")
+    done = threading.Event()
+
+    def fold() -> None:
+        while not done.is_set():
+            store.fold()
+
+    worker = threading.Thread(target=fold)
+    worker.start()
+    for each in frames(1, 500):
+        store.commit([each])
+    done.set()
+    worker.join()
+    store.fold()
+    store.close()
+    store = Store.open(tmp_path, "default")
+    assert list(store.load().log) == frames(1, 500)
+    store.close()
+
+
+def test_damaged_pages_never_give_a_wrong_frame(tmp_path: Path) -> None:
+    """Random damage to the file: a prefix of the log, or StoreCorrupt, and nothing else."""
+    store = Store.open(tmp_path / "good", "default")
+    bob = Actor("bob", 2)
+    for seq in range(1, 101):
+        store.commit([LogFrame(ADA, seq, seq, b"a%d" % seq * 60), LogFrame(bob, seq, seq, b"b%d" % seq * 60)])
+    store.begin_checkpoint({ADA: 100, bob: 100})
+    segments = [(ADA, start, b"%d" % start * 5000) for start in range(4)]
+    for segment in segments:
+        store.put_segment(*segment)
+    store.finish_checkpoint()
+    for seq in range(101, 201):
+        store.commit([LogFrame(ADA, seq, seq, b"a%d" % seq * 60), LogFrame(bob, seq, seq, b"b%d" % seq * 60)])
+    expected = list(store.load().log)
+    store.close()
+    good = (tmp_path / "good" / "default.db").read_bytes()
+    random_ = random.Random(5)
+    outcomes: dict[str, int] = {}
+    for _ in range(400):
+        bad = bytearray(good)
+        for _ in range(random_.randrange(1, 4)):
+            # Structure sits at the beginning of a page: aim there half of the time.
+            at = random_.randrange(len(bad)) if random_.random() < 0.5 else random_.randrange(len(bad) // 4096) * 4096
+            for place in range(at, min(at + random_.choice((1, 16, 4096)), len(bad))):
+                bad[place] = random_.randrange(256)
+        (tmp_path / "bad").mkdir()
+        (tmp_path / "bad" / "default.db").write_bytes(bad)
+        outcome = load_damaged(tmp_path / "bad", segments, expected)
+        outcomes[outcome] = outcomes.get(outcome, 0) + 1
+        shutil.rmtree(tmp_path / "bad")
+    assert set(outcomes) == {"corrupt", "whole", "prefix"}
+
+
+def load_damaged(directory: Path, segments: list[tuple[Actor, int, bytes]], expected: list[LogFrame]) -> str:
+    try:
+        store = Store.open(directory, "default")
+    except (StoreCorrupt, StoreTooNew):
+        return "corrupt"
+    try:
+        loaded = store.load()
+        assert set(loaded.segments) <= set(segments)
+        log = list(loaded.log)
+        assert log == expected[: len(log)]
+        found, _ = store.missing({}, 1 << 30)
+        assert set(found) <= {b"%s%d" % (name, seq) * 60 for name in (b"a", b"b") for seq in range(1, 201)}
+        return "prefix" if loaded.damaged else "whole"
+    except StoreCorrupt:
+        return "corrupt"
+    finally:
+        store.close()
