@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import logging
 
-from transport.counters import Counters
 from transport.interface import Incoming, OnLink, OnMessage, Will
 from transport.topics import Topics
+from transport.traffic import Counters
 from transport.wire import MAX_INCOMING, check_payload
 
 log = logging.getLogger("transport")

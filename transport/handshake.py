@@ -11,7 +11,7 @@ from __future__ import annotations
 import socket
 import ssl
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, cast
@@ -22,13 +22,16 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
+from transport.mqtt_settings import BrokerAddress, MqttSettings
 from transport.pipe import paho_of
 from transport.refusal import HungUp, Refused
-from transport.settings import BrokerAddress, MqttSettings
 from transport.topics import Topics
 
 TCP_TIMEOUT_SECONDS = 3.0
 """Connecting happens in a thread that nothing can interrupt, and a program that ends waits for it."""
+
+V5_ANSWER_SECONDS = 2.0
+"""Some old brokers (amqtt is one) misread an MQTT 5 CONNECT and wait for more of it; 3.1.1 is tried after this."""
 
 PRESENCE_EXPIRY_SECONDS = 24 * 3600
 
@@ -49,6 +52,17 @@ class Attempt:
     """Largest packet the broker takes, in bytes, if it says so; a larger one ends the connection."""
     answered: bool = False
     hung_up: bool = False
+    refuse: Callable[[], None] | None = None
+    """Ends the wait for the broker's answer as if it had said no."""
+
+    def abandon(self) -> None:
+        """Ends an attempt under way at once; does nothing to one that was let in.
+
+        The coroutine itself must not be cancelled: the connection would live on, unread, and hold our client id.
+        """
+        if not self.answered and self.refuse is not None:
+            self.answered = True
+            self.refuse()
 
     @property
     def user(self) -> str:
@@ -66,6 +80,7 @@ async def connected(attempt: Attempt) -> AsyncIterator[aiomqtt.Client]:
     client = _client(attempt)
     try:
         async with client:
+            client.timeout = attempt.settings.connect_timeout_seconds
             yield client
     except aiomqtt.MqttError as error:
         if attempt.hung_up:
@@ -106,11 +121,10 @@ def _client(attempt: Attempt) -> aiomqtt.Client:
         protocol=aiomqtt.ProtocolVersion.V5 if attempt.v5 else aiomqtt.ProtocolVersion.V311,
         will=_will(attempt),
         # Always a clean start: what was missed is pulled from a peer, and a broker that kept a queue for us would only
-        # deliver it twice. MQTT 5 and 3.1.1 spell it differently, and paho allows only the matching one.
+        # deliver it twice. MQTT 3.1.1 spells it so; with MQTT 5 a fresh client starts clean by default.
         clean_session=None if attempt.v5 else True,
-        clean_start=True,
         keepalive=settings.keepalive_seconds,
-        timeout=settings.connect_timeout_seconds,
+        timeout=min(settings.connect_timeout_seconds, V5_ANSWER_SECONDS if attempt.v5 else sys.maxsize),
         tls_context=_tls_context(address) if address.tls else None,
         socket_options=_NO_DELAY,
     )
@@ -126,6 +140,9 @@ def _listen_for_answer(client: aiomqtt.Client, attempt: Attempt) -> None:
     paho: Any = paho_of(client)
     on_connect, on_disconnect = paho.on_connect, paho.on_disconnect
 
+    def refuse() -> None:
+        on_connect(paho, None, None, ReasonCode(PacketTypes.CONNACK, "Server unavailable"), None)
+
     def connect(paho: Any, userdata: Any, flags: Any, code: ReasonCode, properties: Any = None) -> None:
         attempt.answered = True
         attempt.packet_limit = getattr(properties, "MaximumPacketSize", sys.maxsize)
@@ -134,11 +151,12 @@ def _listen_for_answer(client: aiomqtt.Client, attempt: Attempt) -> None:
     def disconnect(paho: Any, userdata: Any, flags: Any, code: Any, properties: Any = None) -> None:
         if not attempt.answered:
             # aiomqtt ignores this and would wait for an answer until its time is up: give it one.
-            attempt.hung_up = True
-            on_connect(paho, userdata, None, ReasonCode(PacketTypes.CONNACK, "Server unavailable"), None)
+            attempt.answered = attempt.hung_up = True
+            refuse()
         on_disconnect(paho, userdata, flags, code, properties)
 
     paho.on_connect, paho.on_disconnect = connect, disconnect
+    attempt.refuse = refuse
 
 
 def _will(attempt: Attempt) -> aiomqtt.Will | None:

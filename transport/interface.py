@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from transport.counters import Counters
+from transport.traffic import Counters
 
 DELTA = "d"
 HELLO = "h"

@@ -23,10 +23,10 @@ import aiomqtt
 from transport.door import Door
 from transport.handshake import Attempt, connected, subscribe
 from transport.interface import HELLO, PRESENCE, LinkState, LinkStatus
+from transport.mqtt_settings import BrokerAddress, MqttSettings
 from transport.pacing import Backoff, RateLimit
 from transport.pipe import Pipe
 from transport.refusal import HungUp, Refused, Verdict, check_plaintext, judge
-from transport.settings import BrokerAddress, MqttSettings
 from transport.wire import PACKET_OVERHEAD, is_probe, probe
 
 log = logging.getLogger("transport")
@@ -119,7 +119,7 @@ class MqttLink:
         self._farewell = farewell
         self._stopping.set()
         if self._task is not None:
-            # Not cancelled, see above: an attempt under way ends by itself and then finds that it should stop.
+            self._attempt.abandon()
             await asyncio.wait({self._task}, timeout=LEAVE_SECONDS)
 
     # The life of the link.
@@ -134,8 +134,9 @@ class MqttLink:
             except (aiomqtt.MqttError, OSError, Refused, HungUp) as error:
                 verdict = judge(error, self._settings.client_id, self._attempt.user)
             except Exception as error:
-                log.exception("broker %s: unexpected failure of the link", self._address.url)
-                verdict = Verdict(f"{type(error).__name__}: {error}")
+                verdict = Verdict(f"unexpected {type(error).__name__}: {error}")
+                if verdict.reason != self._reason:
+                    log.exception("broker %s: unexpected failure of the link", self._address.url)
             if not self._stopping.is_set():
                 await self._pause(self._take_note(verdict))
 
@@ -193,7 +194,10 @@ class MqttLink:
         if verdict.old_protocol and not self._only_old_protocol:
             self._only_old_protocol = True
             return 0.0
-        self._try_old_protocol = verdict.silent and not self._try_old_protocol
+        if verdict.silent and not self._only_old_protocol:
+            self._try_old_protocol = not self._try_old_protocol
+            if self._try_old_protocol:
+                return 0.0
         if verdict.refused:
             self._become("refused", verdict.reason)
             return self._backoff.refused(self._settings.refused_retry_seconds)

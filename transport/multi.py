@@ -11,11 +11,11 @@ import asyncio
 import random
 from collections.abc import Sequence
 
-from transport.counters import Counters
 from transport.door import Door
 from transport.interface import LinkStatus, OnLink, OnMessage, Outgoing, Will
 from transport.mqtt import MqttLink
-from transport.settings import MqttSettings
+from transport.mqtt_settings import MqttSettings
+from transport.traffic import Counters
 
 
 class MqttTransport:

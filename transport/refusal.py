@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from aiomqtt.exceptions import MqttCodeError, MqttConnectError
 from paho.mqtt.reasoncodes import ReasonCode
 
-from transport.settings import BrokerAddress
+from transport.mqtt_settings import BrokerAddress
 
+UNSPECIFIED_ERROR = 128
 UNSUPPORTED_PROTOCOL = 132
 
 _ADVICE = {
@@ -69,7 +70,9 @@ def judge(error: BaseException, client_id: str, user: str) -> Verdict:
         return Verdict("no answer from the broker in time", silent=True)
     cause = error.__cause__
     if isinstance(cause, MqttCodeError) and isinstance(cause.rc, ReasonCode):
-        return Verdict(f"the connection ended: {cause.rc}")
+        # "Unspecified error" is paho's word for a connection that just broke; the others come from the broker.
+        known = cause.rc.value != UNSPECIFIED_ERROR
+        return Verdict(f"the broker ended the connection: {cause.rc}" if known else "the connection was lost")
     return Verdict(str(error) or type(error).__name__)
 
 
