@@ -98,10 +98,13 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class More:
-    """I have the pieces of snapshot `stream` below `index`: send the next ones; at the end: I am done."""
+    """I have the pieces of snapshot `stream` below `index`: send the next ones, and again the `lost` ones. At the end:
+    I am done.
+    """
 
     stream: int
     index: int
+    lost: list[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +194,12 @@ def _hash(value: object) -> int:
     return natural(value)
 
 
+def _naturals(value: object) -> list[int]:
+    if type(value) is not list or len(value) > 256:
+        raise ValueError("not a short list")
+    return [natural(item) for item in value]
+
+
 def _names(value: object) -> tuple[str, ...]:
     if type(value) is not list or len(value) > 16 or not all(type(name) is str for name in value):
         raise ValueError("not names")
@@ -205,7 +214,7 @@ _CHECKS: Final[dict[type[Any], tuple[Callable[[Any], Any], ...]]] = {
     Pull: (_vector, natural),
     Repair: (_blobs, _bool, _bool, natural),
     Piece: (natural, _actor, natural, natural, natural, _bytes),
-    More: (natural, natural),
+    More: (natural, natural, _naturals),
     Probe: (natural,),
     Taken: (natural, natural, _bool),
 }

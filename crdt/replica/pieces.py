@@ -1,0 +1,78 @@
+"""Frames larger than a message, in pieces, and together again. Bounded in bytes and time; a lost piece costs a pull."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from crdt.dots import Actor
+from crdt.replica.messages import Piece
+
+MAX_PIECES = 1 << 16
+
+
+def cut_up(data: bytes, size: int, stream: int, actor: Actor, seq: int) -> list[Piece]:
+    """`data` as pieces of at most `size` bytes of content."""
+    total = max(1, -(-len(data) // size))
+    return [Piece(stream, actor, seq, i, total, data[i * size : (i + 1) * size]) for i in range(total)]
+
+
+@dataclass(slots=True)
+class Assembly:
+    """Pieces of one thing as they come in."""
+
+    total: int
+    since: float
+    parts: dict[int, bytes] = field(default_factory=dict)
+
+    def add(self, piece: Piece) -> int:
+        """Take a piece in; how many bytes that adds."""
+        if piece.total != self.total or piece.index >= self.total or piece.index in self.parts:
+            return 0
+        self.parts[piece.index] = piece.data
+        return len(piece.data)
+
+    def complete(self) -> bool:
+        return len(self.parts) == self.total
+
+    def whole(self) -> bytes:
+        return b"".join(self.parts[i] for i in range(self.total))
+
+    def next_missing(self) -> int:
+        """The lowest index that has not come."""
+        return next((i for i in range(self.total) if i not in self.parts), self.total)
+
+
+class Pieces:
+    """Assemblies of frames, by sender and frame."""
+
+    __slots__ = ("_open", "bytes", "limit")
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.bytes = 0
+        self._open: dict[tuple[str, Actor, int], Assembly] = {}
+
+    def add(self, sender: str, piece: Piece, now: float) -> bytes | None:
+        """The whole frame when this was its last missing piece. None also when there is no room."""
+        name = (sender, piece.actor, piece.seq)
+        if self.bytes + len(piece.data) > self.limit or not 0 < piece.total <= MAX_PIECES:
+            return None
+        assembly = self._open.get(name)
+        if assembly is None or assembly.total != piece.total:
+            self._drop(name)
+            assembly = self._open[name] = Assembly(piece.total, now)
+        self.bytes += assembly.add(piece)
+        if not assembly.complete():
+            return None
+        self._drop(name)
+        return assembly.whole()
+
+    def expire(self, before: float) -> None:
+        """Give up what began before this time."""
+        for name in [name for name, assembly in self._open.items() if assembly.since < before]:
+            self._drop(name)
+
+    def _drop(self, name: tuple[str, Actor, int]) -> None:
+        assembly = self._open.pop(name, None)
+        if assembly is not None:
+            self.bytes -= sum(map(len, assembly.parts.values()))
