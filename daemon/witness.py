@@ -7,8 +7,8 @@ in None: a new actor, which costs 20 bytes and is always right.
 Must not know: frames, peers, how a nonce is drawn.
 
 Why outside: a backup, a copy or a rolled-back disk holds everything inside the data directory, proofs included. A
-kill -9 keeps both places, and nothing else does: a reboot changes the boot id, a copy the inode, a rolled-back or
-restored file ends below the recorded number. No fsync is needed, because a power cut is a reboot.
+kill -9 keeps both places, and nothing else does: a reboot changes the boot id, a copy or a restore the inode, and a
+file rolled back in place ends below the recorded number. No fsync is needed, because a power cut is a reboot.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ log: Final = logging.getLogger(__name__)
 
 LINUX_BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 MAGIC: Final = b"GWT1"
-# magic, boot (128-bit hash of the kernel's text), database id, device, inode, nonce, seq
-RECORD: Final = struct.Struct(">4s16s16sQQQQ")
+# magic, boot (128-bit hash of the kernel's text), database id, device, inode, generation, nonce, seq
+RECORD: Final = struct.Struct(">4s16s16sQQQQQ")
 SIZE: Final = RECORD.size + 8  # and a checksum of 64 bits
 
 
@@ -44,7 +44,7 @@ class Witness:
         """`boot`: what `boot_id` says; None makes every claim fail and every record a no-op."""
         self._path = path
         self._head = b"" if boot is None else xxh3_128_digest(boot.encode()) + identity.database_id
-        self._place = (identity.device & MASK_64, identity.inode & MASK_64)
+        self._place = tuple(number & MASK_64 for number in (identity.device, identity.inode, identity.generation))
         self._fd = -1
         self._recorded = (-1, -1)
         if boot is None:
@@ -99,8 +99,8 @@ class Witness:
         """(nonce, seq) of a whole record that was written on this boot for this very store."""
         if len(data) != SIZE or xxh3_64_digest(data[: RECORD.size]) != data[RECORD.size :]:
             return None
-        magic, boot, database_id, device, inode, nonce, seq = RECORD.unpack_from(data)
-        if magic != MAGIC or boot + database_id != self._head or (device, inode) != self._place:
+        magic, boot, database_id, *place, nonce, seq = RECORD.unpack_from(data)
+        if magic != MAGIC or boot + database_id != self._head or tuple(place) != self._place:
             return None
         return nonce, seq
 
