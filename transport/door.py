@@ -12,7 +12,7 @@ import logging
 from transport.interface import Incoming, OnLink, OnMessage, Will
 from transport.topics import Topics
 from transport.traffic import Counters
-from transport.wire import MAX_INCOMING, check_payload
+from transport.wire import MAX_INCOMING, check_payload, is_probe
 
 log = logging.getLogger("transport")
 
@@ -49,9 +49,12 @@ class Door:
         return self.topics.build(space, lane, to)
 
     def incoming(self, topic: str, data: bytes) -> None:
-        """Hands one message on, or drops and counts it. Our own probes have to be taken out before."""
+        """Hands one message on, or drops and counts it. A link takes the echo it waits for out before."""
         if not data:
             self.counters.dropped["empty"] += 1
+            return
+        if is_probe(data):  # a late one, or that of another daemon under our name
+            self.counters.received("probe", len(topic) + len(data))
             return
         if len(data) > self._max_incoming:
             self.counters.dropped["oversize"] += 1

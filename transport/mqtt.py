@@ -27,7 +27,7 @@ from transport.mqtt_settings import BrokerAddress, MqttSettings
 from transport.pacing import Backoff, RateLimit
 from transport.pipe import Pipe
 from transport.refusal import HungUp, Refused, Verdict, check_plaintext, judge
-from transport.wire import PACKET_OVERHEAD, is_probe, probe
+from transport.wire import PACKET_OVERHEAD, probe
 
 log = logging.getLogger("transport")
 
@@ -221,8 +221,8 @@ class MqttLink:
         return True
 
     def _on_message(self, topic: str, data: bytes) -> None:
-        if data and is_probe(data):
-            self._on_probe(topic, data)
+        if self._probe and data == self._probe and topic == self._door.topics.probe():
+            self._on_echo(topic, data)
         else:
             self._door.incoming(topic, data)
 
@@ -241,10 +241,8 @@ class MqttLink:
         self._send(self._pipe, topic, "probe", self._probe)
         self._set_timer(self._settings.probe_timeout_seconds, self._on_probe_missed)
 
-    def _on_probe(self, topic: str, data: bytes) -> None:
+    def _on_echo(self, topic: str, data: bytes) -> None:
         self._door.counters.received("probe", len(topic) + len(data))
-        if data != self._probe or topic != self._door.topics.probe():
-            return  # late, or that of another daemon under our name
         self._round_trip = time.monotonic() - self._probe_sent_at
         self._probe = b""
         self._probes_missed = 0
