@@ -238,7 +238,8 @@ def open_file(directory: Path, space: str, durability: Durability) -> StoreFile:
         for db in connections:
             db.close()
         os.close(lock)
-        raise _at_open(error, path) from error
+        _tell(error, path)
+        raise
 
 
 @contextmanager
@@ -248,13 +249,15 @@ def opening(file: StoreFile) -> Iterator[None]:
         yield
     except BaseException as error:
         file.close()
-        raise _at_open(error, file.path) from error
+        _tell(error, file.path)
+        raise
 
 
 def set_aside(directory: Path, space: str) -> Path:
     """Rename a damaged store so that the next `open_file` starts an empty one; the new place of the database."""
     lock = _lock(directory, space)
     try:
+        # The WAL first: one left behind would be replayed into the new database.
         path = directory / f"{space}.db"
         count = 1
         while (target := directory / f"{space}.db.damaged-{count}").exists():
@@ -268,7 +271,10 @@ def set_aside(directory: Path, space: str) -> Path:
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    # On macOS fsync alone leaves data in the drive's cache. No effect elsewhere.
+    db.execute("PRAGMA fullfsync = ON")
+    return db
 
 
 def _lock(directory: Path, space: str) -> int:
@@ -308,18 +314,17 @@ def _unwritable(path: Path, error: OSError) -> StoreUnwritable:
     return StoreUnwritable(f"cannot write {path}: {error.strerror}; choose another data directory or mend its rights")
 
 
-def _at_open(error: BaseException, path: Path) -> BaseException:
-    """The error to raise for one met while opening."""
+def _tell(error: BaseException, path: Path) -> None:
+    """Raise the StoreError that an error met while opening stands for; return if there is none."""
     if isinstance(error, OSError):
-        return _unwritable(path, error)
+        raise _unwritable(path, error) from error
     if isinstance(error, sqlite3.Error):
         # The low byte is the primary result code.
         if getattr(error, "sqlite_errorcode", 0) & 0xFF in DISK_TROUBLE:
-            return StoreUnwritable(f"cannot write {path}: {error}; check its owner, its rights and the disk")
-        return StoreCorrupt(f"{path} is damaged or no database: {error}; restore it or move it away")
+            raise StoreUnwritable(f"cannot write {path}: {error}; check its owner, its rights and the disk") from error
+        raise StoreCorrupt(f"{path} is damaged or no database: {error}; restore it or move it away") from error
     if isinstance(error, (KeyError, TypeError, ValueError)):
-        return StoreCorrupt(f"{path} holds what no version wrote ({error}); restore it or move it away")
-    return error
+        raise StoreCorrupt(f"{path} holds what no version wrote ({error}); restore it or move it away") from error
 
 
 def _check(db: sqlite3.Connection, path: Path) -> None:
@@ -332,8 +337,6 @@ def _check(db: sqlite3.Connection, path: Path) -> None:
         raise StoreCorrupt(f"{path} is a database of another program; move it away or choose another data directory")
     # Debian builds SQLite with secure_delete: every dropped frame would be overwritten with zeros first.
     db.execute("PRAGMA secure_delete = OFF")
-    # On macOS fsync alone leaves data in the drive's cache. No effect elsewhere.
-    db.execute("PRAGMA fullfsync = ON")
     mode = db.execute("PRAGMA journal_mode = WAL").fetchone()[0]
     if mode != "wal":
         raise StoreUnwritable(f"the file system of {path} cannot hold a WAL database; use a local disk")

@@ -128,17 +128,26 @@ class Log:
         """The frames of `drop` are gone from the disk. Heads stay: a reader finds nothing there, which is right."""
         self.size -= size
         self.raised(floors)
-        self.damaged = {lsn: dot for lsn, dot in self.damaged.items() if lsn > last_lsn}
+        self._forget(last_lsn)
 
     def bury(self, db: sqlite3.Connection, below: int) -> bool:
         """Delete the damaged frames that no restart needs any more, their floors raised; True if there were any.
 
-        Then call `count`.
+        Then call `buried`.
         """
-        buried = {lsn: dot for lsn, dot in self.damaged.items() if lsn < below}
+        buried = {lsn: dot for lsn, dot in list(self.damaged.items()) if lsn < below}
         self.raise_floors(db, dict(sorted(buried.values())))
         db.executemany("DELETE FROM log WHERE lsn = ?", [(lsn,) for lsn in buried])
         return bool(buried)
+
+    def buried(self, below: int) -> None:
+        """The frames of `bury` are gone from the disk."""
+        self._forget(below - 1)
+        self.count()
+
+    def _forget(self, last_lsn: int) -> None:
+        # `list`, here and in `bury`: `missing` may be finding another one in the loop's thread.
+        self.damaged = {lsn: dot for lsn, dot in list(self.damaged.items()) if lsn > last_lsn}
 
     def cut_off(self, db: sqlite3.Connection, intact: int) -> None:
         """Drop what follows a position, and an index that may be as damaged; then call `count`."""

@@ -58,7 +58,8 @@ class Witness:
     def claim(self, last: Callable[[int], int]) -> int | None:
         """The nonce to go on with, None for "be a new actor". `last(nonce)`: the last own seq on disk under it.
 
-        Call it when the store has been loaded, and do not call it for one that was damaged. A record that proves
+        Call it when the store has been loaded and replayed, whose vector has that seq. Where the replay found damage,
+        let `last` answer -1: the start is a new actor, and the record has to go all the same. A record that proves
         nothing is erased: the disk may catch up with it later, by what peers know of the old actor, and must not
         make it true again.
         """

@@ -15,7 +15,7 @@ import pytest
 
 from crdt.dots import Actor
 from crdt.replica.effects import LogFrame
-from daemon.store import Store, StoreBusy, StoreCorrupt, StoreFailed, StoreTooNew, StoreUnwritable
+from daemon.store import Durability, Store, StoreBusy, StoreCorrupt, StoreFailed, StoreTooNew, StoreUnwritable
 from daemon.store_file import SCHEMA_VERSION, open_file
 
 ROOT = Path(__file__).parents[2]
@@ -148,6 +148,24 @@ def test_a_full_disk_undoes_the_commit_and_the_next_one_goes_through(tmp_path: P
     assert list(store.load().log) == [*frames(1, 3), big]
     assert store.load().meta == {"hlc": b"2"}
     store.close()
+
+
+@pytest.mark.parametrize("durability, level", [("always", 2), ("interval", 2), ("never", 1)])
+def test_how_far_a_commit_goes(tmp_path: Path, durability: Durability, level: int) -> None:
+    """2: the log is on the disk when a commit returns. 1: the file stays whole, the last commits may be lost."""
+    file = open_file(tmp_path, "default", durability)
+
+    def synchronous() -> int:
+        return int(file.write.execute("PRAGMA synchronous").fetchone()[0])
+
+    with file.transaction():
+        assert synchronous() == level
+    with file.transaction(sync=False):
+        assert synchronous() == 1
+    with pytest.raises(ZeroDivisionError), file.transaction(sync=False):
+        raise ZeroDivisionError
+    assert synchronous() == level
+    file.close()
 
 
 def test_folding_beside_commits_loses_nothing(tmp_path: Path) -> None:

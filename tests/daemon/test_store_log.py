@@ -132,6 +132,17 @@ def test_a_reader_beside_a_committing_thread_sees_whole_commits(store: Store) ->
     assert len(store.missing({}, 1 << 20)[0]) == rounds * 3
 
 
+def test_a_commit_that_has_just_ended_in_the_worker_is_left_for_the_next_time(store: Store) -> None:
+    """Its frames may follow one of an actor that the reader does not know of yet: only a whole prefix is causal."""
+    store.commit([LogFrame(ACTORS[0], 1, 1, b"one")])
+    late = [LogFrame(ACTORS[1], 1, 1, b"cause"), LogFrame(ACTORS[0], 2, 2, b"effect")]
+    with store._file.transaction() as db:
+        store._log.append(db, late)
+    assert store.missing({}, 1000) == ([b"one"], True)
+    store._log.written(late)
+    assert store.missing({}, 1000) == ([b"one", b"cause", b"effect"], True)
+
+
 def test_checkpoint_slices_and_commits_in_two_threads(store: Store) -> None:
     def work() -> None:
         for number in range(300):

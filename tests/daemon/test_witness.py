@@ -91,6 +91,12 @@ def test_a_refused_claim_does_not_become_true_later(path: Path) -> None:
     assert claim(path, last=10) is None
 
 
+def test_a_damaged_store_answers_minus_one(path: Path) -> None:
+    run(path, 0)
+    assert claim(path, last=-1) is None
+    assert claim(path, last=0) is None
+
+
 def test_a_later_record_never_sinks(path: Path) -> None:
     run(path, 10, 4)
     assert claim(path, last=9) is None
