@@ -9,14 +9,13 @@ from __future__ import annotations
 from decimal import Decimal
 
 from crdt.entry import Wire
-from crdt.errors import NotANumberError, UsageError, WrongTypeError
+from crdt.errors import UsageError, WrongTypeError
 from crdt.state import State
-from crdt.types import number
+from crdt.types import number, strings
 from crdt.types.number import Number
 from crdt.types.strings import StringEntry
 
 NOT_FLOAT = "ERR value is not a valid float"
-NOT_FINITE = "ERR increment would produce NaN or Infinity"
 
 
 class GrowCounterEntry(StringEntry):
@@ -51,26 +50,29 @@ def incr(state: State, key: bytes, by: int) -> int:
             shown = number.as_integer(value.shown(state))
     else:
         shown = number.as_integer(value)
-    total = number.checked_sum(shown, by)
+    total = number.checked_sum(shown, by, value)
     entry.number().increase(state, entry, None, by, shown)  # type: ignore[attr-defined]
     return total
 
 
 def incr_float(state: State, key: bytes, by: Decimal) -> bytes:
-    """INCRBYFLOAT. The new value as Redis prints it. Raises NotANumberError, WrongTypeError; nothing has changed then."""
+    """INCRBYFLOAT; `by` may be infinite. The new value as Redis prints it.
+
+    Raises NotANumberError, WrongTypeError; nothing has changed then.
+    """
     entry = state.keys.get(key)
     if entry is not None and entry.__class__ is not StringEntry:
         raise WrongTypeError
     value = None if entry is None else entry.value  # type: ignore[attr-defined]
-    shown = number.as_float(value.shown(state) if type(value) is Number else value, NOT_FLOAT)
-    amount = number.exact(by)
-    total = number.plus(shown, amount)
-    if abs(Decimal(total).adjusted()) > number.FLOAT_LIMIT:
-        raise NotANumberError(NOT_FINITE)
+    shown = value.shown(state) if type(value) is Number else value
+    text, before, amount = number.float_sum(shown, by, NOT_FLOAT)  # type: ignore[arg-type]
+    if before is None:
+        strings.put(state, key, text)
+        return text
     target = entry or state.create(StringEntry, key)
     assert isinstance(target, StringEntry)
-    target.number().increase(state, target, None, amount, shown)
-    return number.render(total)
+    target.number().increase(state, target, None, amount, before)
+    return text
 
 
 def grow(state: State, key: bytes, by: int) -> int:

@@ -17,6 +17,7 @@ from random import Random
 
 from crdt.entry import GONE, Entry, Gone, Raw, Wire
 from crdt.errors import NotANumberError, WrongTypeError
+from crdt.sampler import Sampler, compacted
 from crdt.state import RANGE_FROM, State
 from crdt.types import number
 from crdt.types.number import Number
@@ -32,7 +33,7 @@ class HashEntry(Entry):
     `ghosts`: cells that hold baselines alone, and are not seen by readers.
     """
 
-    __slots__ = ("dots", "ghosts", "values")
+    __slots__ = ("dots", "ghosts", "sampler", "values")
 
     CODE = 2
     NAME = "hash"
@@ -46,6 +47,7 @@ class HashEntry(Entry):
         self.values: dict[bytes, bytes | Number] = {}
         self.dots: dict[bytes, int] = {}
         self.ghosts: dict[bytes, Number] = {}
+        self.sampler: Sampler | None = None
 
     def row(self, field: bytes | None, dot: int) -> Raw | Gone:
         assert field is not None
@@ -240,29 +242,41 @@ def incr(state: State, key: bytes, field: bytes, by: int) -> int:
     value = None if entry is None else entry.values.get(field)
     try:
         shown = number.as_integer(value.shown(state) if type(value) is Number else value)  # type: ignore[arg-type]
+        total = number.checked_sum(shown, by, value)
     except NotANumberError:
         raise NotANumberError(NOT_INTEGER) from None
-    total = number.checked_sum(shown, by)
     target = entry or _made(state, key)
     target.number(field).increase(state, target, field, by, shown)
     return total
 
 
 def incr_float(state: State, key: bytes, field: bytes, by: Decimal) -> bytes:
-    """HINCRBYFLOAT. The new value as Redis prints it. Raises NotANumberError, WrongTypeError; nothing has changed then."""
+    """HINCRBYFLOAT; `by` may be infinite. The new value as Redis prints it.
+
+    Raises NotANumberError, WrongTypeError; nothing has changed then.
+    """
     entry = _of(state, key)
     value = None if entry is None else entry.values.get(field)
-    shown = number.as_float(value.shown(state) if type(value) is Number else value, NOT_FLOAT)  # type: ignore[arg-type]
-    amount = number.exact(by)
+    shown = value.shown(state) if type(value) is Number else value
+    text, before, amount = number.float_sum(shown, by, NOT_FLOAT)  # type: ignore[arg-type]
+    if before is None:
+        put(state, key, [(field, text)])
+        return text
     target = entry or _made(state, key)
-    target.number(field).increase(state, target, field, amount, shown)
-    return number.render(number.plus(shown, amount))
+    target.number(field).increase(state, target, field, amount, before)
+    return text
 
 
 def sample(state: State, key: bytes, rng: Random) -> bytes | None:
     """One field at random, None if there is none. Raises WrongTypeError."""
     entry = _of(state, key)
-    return None if entry is None else rng.choice(list(entry.values))
+    if entry is None:
+        return None
+    if entry.sampler is None:
+        entry.sampler = Sampler()
+    if entry.sampler.spent:
+        entry.values = compacted(entry.values)
+    return entry.sampler.draw(entry.values, rng)
 
 
 def siblings(state: State, key: bytes, field: bytes) -> list[Sibling] | None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from random import Random
 
 from crdt.errors import NoSuchKeyError
+from crdt.sampler import Sampler
 from crdt.state import State
 from crdt.types import hashes, number, sets, strings
 from crdt.types.counters import GrowCounterEntry, grow, grown
@@ -35,9 +36,9 @@ def count(state: State) -> int:
     return len(state.keys)
 
 
-def random_key(state: State, rng: Random) -> bytes | None:
-    """RANDOMKEY."""
-    return sets._any(state.keys, rng) if state.keys else None
+def random_key(state: State, rng: Random, sampler: Sampler | None = None) -> bytes | None:
+    """RANDOMKEY; in O(1) with a sampler that is kept for the next time."""
+    return (sampler or Sampler()).draw(state.keys, rng) if state.keys else None
 
 
 def delete(state: State, key: bytes) -> bool:
@@ -59,32 +60,36 @@ def flush(state: State) -> int:
     return len(names)
 
 
-def copy(state: State, source: bytes, target: bytes) -> None:
-    """Write what this replica reads under `source` as new rows under `target`. Raises NoSuchKeyError."""
+def copy(state: State, source: bytes, target: bytes, into: State | None = None) -> None:
+    """Write what this replica reads under `source` as new rows under `target`, in another space if `into` is given.
+
+    Raises NoSuchKeyError.
+    """
     entry = state.keys.get(source)
     if entry is None:
         raise NoSuchKeyError
-    if source == target:
+    into = into or state
+    if source == target and into is state:
         return
     if isinstance(entry, HashEntry):
         pairs = hashes.items(state, source)
-        delete(state, target)
-        hashes.put(state, target, pairs)
+        delete(into, target)
+        hashes.put(into, target, pairs)
     elif isinstance(entry, SetEntry):
         members = list(entry.dots)
-        delete(state, target)
-        sets.add(state, target, members, entry.__class__)
+        delete(into, target)
+        sets.add(into, target, members, entry.__class__)
     elif isinstance(entry, FlagEntry):
-        delete(state, target)
-        enable(state, target)
+        delete(into, target)
+        enable(into, target)
     elif isinstance(entry, GrowCounterEntry):
         value = min(grown(state, source), number.INT_MAX)
-        delete(state, target)
-        grow(state, target, value)
+        delete(into, target)
+        grow(into, target, value)
     else:
         text = strings.get(state, source)
         assert text is not None
-        strings.put(state, target, text)
+        strings.put(into, target, text)
 
 
 def rename(state: State, source: bytes, target: bytes) -> None:

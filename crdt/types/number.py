@@ -20,17 +20,21 @@ Truth table (A and B concurrent, then exchanged; the key held 5 before, both had
     SET 7         DEL           7
 
 Promises: exact; a reset takes exactly the increments that it observed (DESIGN invariant I8); floats are summed as
-decimals, so the sum does not depend on the order of arrival. Must not know: which entry it is part of.
+decimals, so the sum does not depend on the order of arrival; what one replica alone does with floats reads as in Redis
+(longdouble.py), because an INCRBYFLOAT counts the difference between the text before and the text after.
+Must not know: which entry it is part of.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from decimal import Context, Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 import msgpack
 
+from crdt import longdouble
 from crdt.dots import SEQ_BITS, SEQ_MASK, Actor
 from crdt.entry import GONE, STRUCTURED, Entry, Gone, Raw, Wire
 from crdt.errors import NotANumberError, OverflowedError
@@ -44,8 +48,12 @@ BASE: Final = 2
 INT_MIN: Final = -(1 << 63)
 INT_MAX: Final = (1 << 63) - 1
 EXACT: Final = Context(prec=20_000)  # wide enough that no sum of two doubles is ever rounded
-FLOAT_LIMIT: Final = 4932  # decimal exponent of a long double, which is what Redis computes with
+NOT_FINITE: Final = "ERR increment would produce NaN or Infinity"
+# Amounts come from texts of at most 5,119 digits within 10 ** +-4951: no honest one comes near these bounds.
+HIGHEST_DIGIT: Final = 5_000
+LOWEST_DIGIT: Final = -11_000
 _UNKNOWN: Final = object()
+_decimal = re.compile(rb"[-+.0-9eE]+").fullmatch
 
 Amount = int | Decimal
 Bases = dict[int, tuple[int, Amount]]
@@ -70,6 +78,10 @@ class Number:
 
     def empty(self) -> bool:
         return not (self.sets or self.counts or self.bases)
+
+    def merged(self) -> bool:
+        """Whether more than one actor has written here."""
+        return len({dot >> SEQ_BITS for held in (self.sets, self.counts, self.bases) for dot in held}) > 1  # type: ignore[attr-defined]
 
     def row(self, dot: int) -> Raw | Gone:
         for held in (self.sets, self.counts, self.bases):
@@ -300,54 +312,62 @@ def parse_int(text: bytes) -> int | None:
 
 
 def parse_float(text: bytes) -> Amount | None:
-    """As Redis reads a float, infinities and hexadecimal left out (a sum could not take them back)."""
-    if not text or len(text) > 5000 or text[:1].isspace() or text[-1:].isspace() or b"_" in text:
-        return None
-    try:
-        value = Decimal(text.decode("ascii"))
-    except (ArithmeticError, ValueError):
-        return None
-    if not value.is_finite() or (value and not -FLOAT_LIMIT <= value.adjusted() <= FLOAT_LIMIT):
-        return None
-    return exact(value)
+    """As Redis reads a float, infinities and hexadecimal left out (the one has no sum, the other too many digits)."""
+    value = longdouble.parse(text) if _decimal(text) else None
+    return None if value is None else exact(value)
 
 
 def render(value: Amount) -> bytes:
     """As Redis shows a number: plain digits, at most 17 decimals."""
     if type(value) is int:
-        return b"%d" % value
+        return b"%d" % value if INT_MIN <= value <= INT_MAX else longdouble.digits(value).encode()
     text = f"{value:.17f}".rstrip("0").rstrip(".")
     return b"0" if text in ("-0", "") else text.encode()
 
 
 def as_integer(shown: bytes | Amount | None) -> int:
-    """The shown value as what INCR may add to. Raises NotANumberError."""
+    """The shown value as what INCR may add to; merged ones may pass 64 bits. Raises NotANumberError."""
     if shown is None:
         return 0
     number = parse_int(shown) if type(shown) is bytes else shown
     if type(number) is not int:
         raise NotANumberError
-    if not INT_MIN <= number <= INT_MAX:
-        raise OverflowedError
     return number
 
 
-def as_float(shown: bytes | Amount | None, error: str) -> Amount:
-    """The shown value as what INCRBYFLOAT may add to. Raises NotANumberError with this text."""
-    if shown is None:
-        return 0
-    number = parse(shown) if type(shown) is bytes else shown
-    if number is None:
-        raise NotANumberError(error)
-    return number  # type: ignore[return-value]
+def checked_sum(shown: int, by: int, cell: object = None) -> int:
+    """Their sum, if it is a signed 64-bit integer. Raises OverflowedError, or NotANumberError where Redis would.
 
-
-def checked_sum(shown: int, by: int) -> int:
-    """Their sum, if it is a signed 64-bit integer. Raises OverflowedError."""
+    A cell that one replica alone wrote can only be out of range after INCRBYFLOAT: to Redis that is no integer.
+    """
     total = shown + by
-    if not INT_MIN <= total <= INT_MAX:
-        raise OverflowedError
-    return total
+    if INT_MIN <= total <= INT_MAX:
+        return total
+    if type(cell) is Number and not INT_MIN <= shown <= INT_MAX and not cell.merged():
+        raise NotANumberError
+    raise OverflowedError
+
+
+def float_sum(shown: bytes | Amount | None, by: Decimal, error: str) -> tuple[bytes, Amount | None, Amount]:
+    """INCRBYFLOAT on what is shown: (new text, amount before, amount to count).
+
+    The amount before is None if the text is hexadecimal: then the new text has to be SET. `by` may be infinite. Raises
+    NotANumberError, with `error` if what is shown is no float.
+    """
+    before = b"0" if shown is None else shown if type(shown) is bytes else render(shown)  # type: ignore[arg-type]
+    value = longdouble.parse(before)
+    if value is None:
+        raise NotANumberError(error)
+    text = longdouble.add(value, by)
+    if text is None:
+        raise NotANumberError(NOT_FINITE)
+    # A merged sum may have more decimals than are shown; it is the sum that the count is added to.
+    base = 0 if shown is None else parse(shown) if type(shown) is bytes else shown
+    if base is None:
+        return text, None, 0
+    after = parse(text)
+    assert after is not None, "what was rendered can be read"
+    return text, base, minus(after, base)  # type: ignore[arg-type]
 
 
 # -- canonical form of the structured payloads ------------------------------------------------------------------------------
@@ -398,7 +418,9 @@ def check(payload: Wire, kinds: tuple[int, ...] = (SET, COUNT, BASE)) -> bool:
 
 
 def _out(amount: Amount) -> int | str:
-    return amount if type(amount) is int and INT_MIN <= amount <= INT_MAX else str(amount)
+    if type(amount) is not int:
+        return str(amount)
+    return amount if INT_MIN <= amount <= INT_MAX else longdouble.digits(amount)
 
 
 def _in(amount: int | str) -> Amount:
@@ -408,7 +430,13 @@ def _in(amount: int | str) -> Amount:
 def _amount(value: object) -> bool:
     if type(value) is int:
         return INT_MIN <= value <= INT_MAX
-    return type(value) is str and len(value) < 30_000 and str(exact(Decimal(value))) == value and type(_out(_in(value))) is str
+    if type(value) is not str or len(value) >= 30_000:
+        return False
+    amount = Decimal(value)
+    # Bounded before anything is computed with it: 1e999999999 as an integer would fill the memory.
+    if not amount.is_finite() or amount.adjusted() > HIGHEST_DIGIT or amount.as_tuple().exponent < LOWEST_DIGIT:  # type: ignore[operator]
+        return False
+    return _out(exact(amount)) == value
 
 
 def _seq(value: object) -> bool:

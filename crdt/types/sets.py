@@ -20,13 +20,14 @@ from typing import Any
 
 from crdt.entry import GONE, Entry, Gone, Raw, Wire
 from crdt.errors import WrongTypeError
+from crdt.sampler import Sampler, compacted
 from crdt.state import RANGE_FROM, State
 
 
 class SetEntry(Entry):
     """`dots`: element -> its dot, or a tuple of dots where several additions stand side by side."""
 
-    __slots__ = ("dots",)
+    __slots__ = ("dots", "sampler")
 
     CODE = 4
     NAME = "set"
@@ -38,6 +39,7 @@ class SetEntry(Entry):
     def __init__(self, key: bytes) -> None:
         self.key = key
         self.dots: dict[bytes, int | tuple[int, ...]] = {}
+        self.sampler: Sampler | None = None
 
     def holds(self, field: bytes | None, dot: int) -> bool:
         held = self.dots.get(field)  # type: ignore[arg-type]
@@ -148,15 +150,19 @@ def remove(state: State, key: bytes, members: Sequence[bytes]) -> int:
 
 
 def _remove(state: State, entry: SetEntry, members: Sequence[bytes]) -> int:
-    removed = 0
+    removed, take = 0, entry.dots.pop
     for member in members:
-        held = entry.dots.pop(member, None)
+        held = take(member, None)
         if held is None:
             continue
         removed += 1
-        committed = [state.retire(dot, entry, member, None) for dot in (held if isinstance(held, tuple) else (held,))]
-        if any(committed):
-            state.gap()
+        if held.__class__ is int:
+            if state.retire(held, entry, member, None):  # type: ignore[arg-type]
+                state.gap()
+        else:
+            committed = [state.retire(dot, entry, member, None) for dot in held]  # type: ignore[union-attr]
+            if any(committed):
+                state.gap()
     if not entry.dots:
         state.settle(entry)
     return removed
@@ -185,27 +191,35 @@ def pop(state: State, key: bytes, count: int, rng: Random) -> list[bytes]:
     entry = _of(state, key, SetEntry)
     if entry is None or count <= 0:
         return []
-    if count >= len(entry.dots):
+    length = len(entry.dots)
+    if count >= length:
         taken = list(entry.dots)
+        entry.erase(state)
+        state.settle(entry)
     elif count == 1:
-        taken = [_any(entry.dots, rng)]
+        taken = [_any(entry, rng)]
+        _remove(state, entry, taken)
+    elif count < length >> 2:
+        taken = []
+        for _ in range(count):
+            taken.append(_any(entry, rng))
+            _remove(state, entry, taken[-1:])
     else:
         taken = rng.sample(list(entry.dots), count)
-    _remove(state, entry, taken)
+        _remove(state, entry, taken)
     return taken
 
 
 def sample(state: State, key: bytes, rng: Random) -> bytes | None:
     """SRANDMEMBER: one member at random, None if there is none. Raises WrongTypeError."""
     entry = _of(state, key, SetEntry)
-    return None if entry is None else _any(entry.dots, rng)
+    return None if entry is None else _any(entry, rng)
 
 
-def _any(dots: dict[bytes, Any], rng: Random) -> bytes:
-    """A random key of a dict that cannot be indexed."""
-    skip = rng.randrange(len(dots))
-    for element in dots:
-        if not skip:
-            return element
-        skip -= 1
-    raise AssertionError("randrange stays below the length")
+def _any(entry: SetEntry, rng: Random) -> bytes:
+    sampler = entry.sampler
+    if sampler is None:
+        sampler = entry.sampler = Sampler()
+    if sampler.spent:
+        entry.dots = compacted(entry.dots)
+    return sampler.draw(entry.dots, rng)
