@@ -33,6 +33,7 @@ class Door:
         self._on_connected: OnLink = _nobody_listens
         self._on_disconnected: OnLink = _nobody_listens
         self._will: Will | None = None
+        self._closed = False
 
     def listen(
         self, on_message: OnMessage, on_connected: OnLink, on_disconnected: OnLink, will: Will | None = None
@@ -43,6 +44,10 @@ class Door:
         self._on_disconnected = on_disconnected
         self._will = will
 
+    def close(self) -> None:
+        """The owner said stop: no more callbacks."""
+        self._closed = True
+
     def outgoing(self, space: str, lane: str, to: str | None, data: bytes) -> str:
         """The topic for a message; ValueError for what can only be a bug of the caller."""
         check_payload(data)
@@ -50,6 +55,8 @@ class Door:
 
     def incoming(self, topic: str, data: bytes) -> None:
         """Hands one message on, or drops and counts it. A link takes the echo it waits for out before."""
+        if self._closed:
+            return
         if not data:
             self.counters.dropped["empty"] += 1
             return
@@ -91,6 +98,8 @@ class Door:
             return None
 
     def _call(self, callback: OnLink) -> None:
+        if self._closed:
+            return
         try:
             callback()
         except Exception:

@@ -88,7 +88,8 @@ class Transport(Protocol):
         `on_connected` is called every time a link becomes usable, also when another one already is: whoever listens
         there has not heard of us yet. `on_disconnected` is called when the last usable link is lost. `will` is asked at
         each attempt to connect for what the broker shall publish if we vanish; MQTT has one will a connection.
-        An exception from a callback is logged and counted ("callback_failed"), and changes nothing else.
+        An exception from a callback is logged and counted ("callback_failed"), and changes nothing else. Once `stop`
+        has been called there are no more callbacks.
         """
         ...
 

@@ -67,6 +67,7 @@ class MemoryTransport:
 
     def disconnect(self, farewell: Sequence[Outgoing] = ()) -> None:
         """Publishes `farewell` and takes leave, without a will."""
+        self._door.close()
         for link in self._links:
             for out in farewell:
                 link.offer(self._door.outgoing(out.space, out.lane, out.to, out.data), out.lane, out.data)
@@ -74,6 +75,7 @@ class MemoryTransport:
 
     def kill(self) -> None:
         """Ends as by `kill -9`: the hubs notice and publish the will; the owner hears nothing any more."""
+        self._door.close()
         for link in self._links:
             link.end(clean=False)
 

@@ -15,7 +15,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Protocol
 
 import aiomqtt
@@ -153,32 +153,33 @@ class MqttLink:
             self._let_in_at = time.monotonic()
             self._become("connecting", "let in, waiting for the first echo")
             pipe = Pipe(client, self._on_message, self._on_not_accepted)
+            # aiomqtt tells of a lost connection only to those who wait for messages, so somebody always does.
+            lost = asyncio.create_task(_until_lost(client))
             try:
-                await subscribe(client, attempt, self._door.topics)
+                await _unless(lost, subscribe(client, attempt, self._door.topics))
                 self._pipe = pipe
                 self._warn_of_limit(attempt)
                 self._send_probe()
-                await self._until_over(client, pipe)
+                await self._until_over(pipe, lost)
             finally:
+                await _cancel(lost)
                 self._hang_up()
 
-    async def _until_over(self, client: aiomqtt.Client, pipe: Pipe) -> None:
-        lost = asyncio.create_task(_until_lost(client))
+    async def _until_over(self, pipe: Pipe, lost: asyncio.Task[None]) -> None:
+        """Until the connection is lost (raises why) or we are told to stop (returns when we have said good-bye)."""
         told = asyncio.create_task(self._stopping.wait())
         ends: set[asyncio.Future[Any]] = {lost, told, pipe.broken}
         try:
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-            if lost.done():
-                lost.result()
-            if pipe.broken.done():
-                raise OSError(f"cannot write: {pipe.broken.result()}")
-            for topic, lane, data in self._farewell:
-                self._send(pipe, topic, lane, data)
-            await pipe.drain(FAREWELL_SECONDS)
         finally:
-            lost.cancel()
-            told.cancel()
-            await asyncio.gather(lost, told, return_exceptions=True)
+            await _cancel(told)
+        if lost.done():
+            lost.result()
+        if pipe.broken.done():
+            raise OSError(f"cannot write: {pipe.broken.result()}")
+        for topic, lane, data in self._farewell:
+            self._send(pipe, topic, lane, data)
+        await pipe.drain(FAREWELL_SECONDS)
 
     def _hang_up(self) -> None:
         self._pipe = None
@@ -194,7 +195,7 @@ class MqttLink:
         if verdict.old_protocol and not self._only_old_protocol:
             self._only_old_protocol = True
             return 0.0
-        if verdict.silent and not self._only_old_protocol:
+        if verdict.silent and self._let_in_at is None and not self._only_old_protocol:
             self._try_old_protocol = not self._try_old_protocol
             if self._try_old_protocol:
                 return 0.0
@@ -313,3 +314,21 @@ async def _until_lost(client: aiomqtt.Client) -> None:
     """Raises MqttError when the connection ends. The messages themselves go past this iterator, see pipe.py."""
     async for _ in client.messages:
         pass
+
+
+async def _unless(lost: asyncio.Task[None], work: Coroutine[Any, Any, None]) -> None:
+    """Awaits `work`, but raises at once what `lost` raises."""
+    task = asyncio.create_task(work)
+    try:
+        await asyncio.wait({task, lost}, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            lost.result()
+        await task
+    finally:
+        await _cancel(task)
+
+
+async def _cancel(task: asyncio.Task[Any]) -> None:
+    """Ends a task; what it raises has been looked at by then, or is of no interest."""
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

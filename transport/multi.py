@@ -67,6 +67,7 @@ class MqttTransport:
 
     async def stop(self, farewell: Sequence[Outgoing] = ()) -> None:
         """See `Transport.stop`."""
+        self._door.close()
         last = [(self._door.outgoing(out.space, out.lane, out.to, out.data), out.lane, out.data) for out in farewell]
         await asyncio.gather(*(link.stop(last) for link in self._links))
 

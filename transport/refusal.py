@@ -86,5 +86,5 @@ def _untrusted(error: BaseException) -> str | None:
     # aiomqtt turns every OSError of the connect into an MqttError "from None"; the original is still the context.
     for candidate in (error, error.__context__):
         if isinstance(candidate, ssl.SSLCertVerificationError):
-            return candidate.verify_message or str(candidate)
+            return getattr(candidate, "verify_message", None) or str(candidate)
     return None

@@ -1,7 +1,7 @@
 """Three worlds, one suite: a broker of memory, amqtt in this process, mosquitto as it is installed on servers.
 
 A `World` owns brokers and everything that talks to them; a `Party` is one transport and what it heard. Nothing sleeps
-for luck: `until` waits for a condition and fails with what it waited for.
+for luck: `World.until` waits for a condition and fails with what it waited for.
 """
 
 from __future__ import annotations
@@ -31,17 +31,6 @@ from transport.multi import MqttTransport
 
 DEADLINE_SECONDS = 10.0
 MOSQUITTO = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin:/opt/homebrew/sbin")
-
-
-async def until(condition: Callable[[], object], what: str = "condition") -> None:
-    """Waits until `condition()` is true."""
-    async with asyncio.timeout(DEADLINE_SECONDS) as limit:
-        try:
-            while not condition():
-                await asyncio.sleep(0.002)
-        except asyncio.CancelledError:
-            assert not limit.expired(), f"waited in vain for: {what}"
-            raise
 
 
 class Party:
@@ -95,6 +84,14 @@ class World:
     def __init__(self) -> None:
         self.parties: list[Party] = []
 
+    @staticmethod
+    async def until(condition: Callable[[], object], what: str = "condition") -> None:
+        """Waits until `condition()` is true, and fails if that does not happen in time."""
+        deadline = asyncio.get_running_loop().time() + DEADLINE_SECONDS
+        while not condition():
+            assert asyncio.get_running_loop().time() < deadline, f"waited in vain for: {what}"
+            await asyncio.sleep(0.002)
+
     async def start(self) -> None:
         """Begins with two brokers that are up."""
         for index in range(2):
@@ -111,8 +108,7 @@ class World:
         parties = [await self.party(name, brokers, **options) for name in names]  # type: ignore[arg-type]
         for party in parties:
             await party.transport.start()
-        for party in parties:
-            await until(lambda party=party: set(party.states()) == {"connected"}, f"{party.states()} to be connected")  # type: ignore[misc]
+        await self.until(lambda: all(set(party.states()) == {"connected"} for party in parties), f"{names} to connect")
         return parties
 
     async def end(self) -> None:
@@ -171,7 +167,7 @@ class MemoryWorld(World):
         party = await self.party(name)
         party.will = will
         await party.transport.start()
-        await until(lambda: party.ups, "the doomed one to be connected")
+        await self.until(lambda: party.ups, "the doomed one to be connected")
         assert isinstance(party.transport, MemoryTransport)
         return party.transport.kill
 
@@ -272,9 +268,10 @@ class MosquittoWorld(MqttWorld):
         self.directory = directory
         self.secured = secured
         self.ports = [free_port(), free_port()]
-        self.running: list[subprocess.Popen[bytes] | None] = [None, None]
+        self.running: list[asyncio.subprocess.Process | None] = [None, None]
         self.users = {"a", "b", "c", "d"}
         self.muted: set[str] = set()
+        self.extra: list[str] = []
         self._write_files()
 
     def address(self, name: str, index: int) -> BrokerAddress:
@@ -294,17 +291,17 @@ class MosquittoWorld(MqttWorld):
             lines += [f"password_file {self.directory}/passwords", f"acl_file {self.directory}/acl"]
         else:
             lines += ["allow_anonymous true"]
+        lines[1:1] = self.extra
         config.write_text("\n".join(lines) + "\n")
-        log = (self.directory / f"{index}.log").open("ab")
-        self.running[index] = subprocess.Popen([MOSQUITTO, "-c", str(config)], stdout=log, stderr=log)
-        log.close()
-        await until(lambda: _accepts(self.ports[index]), "mosquitto to listen")
+        with (self.directory / f"{index}.log").open("ab") as log:
+            self.running[index] = await asyncio.create_subprocess_exec(MOSQUITTO, "-c", str(config), stderr=log)
+        await self.until(lambda: _accepts(self.ports[index]), "mosquitto to listen")
 
     async def down(self, index: int = 0) -> None:
         process, self.running[index] = self.running[index], None
         if process is not None:
             process.kill()
-            await asyncio.to_thread(process.wait)
+            await process.wait()
 
     def forbid(self, name: str) -> None:
         """The broker does not let `name` in."""
