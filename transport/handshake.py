@@ -170,6 +170,8 @@ def _will(attempt: Attempt) -> aiomqtt.Will | None:
 def _tls_context(address: BrokerAddress) -> ssl.SSLContext:
     # Read anew for each attempt: certificates are renewed while a daemon runs.
     try:
+        for path in filter(None, (address.ca_file, address.cert_file, address.key_file)):
+            path.open("rb").close()  # OpenSSL would not say which of them cannot be read
         context = ssl.create_default_context(cafile=str(address.ca_file) if address.ca_file else None)
         if address.cert_file is not None:
             context.load_cert_chain(address.cert_file, address.key_file)

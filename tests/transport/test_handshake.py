@@ -1,0 +1,126 @@
+"""Being let in, or not, without leaving a connection behind."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from transport.embedded import EmbeddedBroker
+from transport.handshake import Attempt, connected, subscribe
+from transport.mqtt_settings import BrokerAddress, MqttSettings
+from transport.pipe import paho_of
+from transport.refusal import HungUp, Refused
+from transport.topics import Topics
+
+
+def attempt(port: int, v5: bool = True, **options: Any) -> Attempt:
+    address = BrokerAddress.parse(f"mqtt://127.0.0.1:{port}")
+    settings = MqttSettings((address,), "me", ("s",), "1", **options)
+    return Attempt(address, settings, v5, ("gs/v1/s/b/me/p", b"\x01gone"))
+
+
+class Silent:
+    """Accepts, and waits until the other side is gone."""
+
+    def __init__(self) -> None:
+        self.received = b""
+        self.gone = asyncio.Event()
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.received = await reader.read()
+        self.gone.set()
+        writer.close()
+
+
+async def test_no_answer_in_time_leaves_no_connection() -> None:
+    silent = Silent()
+    server = await asyncio.start_server(silent.serve, "127.0.0.1", 0)
+    one = attempt(server.sockets[0].getsockname()[1], connect_timeout_seconds=0.05)
+    with pytest.raises(Exception, match="timed out"):
+        async with connected(one):
+            raise AssertionError("must not be let in")
+    async with asyncio.timeout(5):
+        await silent.gone.wait()
+    assert silent.received.endswith(b"\xe0\x00"), "it took leave with DISCONNECT"
+    server.close()
+
+
+async def test_an_attempt_can_be_abandoned() -> None:
+    silent = Silent()
+    server = await asyncio.start_server(silent.serve, "127.0.0.1", 0)
+    one = attempt(server.sockets[0].getsockname()[1])
+
+    async def enter() -> None:
+        async with connected(one):
+            raise AssertionError("must not be let in")
+
+    task = asyncio.create_task(enter())
+    await asyncio.sleep(0)
+    begin = time.monotonic()
+    one.abandon()
+    with pytest.raises(Exception, match="Server unavailable"):
+        await task
+    assert time.monotonic() - begin < 1
+    async with asyncio.timeout(5):
+        await silent.gone.wait()
+    one.abandon()
+    server.close()
+
+
+async def test_hanging_up_is_an_answer() -> None:
+    async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        writer.close()
+
+    server = await asyncio.start_server(hang_up, "127.0.0.1", 0)
+    begin = time.monotonic()
+    with pytest.raises(HungUp):
+        async with connected(attempt(server.sockets[0].getsockname()[1])):
+            raise AssertionError("must not be let in")
+    assert time.monotonic() - begin < 1
+    server.close()
+
+
+async def test_what_connect_says() -> None:
+    """Clean start, keepalive, the will with its expiry, user and client id: read back from the bytes."""
+    silent = Silent()
+    server = await asyncio.start_server(silent.serve, "127.0.0.1", 0)
+    for v5 in (True, False):
+        silent.gone.clear()
+        one = attempt(server.sockets[0].getsockname()[1], v5, connect_timeout_seconds=0.05, keepalive_seconds=17)
+        with pytest.raises(Exception, match="timed out"):
+            async with connected(one):
+                raise AssertionError("must not be let in")
+        async with asyncio.timeout(5):
+            await silent.gone.wait()
+        sent = silent.received
+        assert sent[2:9] == b"\x00\x04MQTT" + bytes([5 if v5 else 4])
+        assert sent[9] == 0x80 | 0x20 | 0x08 | 0x04 | 0x02, "user, will retained, will QoS 1, will, clean"
+        assert int.from_bytes(sent[10:12], "big") == 17
+        assert b"me-1" in sent and b"gs/v1/s/b/me/p" in sent and b"\x01gone" in sent
+        assert (b"\x02" + (24 * 3600).to_bytes(4, "big") in sent) is v5
+    server.close()
+
+
+async def test_tls_files_that_cannot_be_read_are_a_refusal() -> None:
+    address = BrokerAddress("mqtts://h", "h", 8883, tls=True, ca_file=None, cert_file=Path("/no/such"))
+    one = Attempt(address, MqttSettings((address,), "me", ("s",), "1"), True, None)
+    with pytest.raises(Refused, match="cannot use the TLS files"):
+        async with connected(one):
+            raise AssertionError("must not be let in")
+
+
+async def test_subscribing_fresh_and_leaving_cleanly() -> None:
+    broker = EmbeddedBroker()
+    await broker.start()
+    one = attempt(broker.port, v5=False)
+    async with connected(one) as client:
+        await subscribe(client, one, Topics("gs", "me", ("s", "t")))
+        assert client.timeout == one.settings.connect_timeout_seconds
+    assert paho_of(client).socket() is None
+    assert (one.answered, one.hung_up) == (True, False)
+    await broker.stop()

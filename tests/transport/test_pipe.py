@@ -1,0 +1,84 @@
+"""The fast way past aiomqtt: what it relies on, and what it keeps."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import aiomqtt
+import paho.mqtt.client
+import pytest
+
+from transport.embedded import EmbeddedBroker
+from transport.pipe import MAX_UNACKNOWLEDGED, Pipe, paho_of
+
+
+@asynccontextmanager
+async def piped(heard: list[tuple[str, bytes]]) -> AsyncIterator[tuple[Pipe, aiomqtt.Client, EmbeddedBroker]]:
+    """A pipe of a client that hears everything under t/."""
+    broker = EmbeddedBroker()
+    await broker.start()
+    async with aiomqtt.Client("127.0.0.1", broker.port, protocol=aiomqtt.ProtocolVersion.V311) as client:
+        pipe = Pipe(client, lambda topic, data: heard.append((topic, data)), lambda: None)
+        await client.subscribe("t/+", qos=1)
+        yield pipe, client, broker
+    await broker.stop()
+
+
+async def test_the_paho_client_is_where_we_look_for_it() -> None:
+    assert isinstance(paho_of(aiomqtt.Client("127.0.0.1")), paho.mqtt.client.Client)
+
+
+@pytest.mark.parametrize("qos", [0, 1])
+async def test_what_is_sent_arrives_and_is_forgotten(qos: int) -> None:
+    heard: list[tuple[str, bytes]] = []
+    async with piped(heard) as (pipe, _, _):
+        sent = [("t/x", b"%d" % number * 500) for number in range(100)]
+        for topic, data in sent:
+            assert pipe.send(topic, data, qos, False, None)
+        assert await pipe.drain(5)
+        assert pipe._unacknowledged == {} and pipe._bytes == 0
+        async with asyncio.timeout(5):
+            while len(heard) < 100:
+                await asyncio.sleep(0.001)
+        assert heard == sent
+        assert isinstance(heard[0][1], bytes)
+
+
+async def test_more_than_the_socket_takes_is_written_when_it_can() -> None:
+    heard: list[tuple[str, bytes]] = []
+    async with piped(heard) as (pipe, _, _):
+        data = bytes(1_000_000)
+        for _ in range(7):
+            assert not pipe.full
+            assert pipe.send("t/x", data, 1, False, None)
+        assert pipe._writer is not None, "the socket should be full by now"
+        assert await pipe.drain(10)
+        assert pipe._writer is None
+
+
+async def test_it_is_full_when_nobody_acknowledges() -> None:
+    async with piped([]) as (pipe, _, _):
+        for number in range(MAX_UNACKNOWLEDGED):
+            assert not pipe.full, number
+            pipe.send("t/x", b"x", 1, False, None)
+        assert pipe.full, "no turn of the loop, no acknowledgement"
+        assert await pipe.drain(10)
+        assert not pipe.full
+
+
+async def test_draining_gives_up_in_time() -> None:
+    async with piped([]) as (pipe, _, _):
+        pipe.send("t/x", b"x", 1, False, None)
+        assert not await pipe.drain(0)
+
+
+async def test_a_lost_connection_takes_nothing() -> None:
+    async with piped([]) as (pipe, client, broker):
+        await broker.stop()
+        with pytest.raises(aiomqtt.MqttError):
+            async for _ in client.messages:
+                pass
+        assert not pipe.send("t/x", b"x", 1, False, None)
+        assert not pipe.send("t/x", b"x", 0, False, None)
