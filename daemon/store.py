@@ -142,6 +142,10 @@ class Store:
         """How many stored frames were found damaged since the store was opened."""
         return self._log.damaged_count
 
+    def last(self, actor: Actor) -> int:
+        """The actor's last operation that the store holds by its index; a damaged replay may reach less far."""
+        return max(self._log.heads.get(actor, 0), self._segments.vv.get(actor, 0))
+
     # -- the log ------------------------------------------------------------------------------------------------
 
     def commit(

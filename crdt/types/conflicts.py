@@ -1,0 +1,67 @@
+"""What stands side by side and waits for somebody to decide: several values in a cell, several types under a key."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from crdt.clock import milliseconds
+from crdt.entry import Entry
+from crdt.state import State
+from crdt.types import hashes, strings
+from crdt.types.hashes import HashEntry
+from crdt.types.number import Number
+from crdt.types.strings import Sibling, StringEntry
+
+
+class Conflict(NamedTuple):
+    """One cell or key. `field` is None for a string, and for several types under one key."""
+
+    key: bytes
+    field: bytes | None
+    type: str
+    siblings: list[Sibling]
+
+
+def _cells(state: State) -> Iterator[tuple[Entry, bytes | None]]:
+    """Cells that still have siblings; what has been settled since is forgotten on the way."""
+    for name, (entry, field) in list(state.contested.items()):
+        cell: object = None
+        if state.keys.get(entry.key) is entry:
+            if isinstance(entry, StringEntry):
+                cell = entry.value
+            elif isinstance(entry, HashEntry) and field is not None:
+                cell = entry.values.get(field)
+        if isinstance(cell, Number) and len(cell.sets) > 1:
+            yield entry, field
+        elif not isinstance(cell, Number):
+            del state.contested[name]
+
+
+def _mixed(state: State) -> Iterator[bytes]:
+    """Keys under which several types are live."""
+    for key, others in state.hidden.items():
+        if key in state.keys and any(entry.visible() for entry in others):
+            yield key
+
+
+def count(state: State) -> int:
+    """How many conflicts there are."""
+    return sum(1 for _ in _cells(state)) + sum(1 for _ in _mixed(state))
+
+
+def conflicts(state: State) -> Iterator[Conflict]:
+    """All of them, in no particular order."""
+    for entry, field in _cells(state):
+        found = strings.siblings(state, entry.key) if field is None else hashes.siblings(state, entry.key, field)
+        yield Conflict(entry.key, field, entry.NAME, found or [])
+    for key in list(_mixed(state)):
+        entries = [entry for entry in state.all_of(key) if entry.visible()]
+        yield Conflict(key, None, entries[0].NAME, [_newest(state, entry) for entry in entries])
+
+
+def _newest(state: State, entry: Entry) -> Sibling:
+    """A type that stands under a key, by its last write."""
+    state.name_pending()
+    dot = max((dot for _, dot, _ in entry.rows()), key=lambda dot: (state.hlc(dot), state.name(dot)))
+    return Sibling(entry.NAME.encode(), state.name(dot).actor, milliseconds(state.hlc(dot)))

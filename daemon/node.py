@@ -1,0 +1,356 @@
+"""One daemon: its spaces, its brokers, its socket, and the one loop in which time passes.
+
+Knows: how the parts fit. Promises: the socket accepts before the replicas are loaded (and says LOADING meanwhile); a
+broker that is down, or refuses, never stops reads and writes; `stop` stores and publishes what is pending and says
+goodbye. Must not know: what a command or a frame means.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import random
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version as installed
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import structlog
+
+from config.brokers import Broker
+from config.load import all_settings
+from config.machine import Machine, make_run_dir
+from config.reload import reloaded
+from config.settings import SECRETS, Settings
+from config.show import shown
+from crdt.replica.tuning import Tuning
+from daemon import report
+from daemon.api.database import Database
+from daemon.api.hub import Section
+from daemon.api.limits import Limits
+from daemon.api.server import Server
+from daemon.logs import configure
+from daemon.metrics import Histogram
+from daemon.space import Space
+from daemon.store import Store, StoreCorrupt
+from daemon.witness import Witness, boot_id
+from transport.embedded import EmbeddedBroker
+from transport.interface import Incoming, Outgoing
+from transport.mqtt_settings import BrokerAddress, MqttSettings
+from transport.multi import MqttTransport
+
+if TYPE_CHECKING:
+    from daemon.http import HttpServer
+
+log = structlog.get_logger("node")
+
+VERSION = installed("gossamer")
+HOUSEKEEPING = 0.25  # seconds; longer and the WAL is folded by a commit that somebody waits for
+STOP_WITHIN = 4.0  # seconds for goodbyes; exit follows within 5
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Why the daemon ends."""
+
+    code: int
+    text: str = ""
+
+
+class Node:
+    """See the module. `await run()` returns the exit code."""
+
+    def __init__(self, settings: Settings, version: str = VERSION) -> None:
+        """Nothing is opened yet. Make it inside the event loop it shall live in."""
+        self.config = settings
+        self.version = version
+        self.settings = {name: shown(settings, name) for name in all_settings() if name not in SECRETS}
+        self.rng = random.Random(int.from_bytes(os.urandom(16)))
+        self.loading: str | None = "Gossamer is loading the replica from disk, try again in a moment"
+        store = settings.store
+        self.hold_replies = store.durability == "always"
+        self.limits = _limits(settings)
+        self.spaces: list[Space] = []
+        self.databases: list[Database] = []
+        self.started = time.monotonic()
+        self.started_wall = time.time()
+        self.transport: MqttTransport | None = None
+        self.server: Server | None = None
+        self.http: HttpServer | None = None
+        self.command_seconds = Histogram()
+        self._embedded: EmbeddedBroker | None = None
+        self._stopping: asyncio.Future[Stop] = asyncio.get_running_loop().create_future()
+        self._loop = asyncio.get_running_loop()
+        self._by_name: dict[str, Space] = {}
+        self._commit_timer: asyncio.TimerHandle | None = None
+
+    # -- life ---------------------------------------------------------------------------------------------------------
+
+    async def run(self) -> int:
+        """Open, serve until told to stop, close. Raises StoreError, ListenError, OSError for what cannot be opened."""
+        try:
+            await self._open()
+            stop = await self._stopping
+        finally:
+            await self._close()
+        if stop.text:
+            log.error("stopped", what=stop.text)
+        return stop.code
+
+    def stop(self, code: int = 0, text: str = "") -> None:
+        """End the daemon in order. Only the first call counts."""
+        if not self._stopping.done():
+            self._stopping.set_result(Stop(code, text))
+
+    def shutdown(self) -> None:
+        """SHUTDOWN was called."""
+        self.stop()
+
+    def fail(self, code: int, text: str) -> None:
+        """Something leaves no way to go on. What is not stored must not be acknowledged: code 1 ends at once."""
+        if code == 1:
+            log.critical("storage_failed", what=text, next="free space or repair the disk, then start again")
+            sys.stderr.flush()
+            os._exit(1)
+        self.stop(code, text)
+
+    async def _open(self) -> None:
+        settings = self.config
+        make_run_dir(settings.api.socket.parent, os.getuid())
+        self._open_transport()
+        self._open_spaces()
+        self.server = Server(self)
+        await self._listen(self.server)
+        if settings.api.http is not None:
+            from daemon.http import HttpServer  # a third of a second to import, for those who ask for it
+
+            self.http = HttpServer(self)
+            await self.http.start(settings.api.http.host, settings.api.http.port)
+        log.info("listening", name=settings.replica.name, socket=str(settings.api.socket), version=self.version)
+        for space in self.spaces:
+            await self._load(space)
+        gc.collect()
+        gc.freeze()
+        gc.disable()  # no data path makes reference cycles, and a pass over a million objects takes 0.1 s
+        self.loading = None
+        self._begin_timers()
+        await self._connect()
+        _notify_systemd()
+        log.info(
+            "ready", seconds=round(time.monotonic() - self.started, 3), keys=sum(len(s.state.keys) for s in self.spaces)
+        )
+
+    async def _load(self, space: Space) -> None:
+        try:
+            await space.load()
+        except StoreCorrupt as error:
+            raise StoreCorrupt(
+                f"{error}; move {space.store.path} away to start empty and pull everything from peers"
+            ) from error
+        state = space.state
+        log.info(
+            "loaded",
+            space=space.name,
+            keys=len(state.keys),
+            rows=state.live,
+            actor=str(state.actor),
+            continued=space.continued,
+        )
+
+    async def _listen(self, server: Server) -> None:
+        api = self.config.api
+        await server.listen_unix(api.socket, api.socket_mode, api.socket_group)
+        if api.listen is not None:
+            password = api.password.get_secret_value() if api.password else None
+            await server.listen_tcp(api.listen.host, api.listen.port, password)
+
+    def _open_spaces(self) -> None:
+        settings, transport = self.config, self.transport
+        assert transport is not None
+        gossip, store = settings.gossip, settings.store
+        tuning = _tuning(settings)
+        inline = store.durability == "always" or gossip.interval == 0
+        run = Machine.here().run_dir(os.environ)
+        for index, name in enumerate(settings.replica.spaces):
+            opened = Store.open(store.dir, name, store.durability)
+            witness = Witness(_witness_path(run, settings, name), opened.identity, boot_id())
+            space = Space(
+                index, name, opened, witness, settings.replica.name, tuning, transport, self.rng, self.fail,
+                inline, store.log_budget,
+            )  # fmt: skip
+            self.spaces.append(space)
+            self.databases.append(space.database)
+            self._by_name[name] = space
+
+    async def _close(self) -> None:
+        if self._commit_timer is not None:
+            self._commit_timer.cancel()
+        if self.server is not None:
+            await self.server.close()
+        if self.http is not None:
+            await self.http.stop()
+        farewell = []
+        for space in self.spaces:
+            if self.loading is None:
+                space.close()
+                farewell.append(Outgoing(space.name, "p", None, space.replica.presence(False)))
+            else:
+                space.store.close()
+        if self.transport is not None:
+            await asyncio.wait_for(self.transport.stop(farewell), STOP_WITHIN)
+        if self._embedded is not None:
+            await self._embedded.stop()
+
+    def reload(self, settings: Settings) -> None:
+        """SIGHUP: take over what can change while running, and say what needs a restart."""
+        outcome = reloaded(self.config, settings)
+        self.config = settings = outcome.settings
+        self.settings = {name: shown(settings, name) for name in all_settings() if name not in SECRETS}
+        self.limits = _limits(settings)
+        configure(settings.log.level, settings.log.format)
+        for space in self.spaces:
+            space.retune(_tuning(settings), settings.store.log_budget)
+        log.info("reloaded", changed=list(outcome.changed), after_restart=list(outcome.restart))
+
+    # -- the network --------------------------------------------------------------------------------------------------
+
+    def _open_transport(self) -> None:
+        settings = self.config
+        mqtt = settings.mqtt
+        self.transport = MqttTransport(
+            MqttSettings(
+                brokers=tuple(_address(broker) for broker in mqtt.brokers),
+                replica=settings.replica.name,
+                spaces=settings.replica.spaces,
+                session=f"{self.rng.getrandbits(48):012x}",
+                prefix=mqtt.prefix,
+                keepalive_seconds=max(2, round(mqtt.keepalive)),
+                max_message=mqtt.max_message,
+                messages_per_second=mqtt.messages_per_second,
+                bytes_per_second=mqtt.bytes_per_second,
+                allow_plaintext=mqtt.allow_plaintext,
+            ),
+            self.rng,
+        )
+        self.transport.listen(self._on_message, self._on_connected, self._on_disconnected, self._will)
+
+    async def _connect(self) -> None:
+        embedded = self.config.mqtt.embedded
+        if embedded is not None:
+            self._embedded = EmbeddedBroker(embedded.host, embedded.port)
+            await self._embedded.start()
+        assert self.transport is not None
+        await self.transport.start()
+
+    def _on_message(self, message: Incoming) -> None:
+        space = self._by_name.get(message.space)
+        if space is not None and not self._stopping.done():
+            space.receive(message.sender, message.lane == "i", message.data)
+
+    def _on_connected(self) -> None:
+        for space in self.spaces:
+            space.connected()
+
+    def _on_disconnected(self) -> None:
+        for space in self.spaces:
+            space.disconnected()
+
+    def _will(self) -> Outgoing | None:
+        space = self.spaces[0]
+        return Outgoing(space.name, "p", None, space.replica.presence(False))
+
+    # -- what the API server asks for (daemon/api/hub.py) ------------------------------------------------------------
+
+    def begin(self) -> None:
+        """A batch of requests follows."""
+        for space in self.spaces:
+            space.begin()
+
+    def settle(self) -> None:
+        """The turn is over: commit what it wrote, where replies wait for that."""
+        for space in self.spaces:
+            if self.hold_replies and space.replica.dirty:
+                space.replica.acknowledged = True
+            space.settle()
+
+    def space_of(self, database: Database) -> Space:
+        """The space behind a database."""
+        return self.spaces[database.index]
+
+    def info(self) -> Mapping[str, Section]:
+        """Lines of INFO that only the node knows."""
+        return report.info(self)
+
+    # -- timers -------------------------------------------------------------------------------------------------------
+
+    def _begin_timers(self) -> None:
+        interval = self.config.store.commit_interval
+
+        def commit() -> None:
+            self._commit_timer = self._loop.call_later(interval, commit)
+            for space in self.spaces:
+                if space.replica.dirty:
+                    space.begin()
+                    space.replica.acknowledged = True
+                    space.commit()
+
+        def housekeep() -> None:
+            if not self._stopping.done():
+                self._loop.call_later(HOUSEKEEPING, housekeep)
+                for space in self.spaces:
+                    space.housekeep()
+
+        commit()
+        self._loop.call_later(HOUSEKEEPING, housekeep)
+
+
+def _address(broker: Broker) -> BrokerAddress:
+    password = broker.password.get_secret_value() if broker.password else None
+    return BrokerAddress(
+        broker.url, broker.host, broker.port, broker.tls, broker.username, password,
+        broker.ca_file, broker.cert_file, broker.key_file,
+    )  # fmt: skip
+
+
+def _witness_path(run: Path, settings: Settings, space: str) -> Path:
+    """Beside the socket's usual place, which is outside every data directory; one file for each data directory."""
+    make_run_dir(run, os.getuid())
+    return run / f"{settings.replica.name}.{space}.witness"
+
+
+def _tuning(settings: Settings) -> Tuning:
+    gossip = settings.gossip
+    return Tuning(
+        interval=gossip.interval,
+        heartbeat=gossip.heartbeat,
+        max_message=settings.mqtt.max_message,
+        held_bytes=settings.limits.held,
+        actors=settings.limits.actors,
+        max_drift_ms=int(gossip.max_drift * 1000),
+        durable=settings.store.durability == "always",
+    )
+
+
+def _limits(settings: Settings) -> Limits:
+    limits = settings.limits
+    return Limits(limits.key, limits.value, limits.request, limits.transaction, limits.reply_buffer, limits.clients)
+
+
+def _notify_systemd() -> None:
+    """READY=1 for a service manager that asked for it (sd_notify)."""
+    address = os.environ.get("NOTIFY_SOCKET")
+    if not address:
+        return
+    import socket
+
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        if address.startswith("@"):
+            address = "\0" + address[1:]
+        try:
+            sock.sendto(b"READY=1", address)
+        except OSError as error:
+            log.warning("notify_failed", what=f"NOTIFY_SOCKET {address}: {error}")

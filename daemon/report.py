@@ -1,0 +1,168 @@
+"""What a daemon can say of itself: the document of `GET /status` and CRDT.STATUS, and the lines of INFO.
+
+Knows: where each figure is. Promises: everything is as of the last message heard; nothing here changes anything, shows
+a key or shows a value. Must not know: HTTP, RESP.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import sys
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from crdt.replica.peers import Peer
+    from daemon.api.hub import Section
+    from daemon.node import Node
+    from daemon.space import Space
+
+
+def status(node: Node) -> dict[str, Any]:
+    """The document of GET /status, in the order of the API's text."""
+    return {
+        "name": node.config.replica.name,
+        "version": node.version,
+        "uptime_seconds": round(time.monotonic() - node.started, 3),
+        "ready": node.loading is None,
+        "spaces": [_space(space) for space in node.spaces],
+        "peers": [peer for space in node.spaces for peer in peers(space)],
+        "brokers": brokers(node),
+    }
+
+
+def incarnation(space: Space) -> str | None:
+    """16 hex digits, None before the first write."""
+    return f"{space.state.actor.nonce:016x}" if space.state.seq else None
+
+
+def conflicts(space: Space) -> int:
+    """Cells with several values, and keys with several types."""
+    from crdt.types.conflicts import count
+
+    return count(space.state)
+
+
+def _space(space: Space) -> dict[str, Any]:
+    state, replica = space.state, space.replica
+    floor = space.store.floor()
+    return {
+        "name": space.name,
+        "index": space.database.index,
+        "incarnation": incarnation(space),
+        "keys": len(state.keys),
+        "live_dots": state.live,
+        "vv": {str(actor): n for actor, n in sorted(state.vector().items())},
+        "state_hash": f"{state.hash:032x}",
+        "log_bytes": space.store.log_bytes,
+        "log_floor": {str(actor): n for actor, n in sorted(floor.items())},
+        "pending": state.dot - state.cut_dot,
+        "held_frames": len(replica.held),
+        "conflicts": conflicts(space),
+        "divergences": replica.counts["divergences"],
+        "converged": replica.converged(space.now()),
+    }
+
+
+def peers(space: Space) -> list[dict[str, Any]]:
+    """The peers of one space, by name."""
+    now = space.now()
+    return [_peer(space, peer, now) for _, peer in sorted(space.replica.peers.by_name.items())]
+
+
+def lag(space: Space, peer: Peer) -> int:
+    """Operations that the peer lacks, as far as the sums of the vectors tell."""
+    return max(0, space.state.vector_sum - peer.vector_sum)
+
+
+def behind(space: Space, peer: Peer) -> int:
+    """Operations that we lack and the peer has."""
+    return max(0, peer.vector_sum - space.state.vector_sum)
+
+
+def _peer(space: Space, peer: Peer, now: float) -> dict[str, Any]:
+    return {
+        "name": peer.name,
+        "incarnation": f"{peer.actor.nonce:016x}" if peer.actor is not None and peer.seq else None,
+        "space": space.name,
+        "state": peer.state(now),
+        "lag_operations": lag(space, peer),
+        "lag_seconds": round(now - peer.lag_since, 3) if peer.lag_since is not None and lag(space, peer) else 0.0,
+        "behind_operations": behind(space, peer),
+        "last_seen_seconds": round(now - peer.last_seen, 3),
+        "clock_skew_seconds": peer.skew_ms / 1000,
+    }
+
+
+def brokers(node: Node) -> list[dict[str, Any]]:
+    """The brokers, in the order of the settings."""
+    links = node.transport.links() if node.transport is not None else []
+    return [
+        {"url": link.url, "state": link.state, "round_trip_seconds": link.round_trip_seconds, "reason": link.reason}
+        for link in links
+    ]
+
+
+def info(node: Node) -> Mapping[str, Section]:
+    """INFO lines by section."""
+    return {
+        "Server": [
+            ("gossamer_version", node.version),
+            ("process_id", os.getpid()),
+            ("uptime_in_seconds", int(time.monotonic() - node.started)),
+            ("uptime_in_days", int(time.monotonic() - node.started) // 86400),
+            ("config_file", ""),
+        ],
+        "Memory": [("used_memory_rss", _resident()), ("used_memory", _resident())],
+        "Replication": [("role", "master"), ("connected_slaves", 0)],
+        "Crdt": _crdt(node),
+    }
+
+
+def _resident() -> int:
+    """Bytes of resident memory; where only the peak is told, the peak."""
+    try:
+        with open("/proc/self/statm", "rb") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _crdt(node: Node) -> Section:
+    space = node.spaces[0]
+    state, replica = space.state, space.replica
+    lines: Section = [
+        ("crdt_name", replica.name),
+        ("crdt_incarnation", incarnation(space) or ""),
+        ("crdt_space", space.name),
+        ("crdt_state_hash", f"{state.hash:032x}"),
+        ("crdt_actors", len(state.vector())),
+        ("crdt_live_dots", state.live),
+        ("crdt_pending", state.dot - state.cut_dot),
+        ("crdt_held_frames", len(replica.held)),
+        ("crdt_log_bytes", space.store.log_bytes),
+        ("crdt_conflicts", conflicts(space)),
+        ("crdt_divergences", replica.counts["divergences"]),
+        ("crdt_converged", int(replica.converged(space.now()))),
+        ("crdt_peers", len(replica.peers.by_name)),
+    ]
+    for i, peer in enumerate(peers(space)):
+        lines.append(
+            (
+                f"peer{i}",
+                f"name={peer['name']},state={peer['state']},lag={peer['lag_operations']},behind={peer['behind_operations']},"
+                f"last_seen_ms={int(peer['last_seen_seconds'] * 1000)},skew_ms={int(peer['clock_skew_seconds'] * 1000)}",
+            )
+        )
+    for i, link in enumerate(brokers(node)):
+        trip = link["round_trip_seconds"]
+        lines.append(
+            (
+                f"broker{i}",
+                f"url={link['url']},state={link['state']},rtt_ms={'' if trip is None else round(trip * 1000, 2)}",
+            )
+        )
+    return lines

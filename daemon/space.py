@@ -1,0 +1,359 @@
+"""One space of a running daemon: its state, engine, store and witness, and the carrying out of the engine's orders.
+
+Knows: the order of effects; when to commit under which durability; where a start continues and where it begins anew.
+Promises: nothing leaves before it is stored; a reply held for `always` is released by `settle` only after the commit;
+what cannot be stored ends the daemon rather than being acknowledged.
+Must not know: sockets, MQTT, commands.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from random import Random
+from typing import Protocol
+
+import structlog
+
+from crdt.codec import decode_frame, decode_rows
+from crdt.dots import Actor
+from crdt.frame import Group
+from crdt.replica.effects import Alarm, Effect, Notify, Persist, Send, Witness
+from crdt.replica.events import Connected, Disconnected, Event, Persisted, Received, Tick
+from crdt.replica.replica import Replica
+from crdt.replica.tuning import Tuning
+from crdt.state import State
+from daemon.api.database import Database
+from daemon.checkpoint import Checkpointer
+from daemon.metrics import Histogram
+from daemon.store import Store, StoreError
+from daemon.waiters import Waiters
+from daemon.witness import Witness as WitnessFile
+
+log = structlog.get_logger("space")
+
+CUT_AT = 2048  # pending operations that are cut at once: a frame of this size fits a message, and takes about 1 ms
+QUEUE = 64  # commits under way in the worker before the loop waits for the disk
+CHECKPOINT_AFTER = 8 << 20  # bytes of log since the last checkpoint, or half of what the last one wrote
+LOAD_SLICE = 0.005  # seconds of loading between two turns of the loop
+
+
+class Carrier(Protocol):
+    """What a space needs to send."""
+
+    def publish(self, space: str, lane: str, to: str | None, data: bytes) -> bool:
+        """See transport.interface."""
+        ...
+
+
+class Space:
+    """See the module. Make it, `await load()`, then feed it."""
+
+    def __init__(
+        self,
+        index: int,
+        name: str,
+        store: Store,
+        witness: WitnessFile,
+        replica_name: str,
+        tuning: Tuning,
+        carrier: Carrier,
+        rng: Random,
+        fail: Callable[[int, str], None],
+        inline: bool,
+        log_budget: int,
+    ) -> None:
+        """`inline`: commit on the loop's thread at the end of each turn; else in a worker, every commit interval.
+
+        `fail(exit code, text)`: what happened leaves no way to go on.
+        """
+        self.name = name
+        self.store = store
+        self.waiters = Waiters()
+        self.inline = inline
+        self.alarms: dict[str, int] = {}
+        self.commits = Histogram()
+        self.recovery_seconds = 0.0
+        self._witness = witness
+        self._carrier = carrier
+        self._rng = rng
+        self._fail = fail
+        self._log_budget = log_budget
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix=f"store-{name}")
+        self._queue: deque[Persist] = deque()
+        self._committing = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._armed_for = float("inf")
+        self._settling = False
+        self._log_at_checkpoint = 0
+        self._maintenance: asyncio.Future[object] | None = None
+        self._loop = asyncio.get_running_loop()
+        nonce = witness.claim(lambda nonce: store.last(Actor(replica_name, nonce)))
+        self.continued = nonce is not None
+        self.state = State(Actor(replica_name, nonce if nonce is not None else rng.getrandbits(64)))
+        witness.record(self.state.actor.nonce, store.last(self.state.actor))
+        self.state.clock.max_drift_ms = tuning.max_drift_ms
+        self.replica = Replica(self.state, store, rng, tuning)
+        self.database = Database(index, name, self.state, self.replica)
+        self.checkpointer = Checkpointer(self.state, store)
+
+    # -- start --------------------------------------------------------------------------------------------------------
+
+    async def load(self) -> None:
+        """Checkpoint, then the log above it, in slices. Raises StoreError."""
+        began = time.monotonic()
+        self.begin()
+        loaded = self.store.load()
+        on_disk: list[tuple[Actor, int]] = []
+        async for _ in self._sliced():
+            segment = next(loaded.segments, None)
+            if segment is None:
+                break
+            actor, start, data = segment
+            on_disk.append((actor, start))
+            groups = decode_rows(data)
+            self.state.load(actor, start, groups, loaded.checkpoint_vv.get(actor, 0))
+            self._own_time(actor, groups)
+        self.state.loaded(loaded.checkpoint_vv)
+        async for _ in self._sliced():
+            logged = next(loaded.log, None)
+            if logged is None:
+                break
+            frame = decode_frame(logged.data)
+            self.state.replay(frame)
+            self._own_time(frame.actor, frame.groups)
+        if loaded.damaged:
+            log.error(
+                "damaged_log",
+                space=self.name,
+                what="a stored frame is unreadable; what follows it is pulled from peers",
+            )
+            self.state.become(Actor(self.replica.name, self._rng.getrandbits(64)))
+            self._witness.record(self.state.actor.nonce, 0)
+        self.checkpointer = Checkpointer(self.state, self.store, on_disk)
+        self.replica.view = self.replica._view()
+        self.recovery_seconds = time.monotonic() - began
+
+    async def _sliced(self) -> AsyncIterator[None]:
+        until = time.monotonic() + LOAD_SLICE
+        while True:
+            yield None
+            if time.monotonic() > until:
+                await asyncio.sleep(0)
+                until = time.monotonic() + LOAD_SLICE
+
+    def _own_time(self, actor: Actor, groups: list[Group]) -> None:
+        """The clock never runs behind what this replica has written, in whichever of its lives."""
+        if actor.name == self.replica.name and groups:
+            clock = self.state.clock
+            clock.now = max(clock.now, max(hlc for group in groups for _, hlc in group.stamps))
+
+    # -- what happens -------------------------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Local operations or a message follow: set the clock."""
+        self.state.begin(time.time_ns() // 1_000_000)
+
+    def receive(self, sender: str, inbox: bool, data: bytes) -> None:
+        """A message arrived."""
+        self.begin()
+        self._handle(Received(sender, inbox, data))
+        if self.inline and not self._settling and self.replica.dirty:
+            self._settling = True
+            self._loop.call_soon(self._settle_received)
+
+    def _settle_received(self) -> None:
+        self._settling = False
+        self.settle()
+
+    def now(self) -> float:
+        """The loop's time, which is the engine's."""
+        return self._loop.time()
+
+    def retune(self, tuning: Tuning, log_budget: int) -> None:
+        """Settings changed while running."""
+        self.replica.tuning = tuning
+        self.state.clock.max_drift_ms = tuning.max_drift_ms
+        self._log_budget = log_budget
+
+    def connected(self) -> None:
+        """A broker became reachable."""
+        self.begin()
+        self._handle(Connected())
+
+    def disconnected(self) -> None:
+        """No broker is left."""
+        self._handle(Disconnected())
+
+    def settle(self) -> None:
+        """The turn that wrote is over: commit if this durability asks for it, or if much is pending."""
+        if self.replica.dirty and (self.inline or self.state.dot - self.state.cut_dot >= CUT_AT):
+            self.commit()
+
+    def commit(self) -> None:
+        """Cut and store what is new."""
+        self._run(self.replica.commit(self._loop.time()))
+
+    def ask(self, seq: int) -> None:
+        """Find out which peers have applied own operation `seq`, at once."""
+        if self.replica.dirty:
+            self.commit()
+        self._run(self.replica.ask(seq, self._loop.time()))
+
+    def sync(self) -> None:
+        """Cut, commit, publish, say HELLO."""
+        if self.replica.dirty:
+            self.commit()
+        self._drain()
+        self._run(self.replica.sync(self._loop.time()))
+
+    def _handle(self, event: Event) -> None:
+        self._run(self.replica.handle(event, self._loop.time()))
+
+    def _tick(self) -> None:
+        self._timer = None
+        self._armed_for = float("inf")
+        self.begin()
+        self._handle(Tick())
+
+    def _arm(self) -> None:
+        deadline = self.replica.deadline
+        if deadline == self._armed_for:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._armed_for = deadline
+        if deadline != float("inf"):
+            self._timer = self._loop.call_at(deadline, self._tick)
+
+    # -- effects ------------------------------------------------------------------------------------------------------
+
+    def _run(self, effects: list[Effect]) -> None:
+        """Carry the orders out, one after the other."""
+        for effect in effects:
+            if isinstance(effect, Send):
+                self._carrier.publish(self.name, effect.lane.value, effect.to, effect.data)
+            elif isinstance(effect, Persist):
+                self._persist(effect)
+            elif isinstance(effect, Witness):
+                self._witness.record(self.state.actor.nonce, effect.seq)
+            elif isinstance(effect, Notify):
+                self._notify(effect)
+            else:
+                self._alarm(effect)
+        if len(self.waiters):
+            self.waiters.check()
+        self._arm()
+
+    def _notify(self, effect: Notify) -> None:
+        if self.database.observed:
+            for key, event in effect.changes:
+                self.database.touch(key, event)
+
+    def _alarm(self, effect: Alarm) -> None:
+        self.alarms[effect.code] = self.alarms.get(effect.code, 0) + 1
+        log.error(effect.code, space=self.name, what=effect.text)
+        if effect.code == "name_taken":
+            self._fail(7, effect.text)
+
+    def _persist(self, effect: Persist) -> None:
+        if effect.snapshot or self.inline or len(self._queue) >= QUEUE:
+            self._drain()
+            self._store(effect)
+            self._handle(Persisted(effect.batch))
+            return
+        self._queue.append(effect)
+        if not self._committing:
+            self._commit_next()
+
+    def _store(self, effect: Persist) -> None:
+        """Write one batch; on any thread. A disk that cannot take it ends the daemon: nothing unsaved is promised."""
+        began = time.perf_counter()
+        try:
+            if effect.snapshot:
+                self.checkpointer.write(effect.frames, {}, dict(effect.floors))
+            else:
+                self.store.commit(effect.frames, floors=dict(effect.floors))
+        except StoreError as error:
+            self._fail(1, str(error))
+            raise
+        self.commits.observe(time.perf_counter() - began)
+
+    def _commit_next(self) -> None:
+        self._committing = True
+        effect = self._queue[0]
+        future = self._loop.run_in_executor(self._worker, self._store, effect)
+        future.add_done_callback(lambda _: self._on_stored(effect))
+
+    def _on_stored(self, effect: Persist) -> None:
+        if not self._queue or self._queue[0] is not effect:
+            return  # `_drain` was here
+        self._queue.popleft()
+        self._committing = False
+        if self._queue:
+            self._commit_next()
+        self._handle(Persisted(effect.batch))
+
+    def _drain(self) -> None:
+        """Wait for the worker, and store what it had not begun."""
+        if not self._queue:
+            return
+        if self._committing:
+            self._worker.submit(lambda: None).result()
+            done = self._queue.popleft()
+            self._committing = False
+            self._handle(Persisted(done.batch))
+        while self._queue:
+            effect = self._queue.popleft()
+            self._store(effect)
+            self._handle(Persisted(effect.batch))
+
+    # -- housekeeping -------------------------------------------------------------------------------------------------
+
+    def housekeep(self) -> None:
+        """A few times a second: fold the WAL, prune the log, write a checkpoint when one is due."""
+        if self._maintenance is not None and not self._maintenance.done():
+            return
+        if self._checkpoint_due():
+            self._maintenance = self._loop.create_task(self._checkpoint())
+        else:
+            self._maintenance = self._loop.run_in_executor(self._worker, self._tidy)
+
+    def _tidy(self) -> None:
+        self.store.fold()
+        self.store.sweep()
+        self.store.prune(self._log_budget)
+
+    def _checkpoint_due(self) -> bool:
+        since = self.store.log_bytes - self._log_at_checkpoint
+        return since > max(CHECKPOINT_AFTER, 16 * self.state.live) or self.store.wants_checkpoint
+
+    async def _checkpoint(self) -> None:
+        """Write a checkpoint in slices between other work."""
+        if self.replica.dirty:
+            self.commit()
+        self.checkpointer.begin()
+        while self.checkpointer.running and self.checkpointer.step():
+            await asyncio.sleep(0.001)
+        if not self.checkpointer.running:
+            return  # a joined snapshot has written one meanwhile
+        self._drain()
+        self.checkpointer.finish()
+        self._log_at_checkpoint = self.store.log_bytes
+
+    def close(self) -> None:
+        """Store and publish what is pending, say goodbye, let go of the files."""
+        self.begin()
+        if self.replica.dirty:
+            self.commit()
+        self._drain()
+        self._run(self.replica.farewell())
+        if self._timer is not None:
+            self._timer.cancel()
+        self._worker.shutdown()
+        self._witness.close()
+        self.store.close()
