@@ -27,14 +27,13 @@ from typing import Any, Final
 import msgpack
 
 from crdt.clock import COUNTER_BITS
-from crdt.dots import MASK_64, SEQ_MASK, Actor
+from crdt.dots import MASK_64, SEQ_MASK, Actor, Runs
 from crdt.entry import Opaque
 from crdt.errors import PeerError
-from crdt.frame import Frame, Group, Stamps, intervals
+from crdt.frame import Frame, Group, Stamps
 from crdt.types.catalog import entry_class
 
 MAX_NAME: Final = 64
-MAX_REMOVES: Final = 1 << 22  # one message cannot name more dots than this: a few bytes could claim billions
 _COUNTER_MASK: Final = (1 << COUNTER_BITS) - 1
 _DECODING: Final = (ValueError, TypeError, IndexError, KeyError, OverflowError, msgpack.UnpackException, msgpack.ExtraData, RecursionError)
 
@@ -69,7 +68,7 @@ def encode_frame(frame: Frame) -> bytes:
     ms = min((hlc for g in frame.groups for _, hlc in g.stamps), default=0) >> COUNTER_BITS
     deps = actors.vector(sorted(frame.deps.items()))
     groups = [_encode_group(group, frame.first, ms) for group in frame.groups]
-    removes = [[actors.number(actor), intervals(seqs)] for actor, seqs in sorted(frame.removes.items())]
+    removes = [[actors.number(actor), _encode_runs(seqs)] for actor, seqs in sorted(frame.removes.items())]
     ranges = [[list(path), actors.vector(sorted(vector.items()))] for path, vector in frame.ranges]
     return pack([actors.flat, frame.first, frame.last - frame.first + 1, ms, deps, groups, removes, ranges])  # type: ignore[no-any-return]
 
@@ -113,14 +112,12 @@ def decode_frame(data: bytes) -> Frame:
         frame = Frame(actors[0], first, last, _decode_vector(deps, actors))
         _require(frame.actor not in frame.deps, "a frame that depends on its own author")
         frame.groups = [_decode_group(group, first, last, natural(ms)) for group in groups]
-        budget = MAX_REMOVES
+        _require_distinct(frame.groups)
         for number, flat in removes:
-            seqs = _decode_intervals(flat, budget)
-            budget -= len(seqs)
             _require(actors[natural(number)] not in frame.removes, "one list of removals per actor")
-            frame.removes[actors[number]] = seqs
+            frame.removes[actors[number]] = _decode_runs(flat)
         own = frame.removes.get(frame.actor)
-        _require(not own or own[-1] <= last, "removal of a future dot")
+        _require(own is None or own.stops[-1] <= last + 1, "removal of a future dot")
         frame.ranges = [(_decode_path(path), _decode_vector(vector, actors)) for path, vector in ranges]
         _require(all(vector.get(frame.actor, 0) <= last for _, vector in frame.ranges), "range over future dots")
     except _DECODING as error:
@@ -132,9 +129,11 @@ def decode_rows(data: bytes) -> list[Group]:
     """Inverse of `encode_rows`. Raises PeerError."""
     try:
         ms, groups = msgpack.unpackb(data, strict_map_key=False)
-        return [_decode_group(group, 1, SEQ_MASK, natural(ms)) for group in groups]
+        rows = [_decode_group(group, 1, SEQ_MASK, natural(ms)) for group in groups]
+        _require_distinct(rows)
     except _DECODING as error:
         raise PeerError("malformed", f"rows: {error}") from None
+    return rows
 
 
 def _decode_actors(table: Any) -> list[Actor]:
@@ -182,15 +181,21 @@ def _decode_group(group: Any, first: int, last: int, ms: int) -> Group:
 
 def _check_rows(code: int, key: bytes | None, fields: list[Any], payloads: list[Any] | None) -> None:
     cls = entry_class(code) or Opaque
-    _require(code < 256 and cls.SINGLE == (key is None), "a type with another kind of key")
-    if cls.SINGLE:
-        _require(all(type(name) is bytes for name in fields), "keys")
+    _require(code < 256 and (cls is Opaque or cls.SINGLE == (key is None)), "a type with another kind of key")
+    _require(all(type(name) is bytes for name in fields), "keys or fields")
+    if key is None:
         fine = all(cls.check(None, payload) for payload in payloads or (None,))
     elif payloads is None:
-        fine = all(type(field) is bytes for field in fields) and cls.check(b"", None)
+        fine = cls.check(b"", None)
     else:
         fine = all(cls.check(field, payload) for field, payload in zip(fields, payloads, strict=True))
     _require(fine, "rows that their type does not have")
+
+
+def _require_distinct(groups: list[Group]) -> None:
+    """No dot may carry two rows."""
+    if len(groups) > 1:
+        _require(len({seq for group in groups for seq in group.seqs}) == sum(map(len, groups)), "a dot with two rows")
 
 
 def _decode_stamps(flat: Any, count: int, ms: int) -> Stamps:
@@ -205,26 +210,37 @@ def _decode_stamps(flat: Any, count: int, ms: int) -> Stamps:
     return out
 
 
-def _decode_intervals(flat: Any, budget: int) -> list[int]:
-    seqs: list[int] = []
+def _encode_runs(runs: Runs) -> list[int]:
+    """[gap, length, gap, length ...]; a gap is counted from the end of the run before."""
+    flat: list[int] = []
+    at = 0
+    for start, stop in runs.spans():
+        flat += (start - at, stop - start)
+        at = stop
+    return flat
+
+
+def _decode_runs(flat: Any) -> Runs:
+    """Inverse of `_encode_runs`; at least one run. Raises ValueError, TypeError."""
+    runs = Runs()
     at = 0
     for gap, length in zip(flat[::2], flat[1::2], strict=True):
         start = at + natural(gap)
-        budget -= natural(length)
-        _require(length > 0 and budget >= 0 and 0 < start and (gap > 0 or not seqs), "removals")
-        at = start + length
-        seqs.extend(range(start, at))
-    return seqs
+        at = start + natural(length)
+        _require(gap > 0 and length > 0 and at <= SEQ_MASK + 1, "runs of dots")
+        runs.append(start, at)
+    _require(at > 0, "runs of dots")
+    return runs
 
 
 def encode_live(seqs: Iterable[int]) -> list[int]:
     """Ascending live seqs of one actor, as differences of runs."""
-    return intervals(seqs)
+    return _encode_runs(Runs(seqs))
 
 
-def decode_live(flat: Any) -> set[int]:
-    """Inverse of `encode_live`. Raises ValueError."""
-    return set(_decode_intervals(flat, 1 << 40)) if flat else set()
+def decode_live(flat: Any) -> Runs:
+    """Inverse of `encode_live`. Raises ValueError, TypeError."""
+    return _decode_runs(flat) if flat else Runs()
 
 
 def _require(condition: bool, what: str) -> None:

@@ -14,7 +14,9 @@ Source of terms: Almeida, Shoker, Baquero, "Delta State Replicated Data Types" (
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 from typing import Final, NamedTuple
 
 import msgpack
@@ -102,12 +104,59 @@ def _count(value: object) -> int:
     return value
 
 
-def runs(sequence: Iterable[int]) -> list[list[int]]:
-    """Ascending numbers as [start, length] runs."""
-    out: list[list[int]] = []
-    for n in sequence:
-        if out and out[-1][0] + out[-1][1] == n:
-            out[-1][1] += 1
+class Runs:
+    """A set of sequence numbers as ascending runs: O(runs) in memory, however many numbers a peer claims.
+
+    `starts` and `stops` (exclusive) are parallel; runs neither touch nor overlap.
+    """
+
+    __slots__ = ("starts", "stops")
+
+    def __init__(self, ascending: Iterable[int] = ()) -> None:
+        self.starts: list[int] = []
+        self.stops: list[int] = []
+        for seq in ascending:
+            self.append(seq, seq + 1)
+
+    def append(self, start: int, stop: int) -> None:
+        """Add a run that begins no earlier than the last one does."""
+        if self.stops and start <= self.stops[-1]:
+            self.stops[-1] = max(stop, self.stops[-1])
         else:
-            out.append([n, 1])
+            self.starts.append(start)
+            self.stops.append(stop)
+
+    def spans(self) -> Iterator[tuple[int, int]]:
+        """(start, stop) of each run."""
+        return zip(self.starts, self.stops, strict=True)
+
+    def __contains__(self, seq: object) -> bool:
+        assert isinstance(seq, int)
+        at = bisect_right(self.starts, seq) - 1
+        return at >= 0 and seq < self.stops[at]
+
+    def issuperset(self, seqs: Iterable[int]) -> bool:
+        """Whether all of these are in it."""
+        return all(seq in self for seq in seqs)
+
+    def __iter__(self) -> Iterator[int]:
+        return chain.from_iterable(range(start, stop) for start, stop in self.spans())
+
+    def __len__(self) -> int:
+        return sum(self.stops) - sum(self.starts)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Runs) and (self.starts, self.stops) == (other.starts, other.stops)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"Runs({', '.join(f'{start}..{stop - 1}' for start, stop in self.spans())})"
+
+
+def union(parts: Iterable[Runs]) -> Runs:
+    """Everything that is in any of them."""
+    out = Runs()
+    for start, stop in sorted(span for part in parts for span in part.spans()):
+        out.append(start, stop)
     return out

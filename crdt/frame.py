@@ -19,7 +19,9 @@ from dataclasses import dataclass, field
 from itertools import chain, repeat
 from typing import Any
 
-from crdt.dots import Actor, runs
+import msgpack
+
+from crdt.dots import Actor, Runs, union
 
 Stamps = list[tuple[int, int]]  # (count, hlc) runs
 
@@ -57,14 +59,14 @@ class Group:
 
 @dataclass(slots=True)
 class Frame:
-    """See the module. `removes`: per actor ascending seqs. `ranges`: ((path...), vector)."""
+    """See the module. `ranges`: ((path...), vector)."""
 
     actor: Actor
     first: int
     last: int
     deps: dict[Actor, int] = field(default_factory=dict)
     groups: list[Group] = field(default_factory=list)
-    removes: dict[Actor, list[int]] = field(default_factory=dict)
+    removes: dict[Actor, Runs] = field(default_factory=dict)
     ranges: list[tuple[tuple[bytes, ...], dict[Actor, int]]] = field(default_factory=list)
 
     def adds(self) -> int:
@@ -96,26 +98,25 @@ def merge(frames: Iterable[Frame]) -> Frame:
     """
     parts = list(frames)
     one = Frame(parts[0].actor, parts[0].first, parts[-1].last, parts[0].deps)
-    gone: set[int] = set()
+    gone = Runs()
     ranges: list[tuple[tuple[bytes, ...], int]] = []
     groups: list[list[Group]] = []
     for part in reversed(parts):
         kept = [_survivors(group, gone, ranges) for group in part.groups]
         groups.append([group for group in kept if len(group)])
-        gone.update(part.removes.get(one.actor, ()))
+        if one.actor in part.removes:
+            gone = union((gone, part.removes[one.actor]))
         ranges += [(path, vector.get(one.actor, 0)) for path, vector in part.ranges]
     one.groups = _joined(chain.from_iterable(reversed(groups)))
     for part in parts:
         one.ranges += part.ranges
-        for actor, seqs in part.removes.items():
-            one.removes.setdefault(actor, []).extend(seqs)
-    for seqs in one.removes.values():
-        seqs.sort()
+    for actor in dict.fromkeys(chain.from_iterable(part.removes for part in parts)):
+        one.removes[actor] = union(part.removes[actor] for part in parts if actor in part.removes)
     return one
 
 
-def _survivors(group: Group, gone: set[int], ranges: list[tuple[tuple[bytes, ...], int]]) -> Group:
-    if gone.isdisjoint(group.seqs) and not ranges:
+def _survivors(group: Group, gone: Runs, ranges: list[tuple[tuple[bytes, ...], int]]) -> Group:
+    if not gone.starts and not ranges:
         return group
     keep = [i for i, seq in enumerate(group.seqs) if seq not in gone]
     for path, n in ranges:
@@ -131,9 +132,10 @@ def _ranged(path: tuple[bytes, ...], group: Group, i: int) -> bool:
 def plain(payload: object) -> bool:
     """Whether a range may take the row: a count or a baseline has to be removed by name.
 
-    The canonical form of those begins with the msgpack of an array whose first element is 1 or 2 (crdt/types/number.py).
+    The canonical form of those begins with the msgpack of an array whose first element is 1 or 2 (crdt/types/number.py);
+    so it is for rows of types that this version does not know.
     """
-    return payload is None or type(payload) is bytes or payload.data[1] not in (1, 2)  # type: ignore[attr-defined]
+    return type(payload) is not msgpack.ExtType or payload.data[1:2] not in (b"\1", b"\2")
 
 
 def _joined(groups: Iterable[Group]) -> list[Group]:
@@ -164,13 +166,3 @@ def _coalesced(stamps: Stamps) -> Stamps:
         else:
             out.append((count, hlc))
     return out
-
-
-def intervals(seqs: Iterable[int]) -> list[int]:
-    """Ascending seqs as [gap, length, gap, length ...]; a gap is counted from the end of the run before."""
-    flat: list[int] = []
-    at = 0
-    for start, length in runs(seqs):
-        flat += (start - at, length)
-        at = start + length
-    return flat

@@ -59,7 +59,7 @@ class Chunk:
 class ActorRows:
     """One actor as a State sees it: what of it was applied (`applied`), and its live rows in `chunks`."""
 
-    __slots__ = ("actor", "applied", "base", "chunks", "firsts", "index", "seed")
+    __slots__ = ("_divided", "actor", "applied", "base", "chunks", "firsts", "index", "seed")
 
     def __init__(self, actor: Actor, index: int, base: int) -> None:
         self.actor = actor
@@ -69,6 +69,7 @@ class ActorRows:
         self.applied = 0
         self.chunks: list[Chunk] = []
         self.firsts: list[int] = []  # first dot of each chunk
+        self._divided = False
 
     def term(self) -> int:
         """This actor's share of the vector's hash."""
@@ -78,7 +79,8 @@ class ActorRows:
         """Append rows; `dots` ascend and lie above every dot appended before."""
         start, total = 0, len(dots)
         while start < total:
-            if not self.chunks or len(self.chunks[-1]) >= CHUNK:
+            if not self.chunks or self._divided or len(self.chunks[-1]) >= CHUNK:
+                self._divided = False
                 self.chunks.append(Chunk())
                 self.firsts.append(dots[start])
             chunk = self.chunks[-1]
@@ -90,6 +92,10 @@ class ActorRows:
             chunk.saved = None
             start = stop
 
+    def divide(self) -> None:
+        """Let the next rows begin a new chunk."""
+        self._divided = True
+
     def locate(self, dot: int) -> tuple[Chunk, int] | None:
         """Chunk and position of a committed row, dead or alive; None if it was compacted away or never held a row."""
         at = bisect_right(self.firsts, dot) - 1
@@ -100,6 +106,17 @@ class ActorRows:
         if i < len(chunk.dots) and chunk.dots[i] == dot:
             return chunk, i
         return None
+
+    def between(self, start: int, stop: int) -> Iterator[tuple[Chunk, int, int]]:
+        """(chunk, first position, position after the last) of the committed rows with start <= dot < stop."""
+        at = max(0, bisect_right(self.firsts, start) - 1)
+        while at < len(self.chunks) and self.firsts[at] < stop:
+            chunk = self.chunks[at]
+            i = bisect_left(chunk.dots, start)
+            j = bisect_left(chunk.dots, stop, i)
+            if i < j:
+                yield chunk, i, j
+            at += 1
 
     def above(self, seq: int) -> Iterator[tuple[Chunk, int]]:
         """(chunk, first position) of every chunk with rows above `seq`, in order."""

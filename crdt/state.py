@@ -20,16 +20,16 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 import msgpack
 from xxhash import xxh3_64_intdigest, xxh3_128_intdigest
 
 from crdt.clock import HybridClock
-from crdt.dots import FIRST_OWN, MASK_64, MASK_128, SEQ_BITS, SEQ_MASK, Actor, Dot
+from crdt.dots import FIRST_OWN, MASK_64, MASK_128, SEQ_BITS, SEQ_MASK, Actor, Dot, Runs
 from crdt.entry import GONE, Entry, Gone, Opaque, Raw, Wire
-from crdt.frame import Frame, Group, stamps_of
+from crdt.frame import Frame, Group, plain, stamps_of
 from crdt.rows import ActorRows, Chunk
 
 _CLOCK_FACTOR: Final = 0x9E3779B97F4A7C15  # odd, so that every timestamp keeps its 64 bits
@@ -44,8 +44,8 @@ class State:
     """One space's rows. `actor` names the life of the store that writes here."""
 
     __slots__ = (
-        "actors", "clock", "contested", "cut_dot", "dot", "entries", "fields", "hash", "hidden", "indexes", "keys", "live",
-        "mark", "me", "orphans", "ranges", "removed", "seen", "stamp_hlcs", "stamp_starts", "swept", "vector_hash", "vector_sum",
+        "actors", "chunks_held", "clock", "contested", "cut_dot", "dot", "entries", "fields", "hash", "hidden", "indexes", "keys", "live",
+        "mark", "me", "orphans", "ranges", "removed", "seen", "stamp_hlcs", "stamp_starts", "swept", "thin", "vector_hash", "vector_sum",
     )  # fmt: skip
 
     def __init__(self, actor: Actor, clock: HybridClock | None = None) -> None:
@@ -54,10 +54,12 @@ class State:
         self.hidden: dict[bytes, list[Entry]] = {}  # entries of other types under a key, and entries of baselines alone
         self.actors: dict[int, ActorRows] = {}
         self.indexes: dict[Actor, int] = {}
+        self.chunks_held = False  # a checkpoint walks the chunks: none may move
         self.hash = 0  # 128-bit sum over live rows, as of the last frame boundary
         self.vector_hash = 0
         self.vector_sum = 0
         self.live = 0  # live rows as of the last frame boundary
+        self.thin: set[int] = set()  # actors with chunks that are mostly dead
         self.seen: set[int] = set()  # actors applied since the own last cut: the next frame's deps
         self.orphans: list[tuple[Entry, bytes | None]] = []  # number cells that may hold baselines of own dead lineages
         self.contested: dict[tuple[int, bytes | None], tuple[Entry, bytes | None]] = {}  # cells seen with siblings
@@ -258,7 +260,8 @@ class State:
         self.seen.clear()
         self._advance(self.me, frame.last)
         self._open()
-        self.compact()
+        if self.thin:
+            self.compact()
         return frame
 
     def _drop_orphans(self) -> None:
@@ -267,26 +270,24 @@ class State:
             entry.prune(self, field)  # type: ignore[attr-defined]
             self.settle(entry)
 
-    def _settle_removed(self) -> dict[Actor, list[int]]:
+    def _settle_removed(self) -> dict[Actor, Runs]:
         """Subtract the removed rows from the hash; the committed ones, by actor."""
         removes: dict[Actor, list[int]] = {}
         for dot, entry, field, raw in self.removed:
             self._subtract(dot, entry, field, raw)
             removes.setdefault(self.actors[dot >> SEQ_BITS].actor, []).append(dot & SEQ_MASK)
-        for seqs in removes.values():
-            seqs.sort()
-        for entry, plain in self.swept:
-            for field, dot, raw in plain:
+        for entry, rows in self.swept:
+            for field, dot, raw in rows:
                 if dot <= self.cut_dot:
                     self._subtract(dot, entry, field, raw)
-        return removes
+        return {actor: Runs(sorted(seqs)) for actor, seqs in removes.items()}
 
     def _settle_added(self) -> list[Group]:
         """The pending rows that are still live, as groups; indexed and added to the hash."""
         by: dict[Any, list[int]] = {}
         for i, entry in enumerate(self.entries):
             if entry is not None:
-                by.setdefault(entry.__class__ if entry.SINGLE else entry, []).append(i)
+                by.setdefault(entry.CODE if self.fields[i] is None else entry, []).append(i)
         groups = []
         rows: list[tuple[int, Entry, bytes | None, int]] = []
         for where, positions in by.items():
@@ -297,7 +298,7 @@ class State:
         return groups
 
     def _gather(self, where: Any, positions: list[int], rows: list[tuple[int, Entry, bytes | None, int]]) -> Group | None:
-        single = isinstance(where, type)
+        single = isinstance(where, int)
         base, entries, fields = self.cut_dot + 1, self.entries, self.fields
         names: list[bytes] = []
         payloads: list[Wire] = []
@@ -323,7 +324,8 @@ class State:
         if not seqs:
             return None
         none = payloads[0] is None and not any(payload is not None for payload in payloads)
-        group = Group(where.CODE, None if single else where.key, names, None if none else payloads, seqs, stamps_of(hlcs))
+        code, key = (where, None) if single else (where.CODE, where.key)
+        group = Group(code, key, names, None if none else payloads, seqs, stamps_of(hlcs))
         self.hash = (self.hash + group_hash(self.me.seed, group)) & MASK_128
         return group
 
@@ -344,6 +346,8 @@ class State:
         chunk, i = found
         chunk.dead += 1
         chunk.saved = None
+        if chunk.dead * 2 > len(chunk.dots):
+            self.thin.add(owner.index)
         self.live -= 1
         gone = row_hash(owner.seed, entry.CODE, entry.key, field, self.wire(raw, dot), dot & SEQ_MASK, chunk.hlcs[i])
         self.hash = (self.hash - gone) & MASK_128
@@ -357,10 +361,12 @@ class State:
         return number.encode(self, raw, dot)
 
     def compact(self) -> None:
-        """Give back what dead rows held. Only at a frame boundary."""
-        for rows in self.actors.values():
-            if any(chunk.dead * 2 > len(chunk) for chunk in rows.chunks):
-                rows.compact()
+        """Give back what dead rows held. Not while something is pending: a cut needs the timestamps of removed rows."""
+        if self.chunks_held or self.dot != self.cut_dot:
+            return
+        for index in self.thin:
+            self.actors[index].compact()
+        self.thin.clear()
 
     # -- apply ------------------------------------------------------------------------------------------------------
 
@@ -392,24 +398,21 @@ class State:
     def _merge(self, rows: ActorRows, frame: Frame) -> Changes:
         have = rows.applied
         changes: Changes = {}
-        for actor, seqs in frame.removes.items():
+        for actor, gone in frame.removes.items():
             index = self.indexes.get(actor)
             if index is not None:
-                self._remove(self.actors[index], seqs, changes)
+                owner = self.actors[index]
+                for start, stop in gone.spans():
+                    for chunk, i, j in owner.between(owner.base + start, owner.base + stop):
+                        for k in range(i, j):
+                            self._drop(chunk.entries[k], chunk.fields[k], chunk.dots[k], changes)
         for path, vector in frame.ranges:
             self._remove_range(path, vector, changes)
         self._add(rows, frame.groups, have, changes)
         self._advance(rows, frame.last)
+        if self.thin:
+            self.compact()
         return changes
-
-    def _remove(self, owner: ActorRows, seqs: Iterable[int], changes: Changes) -> None:
-        base = owner.base
-        for seq in seqs:
-            found = owner.locate(base + seq)
-            if found is None:
-                continue
-            entry, field = found[0].entries[found[1]], found[0].fields[found[1]]
-            self._drop(entry, field, base + seq, changes)
 
     def _drop(self, entry: Entry, field: bytes | None, dot: int, changes: Changes) -> None:
         raw = entry.discard(self, field, dot)
@@ -500,23 +503,31 @@ class State:
         for i in chunk.live():
             if i >= start:
                 entry = chunk.entries[i]
-                by.setdefault(entry.__class__ if entry.SINGLE else entry, []).append(i)
+                by.setdefault(entry.CODE if chunk.fields[i] is None else entry, []).append(i)
         out = []
         for where, positions in by.items():
-            single = isinstance(where, type)
+            single = isinstance(where, int)
             names = [chunk.entries[i].key if single else chunk.fields[i] for i in positions]
             payloads = [self.wire(chunk.entries[i].row(chunk.fields[i], chunk.dots[i]), chunk.dots[i]) for i in positions]
             seqs = [chunk.dots[i] & SEQ_MASK for i in positions]
             none = all(payload is None for payload in payloads)
             stamps = stamps_of(chunk.hlcs[i] for i in positions)
-            out.append(Group(where.CODE, None if single else where.key, names, None if none else payloads, seqs, stamps))  # type: ignore[arg-type]
+            code, key = (where, None) if single else (where.CODE, where.key)
+            out.append(Group(code, key, names, None if none else payloads, seqs, stamps))  # type: ignore[arg-type]
         return out
 
-    def load(self, actor: Actor, groups: list[Group], limit: int) -> None:
-        """Rows of a checkpoint segment; segments of one actor come in order. Rows above `limit` are left to the log."""
+    def load(self, actor: Actor, start: int, groups: list[Group], limit: int) -> None:
+        """Rows of the checkpoint segment (actor, start); an actor's segments come in order. Rows above `limit` are left
+        to the log.
+        """
         rows = self.intern(actor)
         kept = [g.pick([i for i, seq in enumerate(g.seqs) if seq <= limit]) if g.seqs[-1] > limit else g for g in groups]
-        self._add(rows, [g for g in kept if len(g)], 0, None)
+        kept = [g for g in kept if len(g)]
+        before = len(rows.chunks)
+        rows.divide()
+        self._add(rows, kept, 0, None)
+        if kept == groups and len(rows.chunks) == before + 1:
+            rows.chunks[-1].saved = start
 
     def loaded(self, vector: Mapping[Actor, int]) -> None:
         """All segments are in: the state stands at this vector."""
@@ -525,7 +536,7 @@ class State:
         self.seen = {index for index, rows in self.actors.items() if rows.applied}
         self._open()
 
-    def join(self, vector: Mapping[Actor, int], live: Mapping[Actor, set[int]], rows: Mapping[Actor, list[Group]]) -> Changes:
+    def join(self, vector: Mapping[Actor, int], live: Mapping[Actor, Container[int]], rows: Mapping[Actor, list[Group]]) -> Changes:
         """Join a snapshot: its vector, the seqs live in it, and the rows that this state lacks. Both sides have cut.
 
         Keep a row if it is live there or above their vector; take a row of theirs if it is above the own vector.
@@ -534,14 +545,11 @@ class State:
         changes: Changes = {}
         for actor, n in vector.items():
             owner = self.intern(actor)
-            theirs = live.get(actor, frozenset())
-            doomed = [
-                chunk.dots[i] & SEQ_MASK
-                for chunk in owner.chunks
-                for i in chunk.live()
-                if chunk.dots[i] & SEQ_MASK <= n and chunk.dots[i] & SEQ_MASK not in theirs
-            ]
-            self._remove(owner, doomed, changes)
+            theirs = live.get(actor, ())
+            for chunk, i, j in owner.between(owner.base, owner.base + n + 1):
+                for k in range(i, j):
+                    if chunk.dots[k] - owner.base not in theirs:
+                        self._drop(chunk.entries[k], chunk.fields[k], chunk.dots[k], changes)
         for actor, groups in rows.items():
             owner = self.intern(actor)
             self._add(owner, groups, owner.applied, changes)
@@ -557,7 +565,7 @@ class State:
 
 def ranged(raw: Raw) -> bool:
     """Whether a range may take a row with this raw payload: counts and baselines are removed by name only."""
-    return raw.__class__ is not tuple or raw[0] == 0
+    return raw[0] == 0 if raw.__class__ is tuple else plain(raw)
 
 
 # -- hashing: part of the wire version -------------------------------------------------------------------------------------

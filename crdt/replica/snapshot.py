@@ -13,7 +13,7 @@ from typing import Any
 import msgpack
 
 from crdt.codec import decode_actor, decode_live, decode_rows, encode_live, encode_rows, natural, pack
-from crdt.dots import SEQ_MASK, Actor
+from crdt.dots import SEQ_MASK, Actor, Runs
 from crdt.errors import PeerError
 from crdt.frame import Group
 from crdt.state import State
@@ -25,7 +25,7 @@ class Snapshot:
 
     vector: dict[Actor, int]
     base: dict[Actor, int]
-    live: dict[Actor, set[int]]
+    live: dict[Actor, Runs]
     rows: dict[Actor, list[Group]]
 
 

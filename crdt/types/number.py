@@ -30,6 +30,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from decimal import Context, Decimal
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
 import msgpack
@@ -172,22 +173,24 @@ class Number:
     def _compute(self, state: State) -> bytes | Amount | None:
         if not self.visible():
             return None
-        value: bytes | Amount = 0
-        if self.sets:
-            raw = self.sets[self.winner(state)]
-            text = raw if type(raw) is bytes else raw[1]
-            if not self.counts:
-                return text
-            parsed = parse(text)
-            if parsed is None:
-                return text
-            value = parsed
+        added = self.added(state)
+        if not self.sets:
+            return added or 0
+        raw = self.sets[self.winner(state)]
+        text = raw if type(raw) is bytes else raw[1]
+        if added is None:
+            return text
+        value = parse(text)
+        return text if value is None else plus(value, added)
+
+    def added(self, state: State) -> Amount | None:
+        """What the counts add to the winning value; None if none of them has gone on since that was set."""
         base = self.known(state) if self.bases or self.sets else {}
-        total = value
+        total: Amount | None = None
         for dot, (_, lineage, counted) in self.counts.items():
             n, taken = base.get(lineage, (0, 0))
             if n < dot & SEQ_MASK:
-                total = plus(total, minus(counted, taken))
+                total = plus(total or 0, minus(counted, taken))
         return total
 
     def text(self, state: State) -> bytes | None:
@@ -378,8 +381,6 @@ def encode(state: State, raw: tuple[Any, ...], dot: int) -> msgpack.ExtType:
     row: list[Any]
     if raw[0] == COUNT:
         row = [COUNT, raw[1] & SEQ_MASK, _out(raw[2])]
-        if raw[1] >> SEQ_BITS != dot >> SEQ_BITS:
-            row += state.name(raw[1]).actor
     elif raw[0] == BASE:
         row = [BASE, raw[1] & SEQ_MASK, raw[2], _out(raw[3]), *state.name(raw[1]).actor]
     else:
@@ -392,8 +393,7 @@ def decode(state: State, data: bytes, dot: int) -> tuple[Any, ...]:
     """Wire to raw. `data` has passed `check`."""
     row = msgpack.unpackb(data)
     if row[0] == COUNT:
-        base = state.intern(Actor(row[3], row[4])).base if len(row) > 3 else dot & ~SEQ_MASK
-        return (COUNT, base + row[1], _in(row[2]))
+        return (COUNT, (dot & ~SEQ_MASK) + row[1], _in(row[2]))
     if row[0] == BASE:
         return (BASE, state.intern(Actor(row[4], row[5])).base + row[1], row[2], _in(row[3]))
     bases = {state.intern(Actor(name, nonce)).base + seq: (n, _in(total)) for name, nonce, seq, n, total in row[2]}
@@ -401,20 +401,31 @@ def decode(state: State, data: bytes, dot: int) -> tuple[Any, ...]:
 
 
 def check(payload: Wire, kinds: tuple[int, ...] = (SET, COUNT, BASE)) -> bool:
-    """Whether a structured payload from outside is well formed, canonical, and of one of these kinds."""
+    """Whether a structured payload from outside is well formed and of one of these kinds.
+
+    It must be canonical as well, that is equal to what `encode` makes of it: its hash is taken from these bytes when it
+    comes, and from those when it goes.
+    """
+    if type(payload) is not msgpack.ExtType or payload.code != STRUCTURED:
+        return False
     try:
         row = msgpack.unpackb(payload.data)
-        if payload.code != STRUCTURED or type(row) is not list or row[0] not in kinds or msgpack.packb(row) != payload.data:
+        if type(row) is not list or type(row[0]) is not int or row[0] not in kinds or msgpack.packb(row) != payload.data:
             return False
         if row[0] == COUNT:
-            return len(row) in (3, 5) and _seq(row[1]) and _amount(row[2]) and (len(row) == 3 or _actor(row[3], row[4]))
+            return len(row) == 3 and _seq(row[1]) and _amount(row[2])
         if row[0] == BASE:
             return len(row) == 6 and _seq(row[1]) and _seq(row[2]) and _amount(row[3]) and _actor(row[4], row[5])
-        return len(row) == 3 and type(row[1]) is bytes and all(
-            len(b) == 5 and _actor(b[0], b[1]) and _seq(b[2]) and _seq(b[3]) and _amount(b[4]) for b in row[2]
-        )  # fmt: skip
+        return len(row) == 3 and type(row[1]) is bytes and _bases(row[2])
     except (ValueError, TypeError, IndexError, msgpack.UnpackException, msgpack.ExtraData, RecursionError, ArithmeticError):
         return False
+
+
+def _bases(bases: list[list[Any]]) -> bool:
+    fine = type(bases) is list and len(bases) > 0 and all(
+        len(b) == 5 and _actor(b[0], b[1]) and _seq(b[2]) and _seq(b[3]) and _amount(b[4]) for b in bases
+    )  # fmt: skip
+    return fine and all(a[:3] < b[:3] for a, b in pairwise(bases))
 
 
 def _out(amount: Amount) -> int | str:

@@ -178,23 +178,14 @@ def standing(state: State, value: bytes | Number | None, dot: int) -> list[Sibli
     winner = value.winner(state)
     order = sorted(value.sets, key=lambda d: (d == winner, state.hlc(d), state.name(d)), reverse=True)
     plain = [_sibling(state, d, raw if type(raw) is bytes else raw[1]) for d in order for raw in (value.sets[d],)]
-    if value.counts:
-        newest = max(value.counts, key=lambda d: (state.hlc(d), state.name(d)))
-        shown = value.text(state)
-        assert shown is not None
-        if plain and shown == plain[0].value and number.parse(shown) is None:
-            counted = number.render(sum_of(value))
-            return [*plain, _sibling(state, newest, counted)]
-        return [_sibling(state, newest, shown), *plain[1:]]
-    return plain
-
-
-def sum_of(value: Number) -> number.Amount:
-    """The increments of a cell whose winning value is no number."""
-    total: number.Amount = 0
-    for _, _, amount in value.counts.values():
-        total = number.plus(total, amount)
-    return total
+    added = value.added(state)
+    if added is None:
+        return plain
+    newest = max(value.counts, key=lambda d: (state.hlc(d), state.name(d)))
+    shown = value.shown(state)
+    if type(shown) is bytes:  # the winner is no number: what was counted stands beside it
+        return [*plain, _sibling(state, newest, number.render(added))]
+    return [_sibling(state, newest, number.render(shown)), *plain[1:]]  # type: ignore[arg-type]
 
 
 def _sibling(state: State, dot: int, value: bytes) -> Sibling:
