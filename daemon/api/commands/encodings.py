@@ -1,0 +1,70 @@
+"""OBJECT ENCODING and MEMORY USAGE: what Redis would say of a value, and what one takes here.
+
+The encoding is the one that Redis gives a value of this content that was just written; Redis also remembers how it came
+about (a set that was large stays a hashtable). Must not know sessions.
+"""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import Final
+
+from crdt.state import State
+from crdt.types import counters, hashes, keyspace, sets, strings
+from crdt.types.number import parse_int
+
+EMBEDDED: Final = 44  # the longest string that Redis keeps beside its header
+COMPACT_ENTRIES: Final = 512
+COMPACT_VALUE: Final = 64
+# Measured: bytes of the objects around one value.
+_ENTRY: Final = 160
+_ROW: Final = 130
+
+
+def encoding(state: State, key: bytes) -> bytes | None:
+    """The name of the encoding, None if there is no such key."""
+    kind = keyspace.type_name(state, key)
+    if kind is None:
+        return None
+    if kind == "string":
+        text = strings.get(state, key) or b""
+        return b"int" if parse_int(text) is not None else b"embstr" if len(text) <= EMBEDDED else b"raw"
+    if kind == "hash":
+        return b"listpack" if compact_hash(state, key) else b"hashtable"
+    if kind == "set":
+        return b"intset" if compact_set(state, key) else b"hashtable"
+    return b"hashtable" if kind == "gset" else b"int"
+
+
+def compact_set(state: State, key: bytes) -> bool:
+    """Whether Redis would hold the set as a sorted array of integers: then SSCAN returns it in one piece."""
+    members = sets.members(state, key)
+    return len(members) <= COMPACT_ENTRIES and all(parse_int(member) is not None for member in members)
+
+
+def compact_hash(state: State, key: bytes) -> bool:
+    """Whether Redis would hold the hash as one list: then HSCAN returns it in one piece."""
+    return hashes.size(state, key) <= COMPACT_ENTRIES and all(
+        len(field) <= COMPACT_VALUE and len(value) <= COMPACT_VALUE for field, value in hashes.items(state, key)
+    )
+
+
+def usage(state: State, key: bytes, samples: int) -> int | None:
+    """Bytes that the key takes in memory, estimated from `samples` of its elements (0: all); None if there is none."""
+    kind = keyspace.type_name(state, key)
+    if kind is None:
+        return None
+    if kind == "hash":
+        fields = hashes.fields(state, key)
+        sizes = [len(field) + len(hashes.get(state, key, field) or b"") for field in fields[: samples or None]]
+        return _ENTRY + len(key) + _estimate(sizes, len(fields))
+    if kind in ("set", "gset"):
+        members = sets.members(state, key, sets.GROW if kind == "gset" else sets.SetEntry)
+        return _ENTRY + len(key) + _estimate([len(m) for m in islice(members, samples or None)], len(members))
+    if kind == "string":
+        return _ENTRY + len(key) + len(strings.get(state, key) or b"")
+    return _ENTRY + len(key) + (len(str(counters.grown(state, key))) if kind == "gcount" else 0)
+
+
+def _estimate(sizes: list[int], count: int) -> int:
+    return count * _ROW + (sum(sizes) * count // len(sizes) if sizes else 0)
