@@ -339,12 +339,12 @@ def as_integer(shown: bytes | Amount | None) -> int:
 
 
 def checked_sum(shown: int, by: int, cell: object = None) -> int:
-    """Their sum, if it is a signed 64-bit integer. Raises OverflowedError, or NotANumberError where Redis would.
+    """Their sum, if both it and `shown` are signed 64-bit integers. Raises OverflowedError, or NotANumberError where Redis would.
 
     A cell that one replica alone wrote can only be out of range after INCRBYFLOAT: to Redis that is no integer.
     """
     total = shown + by
-    if INT_MIN <= total <= INT_MAX:
+    if INT_MIN <= total <= INT_MAX and INT_MIN <= shown <= INT_MAX:
         return total
     if type(cell) is Number and not INT_MIN <= shown <= INT_MAX and not cell.merged():
         raise NotANumberError

@@ -33,7 +33,9 @@ def compile_glob(pattern: bytes) -> re.Pattern[bytes]:
             else:
                 segments[-1].append(b"." if char == b"?" else re.escape(char))
             at += 1
-    return re.compile(_expression([b"".join(segment) for segment in segments]), re.DOTALL)
+    # To Redis no pattern but the empty one matches the empty text, not even a star.
+    something = b"(?=.)" if pattern else b""
+    return re.compile(something + _expression([b"".join(segment) for segment in segments]), re.DOTALL)
 
 
 def _expression(segments: list[bytes]) -> bytes:
