@@ -37,6 +37,18 @@ class Held:
     def __iter__(self) -> Iterator[HeldFrame]:
         return iter(list(self._frames.values()))
 
+    def spans(self, limit: int) -> list[tuple[Actor, int, int]]:
+        """What is held, as at most `limit` runs (actor, first, last)."""
+        out: list[tuple[Actor, int, int]] = []
+        for actor, first, last in sorted(self._frames):
+            if out and out[-1][0] == actor and first <= out[-1][2] + 1:
+                out[-1] = (actor, out[-1][1], max(last, out[-1][2]))
+            elif len(out) == limit:
+                break
+            else:
+                out.append((actor, first, last))
+        return out
+
     def add(self, frame: Frame, data: bytes, now: float) -> bool:
         """Hold a frame; False if there is no room."""
         name = (frame.actor, frame.first, frame.last)

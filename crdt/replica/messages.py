@@ -7,7 +7,7 @@ A message is the wire version, its kind, and a MessagePack list of the fields be
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import msgpack
@@ -17,6 +17,9 @@ from crdt.dots import MASK_128, Actor
 from crdt.errors import PeerError
 
 WIRE: Final = 1
+FRAME: Final = 0
+LETTER: Final = 1
+MAX_LIST: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,20 +66,24 @@ class Presence:
 
 @dataclass(frozen=True, slots=True)
 class Pull:
-    """Send me what I lack: this is my vector."""
+    """Send me what I lack: this is my vector. `held` (actor, first, last): frames above it that I have already and that
+    wait for others; `parts` (actor, last, total, bits): pieces of a frame that I have.
+    """
 
     vector: dict[Actor, int]
     budget: int
+    held: list[tuple[Actor, int, int]] = field(default_factory=list)
+    parts: list[tuple[Actor, int, int, bytes]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
 class Repair:
-    """Frames in the sender's log order. The `last` part of an answer says whether that was all (`complete`), and where
-    the sender stands.
+    """Frames in the sender's log order. The last message of an answer says how many there were (`total`, else 0),
+    whether that was all (`complete`), and where the sender stands.
     """
 
     frames: list[bytes]
-    last: bool
+    total: int
     complete: bool
     vector_sum: int
 
@@ -85,7 +92,8 @@ class Repair:
 class Piece:
     """Part `index` of `total` of something larger than a message.
 
-    `stream` 0: a frame, `actor` and `seq` (its last) name it. Else a snapshot transfer of that number.
+    `stream` FRAME: a frame, `actor` and `seq` (its last) name it. LETTER: a message (a PULL with a large vector), which
+    `seq` numbers. Else a snapshot transfer of that number; `total` 0: there is no such transfer (any more).
     """
 
     stream: int
@@ -131,7 +139,8 @@ _KINDS: Final[list[type[Any]]] = [Delta, Hello, Ack, Presence, Pull, Repair, Pie
 def encode(message: Message) -> bytes:
     """Inverse of `decode`."""
     kind = _KINDS.index(type(message)) + 1
-    return bytes((WIRE, kind)) + pack([_plain(getattr(message, name)) for name in message.__slots__])
+    body: bytes = pack([_plain(getattr(message, name)) for name in message.__slots__])
+    return bytes((WIRE, kind)) + body
 
 
 def _plain(value: Any) -> Any:
@@ -139,6 +148,8 @@ def _plain(value: Any) -> Any:
         return [x for actor, n in sorted(value.items()) for x in (*actor, n)]
     if isinstance(value, int) and value > (1 << 64) - 1:
         return value.to_bytes(16, "big")
+    if isinstance(value, list) and value and isinstance(value[0], tuple):
+        return [[*actor, *rest] for actor, *rest in value]
     return value
 
 
@@ -182,6 +193,21 @@ def _vector(value: Any) -> dict[Actor, int]:
     return {decode_actor(value[i], value[i + 1]): natural(value[i + 2]) for i in range(0, len(value), 3)}
 
 
+def _spans(value: Any) -> list[tuple[Actor, int, int]]:
+    if type(value) is not list or len(value) > MAX_LIST:
+        raise ValueError("not a short list")
+    return [(decode_actor(name, nonce), natural(first), natural(last)) for name, nonce, first, last in value]
+
+
+def _parts(value: Any) -> list[tuple[Actor, int, int, bytes]]:
+    if type(value) is not list or len(value) > MAX_LIST:
+        raise ValueError("not a short list")
+    return [
+        (decode_actor(name, nonce), natural(last), natural(total), _bytes(bits))
+        for name, nonce, last, total, bits in value
+    ]
+
+
 def _bool(value: object) -> bool:
     if type(value) is not bool:
         raise ValueError("not a boolean")
@@ -195,7 +221,7 @@ def _hash(value: object) -> int:
 
 
 def _naturals(value: object) -> list[int]:
-    if type(value) is not list or len(value) > 256:
+    if type(value) is not list or len(value) > MAX_LIST:
         raise ValueError("not a short list")
     return [natural(item) for item in value]
 
@@ -211,8 +237,8 @@ _CHECKS: Final[dict[type[Any], tuple[Callable[[Any], Any], ...]]] = {
     Hello: (_actor, natural, natural, natural, natural, _hash, natural, natural, natural, _names),
     Ack: (_actor, natural, natural),
     Presence: (natural, _bool),
-    Pull: (_vector, natural),
-    Repair: (_blobs, _bool, _bool, natural),
+    Pull: (_vector, natural, _spans, _parts),
+    Repair: (_blobs, natural, _bool, natural),
     Piece: (natural, _actor, natural, natural, natural, _bytes),
     More: (natural, natural, _naturals),
     Probe: (natural,),

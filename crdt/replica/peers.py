@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Final
 
 from crdt.dots import Actor
+
+MIN_TIMEOUT: Final = 0.1  # seconds: a daemon may be busy for that long
 
 
 @dataclass(slots=True)
@@ -32,6 +35,23 @@ class Peer:
     diverged: bool = False
     lag_since: float | None = None
     """Since when it has lacked something of ours."""
+
+    rtt: float = 0.0
+    """Smoothed seconds between a PULL and the first bytes of its answer; 0: none was seen yet."""
+    rtt_deviation: float = 0.0
+
+    def answered(self, seconds: float) -> None:
+        """A question that was asked once was answered after this time (smoothed after RFC 6298)."""
+        if not self.rtt:
+            self.rtt, self.rtt_deviation = seconds, seconds / 4
+        else:
+            self.rtt_deviation += (abs(seconds - self.rtt) - self.rtt_deviation) / 4
+            self.rtt += (seconds - self.rtt) / 8
+
+    def timeout(self, silent: int, limit: float) -> float:
+        """How long to wait for an answer after so many that did not come; at most `limit` seconds."""
+        first = max(MIN_TIMEOUT, self.rtt + 4 * self.rtt_deviation) if self.rtt else limit / 4
+        return float(min(first * 1.5**silent, limit))
 
     def silent(self, now: float) -> bool:
         """Three of its heartbeats went by unheard."""

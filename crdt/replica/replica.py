@@ -8,10 +8,10 @@ The protocol, as a story. A daemon cuts its pending operations into a frame at e
 interval publishes what is new and stored as DELTA. Peers apply a frame as soon as they have what its author had; one
 that comes too early is held. DELTA may get lost, so every daemon says HELLO now and then: how far its own operations
 go, a hash and the sum of its vector, a hash of its state. Whoever learns that a peer has more waits a moment (the
-missing frames may be under way), then asks that one peer: PULL with its own vector. The answer is REPAIR, the frames it
-lacks in the answerer's log order, or a snapshot in pieces where the log no longer reaches back. From the vector in the
-PULL the answerer learns what it lacks itself, and pulls back. Nothing here is needed for correctness in any order or
-number: frames are idempotent, and whatever is lost is asked for again.
+missing frames may be under way), then asks that one peer: PULL with its own vector (recovery.py). The answer is REPAIR,
+the frames it lacks in the answerer's log order, or a snapshot in pieces where the log no longer reaches back
+(serving.py). From the vector in the PULL the answerer learns what it lacks itself, and pulls back. Nothing here is
+needed for correctness in any order or number: frames are idempotent, and whatever is lost is asked for again.
 
 Effects are returned in the order in which they must be carried out (see effects.py).
 """
@@ -28,53 +28,33 @@ from crdt.dots import MASK_64, Actor, dominates
 from crdt.errors import PeerError
 from crdt.frame import Frame, merge
 from crdt.replica import messages
-from crdt.replica.effects import Alarm, Effect, Lane, LogFrame, Notify, Persist, Send, Witness
+from crdt.replica.effects import Alarm, Effect, Lane, LogFrame, Notify, Persist, Witness
 from crdt.replica.events import Connected, Disconnected, Event, Persisted, Received, Tick
 from crdt.replica.held import Held
-from crdt.replica.messages import Ack, Delta, Hello, Message, More, Piece, Presence, Probe, Pull, Repair, Taken
+from crdt.replica.messages import Ack, Delta, Hello, More, Piece, Presence, Probe, Pull, Repair, Taken
+from crdt.replica.outbox import Outbox, span
 from crdt.replica.peers import Peer, Peers
-from crdt.replica.pieces import Assembly, Pieces, cut_up
+from crdt.replica.pieces import Pieces
 from crdt.replica.ports import LogReader
-from crdt.replica.snapshot import decode_snapshot, encode_snapshot
+from crdt.replica.recovery import Recovery
+from crdt.replica.serving import Serving
+from crdt.replica.snapshot import decode_snapshot
 from crdt.replica.tuning import Tuning
 from crdt.state import State
 
-HEADROOM: Final = 256  # of a message, for its own fields
 ASKED_AT_ONCE: Final = 16
-MAX_RETRIES: Final = 10  # of silent pieces, before another peer is asked
 NEVER: Final = float("inf")
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """Where the replica stood at a commit: the only thing it ever says of itself."""
+    """Where the replica stood at a commit: the only thing it ever says of itself. `seq` is that of `actor`."""
 
     seq: int
     vector_hash: int
     vector_sum: int
     state_hash: int
-
-
-@dataclass(slots=True)
-class Asking:
-    """The PULL that is under way, and the snapshot that answers it, if one does."""
-
-    peer: str
-    deadline: float
-    stream: int = 0
-    assembly: Assembly | None = None
-    retries: int = 0
-
-
-@dataclass(slots=True)
-class Transfer:
-    """A snapshot on its way to a peer; it may leave once `batch` is stored."""
-
-    peer: str
-    batch: int
-    pieces: list[Piece]
-    sent: int
-    deadline: float
+    actor: Actor
 
 
 class Replica:
@@ -89,33 +69,27 @@ class Replica:
         self.peers = Peers()
         self.held = Held(self.tuning.held_bytes)
         self.pieces = Pieces(self.tuning.held_bytes)
+        self.out = Outbox(self.tuning.max_message)
+        self.recovery = Recovery(self)
+        self.serving = Serving(self)
         self.connected = False
         self.acknowledged = False  # a client was promised a write since the start
         self.batch = self.stored = 0  # last ordered and last confirmed Persist
         self.view = self._view()
         self.drops: dict[str, int] = {}
-        self.counts = {
-            "frames_in": 0,
-            "frames_out": 0,
-            "records": 0,
-            "repairs": 0,
-            "snapshots": 0,
-            "divergences": 0,
-            "duplicates": 0,
-        }
+        self.counts = dict.fromkeys(
+            ("frames_in", "frames_out", "records", "repairs", "snapshots", "divergences", "duplicates"), 0
+        )
         self._unsaved: list[LogFrame] = []
-        self._floors: dict[Actor, int] = {}
-        self._joined = False
         self._fresh: list[tuple[Frame, bytes]] = []  # own frames of the commit that is being put together
         self._views: dict[int, tuple[View, list[tuple[Frame, bytes]]]] = {}
         self._unsent: list[tuple[Frame, bytes]] = []
-        self._asking: Asking | None = None
-        self._transfers: dict[int, Transfer] = {}
-        self._pull_at: dict[str, float] = {}
-        self._owed: dict[str, tuple[Actor, int]] = {}  # peers that asked how far we are with them
+        self._owed: dict[str, tuple[Actor, int, int]] = {}  # who asked -> its operation, and the batch that stores it
+        self._warned: set[str] = set()  # whose clock was reported
+        self._addressed = False  # whether the message at hand came to the inbox
         self._ask_seq = 0
         self._publish_at = self._hello_at = self._ask_at = NEVER
-        self._out: list[Effect] = []
+        self._hello_gap = 0.0
 
     # -- the door ---------------------------------------------------------------------------------------------------
 
@@ -130,11 +104,24 @@ class Replica:
         return self.state.dot != self.state.cut_dot or bool(self._unsaved) or bool(self.state.orphans)
 
     @property
+    def own_stored(self) -> int:
+        """How many own operations are stored: more than that nobody is told of."""
+        return self.view.seq if self.view.actor == self.state.actor else 0
+
+    @property
     def deadline(self) -> float:
         """When the shell should send the next Tick, in its own seconds; infinity if nothing is due."""
-        pulls = min(self._pull_at.values(), default=NEVER) if self._asking is None else self._asking.deadline
-        transfers = min((t.deadline for t in self._transfers.values()), default=NEVER)
-        return min(self._publish_at, self._hello_at, self._ask_at, pulls, transfers)
+        return min(self._publish_at, self._hello_at, self._ask_at, self.recovery.deadline, self.serving.deadline)
+
+    @property
+    def patience(self) -> float:
+        """How long a frame may be under way before it counts as lost."""
+        return max(2 * self.tuning.interval, 0.05)
+
+    @property
+    def crowd(self) -> float:
+        """By how much to stretch what everybody would do at once, at least 1."""
+        return max(1.0, len(self.peers.by_name) / self.tuning.crowd)
 
     def handle(self, event: Event, now: float) -> list[Effect]:
         """What to do about something that happened. `now` is monotonic, in seconds."""
@@ -148,24 +135,19 @@ class Replica:
             case Connected():
                 self._on_connected(now)
             case Disconnected():
-                self.connected = False
-                self._publish_at = self._hello_at = self._ask_at = NEVER
-        return self._take()
+                self._on_disconnected()
+        return self.out.take()
 
     def commit(self, now: float) -> list[Effect]:
         """Cut what is pending and order everything new to be stored."""
-        self._commit()
-        if self.connected and self._publish_at == NEVER and self._views and self.tuning.interval:
-            self._publish_at = now + self.tuning.interval
-        return self._take()
+        self.flush()
+        return self.out.take()
 
     def ask(self, seq: int, now: float) -> list[Effect]:
         """Publish, and ask the peers who has applied own operation `seq`; commit first. See `acked`."""
         self._ask_seq = max(self._ask_seq, seq)
-        self._ask_at = now
-        if self.view.seq >= seq:
-            self._on_tick(now)
-        return self._take()
+        self._ask(now)
+        return self.out.take()
 
     def acked(self, seq: int) -> int:
         """How many peers are known to have applied own operation `seq`."""
@@ -173,9 +155,9 @@ class Replica:
 
     def sync(self, now: float) -> list[Effect]:
         """Publish what is stored and say HELLO now."""
-        self._publish()
+        self._publish(now)
         self._hello(now)
-        return self._take()
+        return self.out.take()
 
     def presence(self, online: bool) -> bytes:
         """The retained message that says we are here, or (as the last will, and at the end) gone."""
@@ -183,9 +165,9 @@ class Replica:
 
     def farewell(self) -> list[Effect]:
         """Publish what is stored, and say goodbye."""
-        self._publish()
-        self._send(Lane.PRESENCE, None, Presence(self.session, False))
-        return self._take()
+        self._publish(0.0)
+        self.out.send(Lane.PRESENCE, None, Presence(self.session, False))
+        return self.out.take()
 
     def converged(self, now: float) -> bool:
         """Nothing pending or held, and no online peer's last HELLO differs."""
@@ -195,166 +177,133 @@ class Replica:
             p.heard and p.vector_hash == self.view.vector_hash and not p.diverged for p in self.peers.online(now)
         )
 
-    def _take(self) -> list[Effect]:
-        out, self._out = self._out, []
-        return out
-
     # -- commits ----------------------------------------------------------------------------------------------------
 
     def _view(self) -> View:
         state = self.state
-        return View(state.me.applied, state.vector_hash, state.vector_sum, state.hash)
+        return View(state.me.applied, state.vector_hash, state.vector_sum, state.hash, state.actor)
 
-    def _commit(self) -> None:
+    def flush(self, floors: dict[Actor, int] | None = None) -> None:
+        """Cut, and order everything new to be stored. `floors`: what a snapshot that was just joined has taught."""
         frame = self.state.cut()
         if frame is not None:
             data = encode_frame(frame)
             self._unsaved.append(LogFrame(frame.actor, frame.first, frame.last, data))
             self._fresh.append((frame, data))
-        if not self._unsaved and not self._joined:
+        if not self._unsaved and floors is None:
             return
         self.batch += 1
         self._views[self.batch] = (self._view(), self._fresh)
-        self._out.append(Persist(self.batch, tuple(self._unsaved), tuple(sorted(self._floors.items())), self._joined))
-        self._unsaved, self._fresh, self._floors, self._joined = [], [], {}, False
+        frames, self._unsaved, self._fresh = tuple(self._unsaved), [], []
+        self.out.order(Persist(self.batch, frames, tuple(sorted((floors or {}).items())), floors is not None))
 
     def _on_persisted(self, batch: int, now: float) -> None:
         self.stored = max(self.stored, batch)
         for number in [n for n in sorted(self._views) if n <= batch]:
             self.view, fresh = self._views.pop(number)
             self._unsent += fresh
-        if self._unsent and self.connected:
-            if self.tuning.interval == 0:
-                self._publish()
-            elif self._publish_at == NEVER:
-                self._publish_at = now + self.tuning.interval
-        elif not self.connected:
+        if not self.connected:
             self._unsent.clear()  # the log has them: whoever lacks them will ask
-        if 0 < self._ask_seq <= self.view.seq and self._ask_at <= now:
-            self._on_tick(now)
+        elif self._unsent and self.tuning.interval == 0:
+            self._publish(now)
+        elif self._unsent:
+            self._publish_at = min(self._publish_at, now + self.tuning.interval)
+        if self._ask_seq and self._ask_at == NEVER:
+            self._ask(now)
         self._answer_owed()
-        for stream, transfer in list(self._transfers.items()):
-            if transfer.batch <= batch and transfer.sent == 0:
-                self._advance_transfer(stream, 0, now)
+        self.serving.persisted(now)
+
+    def witness(self, seq: int) -> None:
+        """Own operations up to `seq` are about to leave."""
+        if seq:
+            self.out.order(Witness(seq))
 
     # -- publishing -------------------------------------------------------------------------------------------------
 
-    def _publish(self) -> None:
+    def _publish(self, now: float) -> None:
         self._publish_at = NEVER
-        if not self._unsent:
-            return
         unsent, self._unsent = self._unsent, []
-        if not self.connected:
+        if not unsent or not self.connected:
             return
-        self._out.append(Witness(unsent[-1][0].last))
-        room = self.tuning.max_message - HEADROOM
-        self._send_frames(Lane.DELTA, None, self._merged(unsent, room), Delta)
-
-    def _merged(self, frames: list[tuple[Frame, bytes]], room: int) -> list[tuple[Frame, bytes]]:
-        """Adjacent frames of which the later saw nothing new, as one, while the message has room for it."""
-        out: list[tuple[Frame, bytes]] = []
-        run: list[tuple[Frame, bytes]] = []
-        size = 0
-        for frame, data in frames:
-            if run and (frame.deps or size + len(data) > room):
-                out.append(_one(run))
-                run, size = [], 0
-            run.append((frame, data))
-            size += len(data)
-        out.append(_one(run))
-        return out
-
-    def _send_frames(
-        self, lane: Lane, to: str | None, frames: list[tuple[Frame, bytes]], make: Callable[[list[bytes]], Message]
-    ) -> None:
-        """Frames in as few messages as fit, those that are too large in pieces, all in order."""
-        room = self.tuning.max_message - HEADROOM
-        batch: list[bytes] = []
-        size = 0
-        for frame, data in frames:
-            self.counts["frames_out"] += 1
-            if batch and size + len(data) + 5 > room:
-                self._send(lane, to, make(batch))
-                batch, size = [], 0
-            if len(data) + 5 > room:
-                for piece in cut_up(data, room, 0, frame.actor, frame.last):
-                    self._send(lane, to, piece)
-            else:
-                batch.append(data)
-                size += len(data) + 5
-        if batch:
-            self._send(lane, to, make(batch))
-
-    def _send(self, lane: Lane, to: str | None, message: Message) -> None:
-        self._out.append(Send(lane, to, messages.encode(message)))
+        self.witness(max((frame.last for frame, _ in unsent if frame.actor == self.state.actor), default=0))
+        merged = _merged(unsent, self.out.room)
+        self.counts["frames_out"] += len(merged)
+        self.out.frames(Lane.DELTA, None, merged, Delta)
+        # Tell the end of a burst soon, because its last message may be lost; then less and less often.
+        self._hello_gap = 2 * self.patience * self.crowd
+        self._hello_at = min(self._hello_at, now + self._hello_gap)
 
     def _hello(self, now: float) -> None:
         view, period = self.view, self.tuning.hello_period(len(self.peers.by_name))
-        asked: tuple[str, ...] = ()
-        if 0 < self._ask_seq <= view.seq:
-            waiting = [p for p in self.peers.online(now) if p.acked < self._ask_seq]
-            waiting.sort(key=lambda p: (-p.last_seen, p.name))
-            asked = tuple(p.name for p in waiting[:ASKED_AT_ONCE])
-        self._send(
+        asked = self._names_to_ask(now)
+        self.out.send(
             Lane.HELLO,
             None,
             Hello(
-                self.state.actor, self.session, view.seq, view.vector_hash, view.vector_sum, view.state_hash,
+                view.actor, self.session, view.seq, view.vector_hash, view.vector_sum, view.state_hash,
                 self.state.clock.wall_ms, int(period * 1000), self._ask_seq if asked else 0, asked,
             ),
         )  # fmt: skip
-        self._hello_at = now + period * self.rng.uniform(0.75, 1.25)
+        self._hello_at = now + min(period, max(self._hello_gap, 0.05)) * self.rng.uniform(0.75, 1.25)
+        self._hello_gap = min(period, 3 * self._hello_gap)
+
+    def _names_to_ask(self, now: float) -> tuple[str, ...]:
+        if not 0 < self._ask_seq <= self.own_stored:
+            return ()
+        waiting = [p for p in self.peers.online(now) if p.acked < self._ask_seq]
+        waiting.sort(key=lambda p: (-p.last_seen, p.name))
+        return tuple(p.name for p in waiting[: min(ASKED_AT_ONCE, max(1, self.out.room // 512))])
 
     # -- time -------------------------------------------------------------------------------------------------------
 
     def _on_connected(self, now: float) -> None:
         self.connected = True
-        self._send(Lane.PRESENCE, None, Presence(self.session, True))
-        self._send(Lane.INBOX, self.name, Probe(self.session))
-        spread = max(self.tuning.interval, 0.05) * max(1.0, len(self.peers.by_name) / self.tuning.crowd)
-        self._hello_at = now + self.rng.uniform(0, spread)  # no stampede after a broker's restart
+        self.out.send(Lane.PRESENCE, None, Presence(self.session, True))
+        self.out.send(Lane.INBOX, self.name, Probe(self.session))
+        # No stampede after a broker's restart.
+        self._hello_at = now + self.rng.uniform(0, max(self.tuning.interval, 0.05) * self.crowd)
+        self._hello_gap = 2 * self.patience * self.crowd
         if self._unsent:
             self._publish_at = now
+        if self._ask_seq:
+            self._ask(now)
+
+    def _on_disconnected(self) -> None:
+        self.connected = False
+        self._publish_at = self._hello_at = self._ask_at = NEVER
+        self.recovery.clear()
+        self.serving.clear()
 
     def _on_tick(self, now: float) -> None:
-        if now >= self._publish_at or (self._ask_at <= now and self._unsent):
-            self._publish()
-            if self._hello_at > now + 2 * self._patience():
-                self._hello_at = (
-                    now + 2 * self._patience()
-                )  # tell the end of a burst soon: its last message may be lost
-        if self._ask_at <= now and self.connected:
-            self._ask_again(now)
+        if now >= self._publish_at:
+            self._publish(now)
+        if now >= self._ask_at:
+            self._ask(now)
         if now >= self._hello_at:
             self.held.expire(now - self.tuning.held_time)
             self.pieces.expire(now - self.tuning.held_time)
             self._hello(now)
-        self._pull(now)
-        for stream in [s for s, t in self._transfers.items() if t.deadline <= now]:
-            del self._transfers[stream]
+        self.recovery.tick(now)
+        self.serving.tick(now)
 
-    def _ask_again(self, now: float) -> None:
-        waiting = any(peer.acked < self._ask_seq for peer in self.peers.online(now))
-        if self._ask_seq > self.view.seq:
-            return  # Persisted will come back to it
+    def _ask(self, now: float) -> None:
+        """Ask who has applied `_ask_seq`. Persisted and Connected come back to it where it is too early."""
         self._ask_at = NEVER
-        if waiting:
+        if not self.connected or self._ask_seq > self.own_stored:
+            return
+        self._publish(now)
+        if self._names_to_ask(now):
             self._hello(now)
-            self._ask_at = now + max(0.25, self._patience())
+            self._ask_at = now + max(0.25, self.patience)
         else:
             self._ask_seq = 0
 
-    def _patience(self) -> float:
-        """How long a frame may be under way before it counts as lost."""
-        return max(2 * self.tuning.interval, 0.05)
-
-    # -- what peers say ---------------------------------------------------------------------------------------------
+    # -- frames of peers --------------------------------------------------------------------------------------------
 
     def _on_received(self, event: Received, now: float) -> None:
+        self._addressed = event.inbox
         try:
             message = messages.decode(event.data)
-            if event.sender == self.name and not isinstance(message, Probe | Taken | Presence):
-                return  # a second daemon under our name, or an echo of our own: the probe tells which
             _HANDLERS[type(message)](self, event.sender, message, now)
         except PeerError as error:
             self._drop(error.reason)
@@ -370,6 +319,8 @@ class Replica:
     def _offer(self, sender: str, data: bytes, now: float, first_hand: bool) -> None:
         """A frame came: apply it, hold it, or drop it. A malformed one does not stop those after it."""
         try:
+            if sender == self.name and self._is_echo(data):
+                return
             frame = decode_frame(data)
             if first_hand:
                 self._check_origin(sender, frame)
@@ -377,10 +328,8 @@ class Replica:
             self._drop(error.reason)
             return
         self.counts["frames_in"] += 1
-        if frame.actor == self.state.actor:
-            if frame.last > self.state.seq:
-                self._fork()
-            return
+        if frame.actor == self.state.actor and frame.last > self.state.me.applied:
+            self._fork()
         if frame.last <= self.state.applied(frame.actor):
             self.counts["duplicates"] += 1
         elif self.state.ready(frame):
@@ -389,7 +338,15 @@ class Replica:
         else:
             if not self.held.add(frame, data, now):
                 self._drop("held_full")
-            self._suspect(sender, now + self._patience())
+            self.recovery.suspect(sender, now + self.patience)
+
+    def _is_echo(self, data: bytes) -> bool:
+        """Our own frame came back to us; what a second daemon under our name writes did not."""
+        try:
+            actor, _, last = span(data)
+        except ValueError as error:
+            raise PeerError("malformed", str(error)) from None
+        return actor == self.state.actor and last <= self.state.me.applied
 
     def _check_origin(self, sender: str, frame: Frame) -> None:
         if frame.actor.name != sender:
@@ -403,13 +360,13 @@ class Replica:
         changes = self.state.apply(frame)
         assert changes is not None
         self.counts["records"] += frame.adds()
-        if self.state.clock.refused > refused:
-            self._out.append(
-                Alarm("clock", f"{frame.actor.name}'s clock is far ahead of ours; check the time on both hosts")
-            )
+        if self.state.clock.refused > refused and frame.actor.name not in self._warned:
+            self._warned.add(frame.actor.name)
+            text = f"{frame.actor.name}'s clock is far ahead of ours; check the time on both hosts"
+            self.out.order(Alarm("clock", text))
         self._unsaved.append(LogFrame(frame.actor, frame.first, frame.last, data))
         if changes:
-            self._out.append(Notify(tuple(changes)))
+            self.out.order(Notify(tuple(changes)))
 
     def _release(self) -> None:
         """Apply what was waiting for the frame just applied, and what waited for that."""
@@ -426,47 +383,49 @@ class Replica:
 
     def _fork(self) -> None:
         """A peer knows more of us than we do: our disk is not what it was. Go on as a new actor, and say so."""
-        self._commit()
+        self.flush()
         old = self.state.actor
         self.state.become(Actor(old.name, self.rng.getrandbits(64) & MASK_64))
+        for peer in self.peers.by_name.values():
+            peer.acked = 0
         text = f"peers know operations of {old} that this disk does not hold; going on as {self.state.actor}"
-        self._out.append(Alarm("fork", text))
+        self.out.order(Alarm("fork", text))
+
+    # -- what peers say of themselves ---------------------------------------------------------------------------------
 
     def _on_hello(self, sender: str, message: Hello, now: float) -> None:
         if message.actor.name != sender:
             raise PeerError("forged", f"HELLO of {message.actor.name} on the topic of {sender}")
+        if message.session == self.session:
+            return  # our own, come back
         peer = self.peers.get(sender, now)
         met = peer.session != message.session or not peer.heard or peer.state(now) != "online"
         if peer.session != message.session:
             peer.acked = 0
-        peer.actor, peer.session, peer.heard, peer.offline, peer.last_seen = (
-            message.actor,
-            message.session,
-            True,
-            False,
-            now,
-        )
+        peer.actor, peer.session, peer.heard = message.actor, message.session, True
+        peer.offline, peer.last_seen = False, now
         peer.period = min(max(message.period_ms / 1000, 0.05), 3600.0)
         peer.seq, peer.vector_hash, peer.vector_sum = message.seq, message.vector_hash, message.vector_sum
         peer.state_hash, peer.skew_ms = message.state_hash, message.wall_ms - self.state.clock.wall_ms
         self._compare(peer, met, now)
         if self.name in message.asked:
-            self._owed[sender] = (message.actor, message.ask)
+            self._owed[sender] = (message.actor, message.ask, -1)
             self._answer_owed()
 
     def _compare(self, peer: Peer, met: bool, now: float) -> None:
         view, state = self.view, self.state
         if peer.vector_hash == view.vector_hash:
-            self._pull_at.pop(peer.name, None)
+            self.recovery.cancel(peer.name)
             peer.ahead_since = peer.lag_since = None
-            peer.acked = max(peer.acked, view.seq)
+            peer.acked = max(peer.acked, self.own_stored)
             self._check_divergence(peer)
             return
-        if peer.vector_hash != state.vector_hash and peer.actor is not None:
-            lacks = peer.seq > state.applied(peer.actor)
-            if lacks or met or peer.vector_sum >= view.vector_sum:
-                peer.ahead_since = peer.ahead_since or now
-                self._suspect(peer.name, now + (self._patience() if lacks or met else peer.period))
+        lacks = peer.actor is not None and peer.seq > state.applied(peer.actor)
+        if peer.vector_hash == state.vector_hash or not (lacks or peer.vector_sum >= view.vector_sum):
+            peer.ahead_since = None
+        else:
+            peer.ahead_since = peer.ahead_since or now
+            self.recovery.suspect(peer.name, now + (self.patience if lacks or met else min(1.0, peer.period)))
         if peer.vector_sum < view.vector_sum:
             peer.lag_since = peer.lag_since or now
 
@@ -475,23 +434,26 @@ class Replica:
         if diverged and not peer.diverged:
             self.counts["divergences"] += 1
             text = f"{peer.name} has applied the same operations but holds other rows: a defect, please report it"
-            self._out.append(Alarm("divergence", text))
+            self.out.order(Alarm("divergence", text))
         peer.diverged = diverged
 
     def _answer_owed(self) -> None:
         """ACK to those who asked, as far as we are (and have stored it, where we promise so)."""
-        ready = not self.dirty and self.stored == self.batch if self.tuning.durable else True
-        for sender, (actor, seq) in list(self._owed.items()):
-            applied = self.state.applied(actor)
-            if applied >= seq and ready:
+        for sender, (actor, seq, batch) in list(self._owed.items()):
+            if self.state.applied(actor) < seq:
+                continue
+            if batch < 0:
+                batch = self.batch + bool(self._unsaved) if self.tuning.durable else 0
+                self._owed[sender] = (actor, seq, batch)
+            if self.stored >= batch:
                 del self._owed[sender]
-                self._send(Lane.INBOX, sender, Ack(actor, applied, self.view.vector_sum))
+                self.out.send(Lane.INBOX, sender, Ack(actor, seq, self.view.vector_sum))
 
     def _on_ack(self, sender: str, message: Ack, now: float) -> None:
         peer = self._heard(sender, now)
         peer.vector_sum = max(peer.vector_sum, message.vector_sum)
         if message.actor == self.state.actor:
-            peer.acked = max(peer.acked, message.seq)
+            peer.acked = max(peer.acked, min(message.seq, self.own_stored))
 
     def _heard(self, sender: str, now: float) -> Peer:
         peer = self.peers.get(sender, now)
@@ -501,109 +463,46 @@ class Replica:
     def _on_presence(self, sender: str, message: Presence, now: float) -> None:
         if sender == self.name:
             if message.session != self.session and not message.online and self.connected:
-                self._send(Lane.PRESENCE, None, Presence(self.session, True))  # the late will of a session before ours
+                # The late will of a session before ours, or the farewell of a second daemon under our name.
+                self.out.send(Lane.PRESENCE, None, Presence(self.session, True))
             return
         peer = self.peers.by_name.get(sender)
         if message.online:
             self._heard(sender, now)
         elif peer is not None and peer.session in (0, message.session):
             peer.offline = True
-            self._pull_at.pop(sender, None)
+            self.recovery.cancel(sender)
 
     def _on_probe(self, sender: str, message: Probe, now: float) -> None:
         if sender == self.name and message.session != self.session:
-            self._send(Lane.INBOX, self.name, Taken(message.session, self.session, self.acknowledged))
-            self._out.append(
-                Alarm(
-                    "name_shared",
-                    f"another daemon named {self.name!r} started in this space; give it a name of its own",
-                )
-            )
+            self.out.send(Lane.INBOX, self.name, Taken(message.session, self.session, self.acknowledged))
+            text = f"another daemon named {self.name!r} started in this space; give it a name of its own"
+            self.out.order(Alarm("name_shared", text))
 
     def _on_taken(self, sender: str, message: Taken, now: float) -> None:
         if sender == self.name and message.probed == self.session and message.session != self.session:
             code = "name_shared" if self.acknowledged else "name_taken"
-            self._out.append(
-                Alarm(code, f"a live daemon named {self.name!r} is in this space already; choose another --name")
-            )
+            text = f"a live daemon named {self.name!r} is in this space already; choose another --name"
+            self.out.order(Alarm(code, text))
 
-    # -- repair -----------------------------------------------------------------------------------------------------
-
-    def _suspect(self, name: str, at: float) -> None:
-        """This peer seems to have what we lack: ask it at that time, unless it has come by then."""
-        crowd = max(1.0, len(self.peers.by_name) / self.tuning.crowd)
-        at += self.rng.uniform(0, self._patience() * crowd)
-        self._pull_at[name] = min(at, self._pull_at.get(name, NEVER))
-
-    def _pull(self, now: float) -> None:
-        asking = self._asking
-        if asking is not None:
-            if now < asking.deadline:
-                return
-            if asking.assembly is not None and asking.retries < MAX_RETRIES:
-                asking.retries += 1
-                self._ask_pieces(asking, asking.assembly, now)
-                return
-            self._asking = None
-            self._suspect(asking.peer, now + self.tuning.pull_timeout)
-        if not self.connected:
-            self._pull_at.clear()
-            return
-        due = sorted((at, name) for name, at in self._pull_at.items() if at <= now)
-        for _, name in due:
-            del self._pull_at[name]
-            peer = self.peers.by_name.get(name)
-            if peer is None or peer.offline or (peer.heard and peer.vector_hash == self.state.vector_hash):
-                continue
-            self._ask_peer(name, now)
-            break
-
-    def _ask_pieces(self, asking: Asking, assembly: Assembly, now: float) -> None:
-        """No piece has come for a while: name those of the window that are missing."""
-        asking.deadline = now + max(0.5, self._patience()) * min(asking.retries, 4)
-        index = assembly.next_missing()
-        window = range(index, min(index + self.tuning.window, assembly.total))
-        lost = [i for i in window if i not in assembly.parts]
-        self._send(Lane.INBOX, asking.peer, More(asking.stream, index, lost))
-
-    def _ask_peer(self, name: str, now: float) -> None:
-        self._asking = Asking(name, now + self.tuning.pull_timeout)
-        self._send(Lane.INBOX, name, Pull(self.state.vector(), self.tuning.repair_budget))
+    # -- repair: what comes in, for recovery.py and serving.py --------------------------------------------------------
 
     def _on_pull(self, sender: str, message: Pull, now: float) -> None:
-        peer = self._heard(sender, now)
-        have = message.vector
-        peer.acked = max(peer.acked, have.get(self.state.actor, 0))
-        peer.vector_sum = max(peer.vector_sum, sum(have.values()))
-        if have.get(self.state.actor, 0) > self.state.seq:
-            self._fork()
-        if any(n > self.state.applied(actor) for actor, n in have.items()):
-            self._suspect(sender, now + self._patience())
-        if not dominates(have, self.log.floor()):
-            self._offer_snapshot(sender, have, now)
+        have, state = message.vector, self.state
+        if sender == self.name and self._is_own_question(have):
             return
-        frames, complete = self.log.missing(have, min(message.budget, self.tuning.repair_budget))
-        self.counts["repairs"] += 1
-        if have.get(self.state.actor, 0) < self.view.seq:
-            self._out.append(Witness(self.view.seq))
-        self._send_repair(sender, frames, complete)
+        peer = self._heard(sender, now)
+        if have.get(state.actor, 0) > state.me.applied:
+            self._fork()
+        if any(n > state.applied(actor) for actor, n in have.items()):
+            self.recovery.suspect(sender, now + self.patience, sure=True)
+        peer.vector_sum = max(peer.vector_sum, sum(have.values()))
+        self.serving.answer(sender, message, now)
 
-    def _send_repair(self, to: str, frames: list[bytes], complete: bool) -> None:
-        room = self.tuning.max_message - HEADROOM
-        batch: list[bytes] = []
-        size = 0
-        for data in frames:
-            if len(data) + 5 > room:
-                frame = decode_frame(data)
-                for piece in cut_up(data, room, 0, frame.actor, frame.last):
-                    self._send(Lane.INBOX, to, piece)
-                continue
-            if size + len(data) + 5 > room:
-                self._send(Lane.INBOX, to, Repair(batch, False, False, self.view.vector_sum))
-                batch, size = [], 0
-            batch.append(data)
-            size += len(data) + 5
-        self._send(Lane.INBOX, to, Repair(batch, True, complete, self.view.vector_sum))
+    def _is_own_question(self, have: dict[Actor, int]) -> bool:
+        """A PULL to our own name, for a second daemon under it, came back to us: we have nothing more than it says."""
+        asking = self.recovery.asking
+        return asking is not None and asking.peer == self.name and have.get(self.state.actor, 0) == self.own_stored
 
     def _on_repair(self, sender: str, message: Repair, now: float) -> None:
         peer = self._heard(sender, now)
@@ -611,110 +510,71 @@ class Replica:
         for data in message.frames:
             self._offer(sender, data, now, first_hand=False)
         self._answer_owed()
-        asking = self._asking
-        if asking is None or asking.peer != sender:
-            return
-        asking.deadline = now + self.tuning.pull_timeout
-        if message.last:
-            self._asking = None
-            if message.complete:
-                self._pull_at.pop(sender, None)
-                peer.ahead_since = None
-            else:
-                self._ask_peer(sender, now)
+        self.recovery.on_repair(peer, message, now)
 
     def _on_piece(self, sender: str, message: Piece, now: float) -> None:
         self._heard(sender, now)
-        if message.stream == 0:
-            data = self.pieces.add(sender, message, now)
+        if message.stream in self.serving:
+            return  # for a second daemon under our name
+        if message.stream > messages.LETTER:
+            data = self.recovery.on_snapshot_piece(sender, message, now)
+            if data is not None:
+                self._join(sender, data, now)
+            return
+        data = self.pieces.add(sender, message, now)
+        if message.stream == messages.FRAME:
             if data is not None:
                 self._offer(sender, data, now, first_hand=message.actor.name == sender)
-            if self._asking is not None and self._asking.peer == sender:
-                self._asking.deadline = now + self.tuning.pull_timeout
-            return
-        self._on_snapshot_piece(sender, message, now)
-
-    # -- snapshots --------------------------------------------------------------------------------------------------
-
-    def _offer_snapshot(self, to: str, base: dict[Actor, int], now: float) -> None:
-        for stream in [stream for stream, transfer in self._transfers.items() if transfer.peer == to]:
-            del self._transfers[stream]  # asking again, it has given that one up
-        if len(self._transfers) >= self.tuning.transfers:
-            return  # the asker will ask again, or ask another
-        self._commit()
-        self.counts["snapshots"] += 1
-        data = encode_snapshot(self.state, base)
-        stream = self.rng.getrandbits(63) | 1
-        pieces = cut_up(data, self.tuning.max_message - HEADROOM, stream, self.state.actor, self.state.me.applied)
-        self._transfers[stream] = Transfer(to, self.batch, pieces, 0, now + 10 * self.tuning.pull_timeout)
-        if self.stored >= self.batch:
-            self._advance_transfer(stream, 0, now)
-
-    def _advance_transfer(self, stream: int, index: int, now: float) -> None:
-        """The asker has everything below `index`: keep a window of pieces in flight."""
-        transfer = self._transfers[stream]
-        if index >= len(transfer.pieces):
-            del self._transfers[stream]
-            return
-        transfer.deadline = now + 10 * self.tuning.pull_timeout
-        if index == 0:
-            self._out.append(Witness(self.state.me.applied))
-        end = min(index + self.tuning.window, len(transfer.pieces))
-        for piece in transfer.pieces[max(index, transfer.sent) : end]:
-            self._send(Lane.INBOX, transfer.peer, piece)
-        transfer.sent = max(transfer.sent, end)
+                self._answer_owed()
+            if self._addressed:
+                self.recovery.on_frame_piece(sender, now)
+        elif data is not None:
+            letter = messages.decode(data)
+            if isinstance(letter, Pull):
+                self._on_pull(sender, letter, now)
 
     def _on_more(self, sender: str, message: More, now: float) -> None:
-        transfer = self._transfers.get(message.stream)
-        if transfer is not None and transfer.peer == sender and transfer.sent:
-            for index in message.lost:
-                if index < transfer.sent:
-                    self._send(Lane.INBOX, sender, transfer.pieces[index])
-            self._advance_transfer(message.stream, message.index, now)
-
-    def _on_snapshot_piece(self, sender: str, message: Piece, now: float) -> None:
-        asking = self._asking
-        if asking is None or asking.peer != sender:
-            return
-        if asking.stream != message.stream or asking.assembly is None:
-            if asking.stream and asking.assembly is not None and asking.assembly.parts and message.index:
-                return  # of an earlier attempt
-            asking.stream, asking.assembly = message.stream, Assembly(message.total, now)
-        asking.assembly.add(message)
-        asking.deadline, asking.retries = now + max(0.5, self._patience()), 0
-        if asking.assembly.complete():
-            self._send(Lane.INBOX, sender, More(message.stream, message.total, []))
-            self._asking = None
-            self._join(sender, asking.assembly.whole(), now)
-        elif len(asking.assembly.parts) % max(1, self.tuning.window // 2) == 0:
-            self._send(Lane.INBOX, sender, More(message.stream, asking.assembly.next_missing(), []))
+        self._heard(sender, now)
+        self.serving.on_more(sender, message, now)
 
     def _join(self, sender: str, data: bytes, now: float) -> None:
+        """A snapshot is complete: take it in, and have it stored together with what it released."""
         snapshot = decode_snapshot(data)
-        self._commit()
+        self.flush()
         state = self.state
-        if snapshot.vector.get(state.actor, 0) > state.seq:
+        if snapshot.vector.get(state.actor, 0) > state.me.applied:
             self._fork()
         if not dominates(state.vector(), snapshot.base):
-            self._suspect(sender, now)
+            self.recovery.suspect(sender, now, sure=True)  # it was made for what we no longer are
             return
         taught = {actor: n for actor, n in snapshot.vector.items() if n > state.applied(actor)}
-        changes = state.join(snapshot.vector, snapshot.live, snapshot.rows)
         if not taught:
             return
-        self._floors.update(taught)
-        self._joined = True
-        self._commit()
-        self._out.append(Notify(tuple(changes)))
+        changes = state.join(snapshot.vector, snapshot.live, snapshot.rows)
+        self.out.order(Notify(tuple(changes)))
         self._release()
-        self._suspect(sender, now + self._patience())
+        self.flush(taught)
+        self._answer_owed()
+        self.recovery.suspect(sender, now + self.patience)
 
 
-def _one(run: list[tuple[Frame, bytes]]) -> tuple[Frame, bytes]:
-    if len(run) == 1:
-        return run[0]
-    frame = merge(frame for frame, _ in run)
-    return frame, encode_frame(frame)
+def _merged(frames: list[tuple[Frame, bytes]], room: int) -> list[bytes]:
+    """Adjacent frames of which the later saw nothing new, as one, while a message has room for it."""
+    out: list[bytes] = []
+    run: list[tuple[Frame, bytes]] = []
+    size = 0
+    for frame, data in frames:
+        if run and (frame.deps or size + len(data) > room):
+            out.append(_one(run))
+            run, size = [], 0
+        run.append((frame, data))
+        size += len(data)
+    out.append(_one(run))
+    return out
+
+
+def _one(run: list[tuple[Frame, bytes]]) -> bytes:
+    return run[0][1] if len(run) == 1 else encode_frame(merge(frame for frame, _ in run))
 
 
 _HANDLERS: Final[dict[type[Any], Callable[[Replica, str, Any, float], None]]] = {

@@ -10,17 +10,18 @@ class Tuning:
     """One replica's settings; the defaults suit a handful of daemons on one network."""
 
     interval: float = 0.2
-    """How often new operations are published; 0 = as soon as they are stored. Longer saves bytes, shorter saves waiting."""
+    """How often new operations are published; 0 = as soon as they are stored. Longer saves bytes."""
     heartbeat: float = 5.0
     """Period of HELLO with few peers. `hello_period` stretches it."""
     crowd: int = 20
-    """With more peers than this HELLO slows down, so that the space as a whole never says more than crowd / heartbeat."""
+    """With more peers than this HELLO slows down: the space as a whole says no more than crowd / heartbeat a second."""
     max_message: int = 64 * 1024
     """Nothing larger is handed to the transport; larger frames travel in pieces."""
     repair_budget: int = 512 * 1024
     """Bytes of frames that one PULL is answered with; the asker asks again for more."""
     pull_timeout: float = 3.0
-    """How long an asked peer may be silent before another is asked."""
+    """The longest time to wait for one answer; the usual time follows from those that came. Another peer is asked after
+    several."""
     held_bytes: int = 64 * 1024 * 1024
     """Received frames that wait for what they depend on; beyond it the newest are dropped and pulled again later."""
     held_time: float = 30.0
@@ -33,8 +34,13 @@ class Tuning:
     """Whether ACK waits for the commit."""
     transfers: int = 2
     """Snapshots that are sent at the same time."""
-    window: int = 16
-    """Pieces of a snapshot in flight."""
+    window_bytes: int = 1024 * 1024
+    """Of a snapshot, in flight; 256 pieces at most."""
+
+    @property
+    def window(self) -> int:
+        """Pieces of a snapshot in flight."""
+        return min(256, max(4, self.window_bytes // self.max_message))
 
     def hello_period(self, peers: int) -> float:
         """Seconds between two HELLOs when `peers` are known: heartbeat * max(1, peers / crowd)."""

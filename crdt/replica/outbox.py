@@ -1,0 +1,93 @@
+"""What a replica orders, in order, until the shell takes it; and the fitting of frames into messages.
+
+Promises: no message exceeds `max_message` (DESIGN invariant I12): frames share messages, a frame that is too large
+goes in pieces, and so does a PULL whose vector is. Must not know: state, peers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final
+
+import msgpack
+
+from crdt.codec import decode_actor
+from crdt.dots import Actor
+from crdt.replica import messages
+from crdt.replica.effects import Effect, Lane, Send
+from crdt.replica.messages import FRAME, LETTER, Message, Piece, Pull
+from crdt.replica.pieces import cut_up
+
+HEADROOM: Final = 384  # of a message, for its own fields: the longest name of an actor, and some numbers
+Parts = Mapping[tuple[Actor, int], tuple[int, bytes]]  # (actor, last) -> (number of pieces, bits of those not needed)
+
+
+class Outbox:
+    """Effects in the order in which they have to be carried out."""
+
+    def __init__(self, max_message: int) -> None:
+        self.max_message = max_message
+        self.room = max_message - HEADROOM
+        self._effects: list[Effect] = []
+        self._letters = 0
+
+    def order(self, effect: Effect) -> None:
+        """One more, behind the others."""
+        self._effects.append(effect)
+
+    def take(self) -> list[Effect]:
+        """Everything ordered since the last call."""
+        out, self._effects = self._effects, []
+        return out
+
+    def send(self, lane: Lane, to: str | None, message: Message, author: Actor | None = None) -> None:
+        """Order a message to be sent. Only a Pull may be larger than a message: it needs its `author` then."""
+        data = messages.encode(message)
+        if len(data) <= self.max_message:
+            self.order(Send(lane, to, data))
+            return
+        assert isinstance(message, Pull) and author is not None, f"a {type(message).__name__} of {len(data)} bytes"
+        self._letters += 1
+        for piece in cut_up(data, self.room, LETTER, author, self._letters):
+            self.order(Send(lane, to, messages.encode(piece)))
+
+    def frames(self, lane: Lane, to: str | None, frames: Iterable[bytes], make: Callable[[list[bytes]], Message]) -> None:
+        """Order frames to be sent in as few messages as fit, those that are too large in pieces, all in order."""
+        for item in packed(frames, self.room, {}):
+            self.send(lane, to, item if isinstance(item, Piece) else make(item))
+
+
+def packed(frames: Iterable[bytes], room: int, parts: Parts) -> list[list[bytes] | Piece]:
+    """Frames as what goes into one message each: several whole ones, or a piece of one; without the known `parts`."""
+    out: list[list[bytes] | Piece] = []
+    batch: list[bytes] = []
+    size = 0
+    for data in frames:
+        if batch and size + len(data) + 5 > room:
+            out.append(batch)
+            batch, size = [], 0
+        if len(data) + 5 > room:
+            actor, _, last = span(data)
+            pieces = cut_up(data, room, FRAME, actor, last)
+            total, bits = parts.get((actor, last), (0, b""))
+            known = int.from_bytes(bits, "little") if total == len(pieces) else 0
+            out += [piece for piece in pieces if not known >> piece.index & 1]
+        else:
+            batch.append(data)
+            size += len(data) + 5
+    if batch:
+        out.append(batch)
+    return out
+
+
+def span(data: bytes) -> tuple[Actor, int, int]:
+    """Author, first and last of a frame, without decoding the rest of it. Raises ValueError on anything else."""
+    try:
+        head = msgpack.Unpacker(strict_map_key=False, max_buffer_size=len(data) or 1)
+        head.feed(data)
+        head.read_array_header()
+        name, nonce, *_ = head.unpack()
+        first, count = head.unpack(), head.unpack()
+        return decode_actor(name, nonce), first, first + count - 1
+    except (msgpack.UnpackException, TypeError, ValueError) as error:
+        raise ValueError("not a frame") from error

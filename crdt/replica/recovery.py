@@ -1,0 +1,208 @@
+"""The asking side of repair: which peer seems to have what this replica lacks, and the one question under way.
+
+Knows: whom to ask and when, what the answer has brought so far, how long answers take.
+Promises: one question at a time; retries are bounded, paced by measured round trips, slower and slower while nothing
+comes; what has come already is not asked for again. Must not know: how answers are made (serving.py).
+
+A repair in short: somebody `suspect`s a peer; after a moment, unless the gap has closed by itself, PULL with the own
+vector, and with what is held above it. The answer is REPAIR messages (the last one says how many there were, so a lost
+one is noticed), or pieces of a snapshot, which are acknowledged with MORE and asked for again one by one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from crdt.replica.effects import Lane
+from crdt.replica.messages import More, Piece, Pull, Repair
+from crdt.replica.peers import Peer
+from crdt.replica.pieces import MAX_PIECES, Assembly
+
+if TYPE_CHECKING:
+    from crdt.replica.replica import Replica
+
+PATIENCE: Final = 5  # silent timeouts before another peer is asked
+SPANS: Final = 64
+NEVER: Final = float("inf")
+
+
+@dataclass(slots=True)
+class Asking:
+    """The question under way. `got` of `total` messages of a REPAIR have come, or `assembly` is what a snapshot is."""
+
+    peer: str
+    since: float
+    deadline: float
+    silent: int = 0
+    got: int = 0
+    total: int = 0
+    complete: bool = False
+    stream: int = 0
+    assembly: Assembly | None = None
+    acknowledged: int = 0  # parts of the assembly at the last MORE
+
+
+class Recovery:
+    """See the module."""
+
+    def __init__(self, replica: Replica) -> None:
+        self._replica = replica
+        self.asking: Asking | None = None
+        self._due: dict[str, float] = {}
+        self._sure: set[str] = set()  # peers whose vector showed something that we lack
+
+    @property
+    def deadline(self) -> float:
+        """When `tick` has something to do."""
+        return min(self._due.values(), default=NEVER) if self.asking is None else self.asking.deadline
+
+    def suspect(self, name: str, at: float, sure: bool = False) -> None:
+        """This peer seems to have what we lack: ask it a little after that time, unless it has come by then."""
+        replica = self._replica
+        at += replica.rng.uniform(0, replica.patience * replica.crowd)
+        self._due[name] = min(at, self._due.get(name, NEVER))
+        if sure:
+            self._sure.add(name)
+
+    def cancel(self, name: str) -> None:
+        """It has nothing that we lack, or is gone."""
+        self._due.pop(name, None)
+        self._sure.discard(name)
+
+    def clear(self) -> None:
+        """Nobody can be reached."""
+        self.asking = None
+        self._due.clear()
+        self._sure.clear()
+
+    def tick(self, now: float) -> None:
+        """Ask again what was not answered, or ask the next peer."""
+        if self.asking is not None:
+            if now < self.asking.deadline:
+                return
+            self._overdue(self.asking, now)
+        while self.asking is None:
+            at, name = min(((at, name) for name, at in self._due.items()), default=(NEVER, ""))
+            if at > now:
+                return
+            worth = self._worth_asking(name)
+            self.cancel(name)
+            if worth:
+                self._ask(name, now)
+
+    def _worth_asking(self, name: str) -> bool:
+        replica, peer = self._replica, self._replica.peers.by_name.get(name)
+        if peer is None or peer.offline or (peer.heard and peer.vector_hash == replica.state.vector_hash):
+            return False
+        return (
+            name in self._sure
+            or len(replica.held) > 0
+            or len(replica.pieces) > 0
+            or peer.vector_sum >= replica.state.vector_sum
+            or (peer.actor is not None and peer.seq > replica.state.applied(peer.actor))
+        )
+
+    def _ask(self, name: str, now: float, silent: int = 0) -> None:
+        replica = self._replica
+        timeout = replica.peers.get(name, now).timeout(silent, replica.tuning.pull_timeout)
+        self.asking = Asking(name, now, now + timeout, silent)
+        vector = replica.state.vector()
+        if replica.own_stored < vector.get(replica.state.actor, 0):
+            vector[replica.state.actor] = replica.own_stored  # nothing is said of what could still be lost
+        parts = [(actor, seq, a.total, a.bits()) for actor, seq, a in replica.pieces.partial(name) if a.total <= 2048]
+        pull = Pull(vector, replica.tuning.repair_budget, replica.held.spans(SPANS), parts[:4])
+        replica.out.send(Lane.INBOX, name, pull, replica.state.actor)
+
+    def _overdue(self, asking: Asking, now: float) -> None:
+        if not asking.got:
+            asking.silent += 1
+        if asking.silent > (PATIENCE if asking.assembly is None else 2 * PATIENCE):
+            self.asking = None
+            self._ask_elsewhere(asking.peer, now)
+        elif asking.assembly is None:
+            self._ask(asking.peer, now, asking.silent)
+        else:
+            self._want(asking, asking.assembly, now)
+
+    def _ask_elsewhere(self, tried: str, now: float) -> None:
+        """The asked one is silent: its next HELLO brings it back; meanwhile somebody else who is ahead."""
+        others = [p.name for p in self._replica.peers.online(now) if p.name != tried and self._worth_asking(p.name)]
+        if others and not self._due:
+            self.suspect(self._replica.rng.choice(others), now)
+
+    # -- answers ----------------------------------------------------------------------------------------------------
+
+    def _progress(self, sender: str, now: float) -> Asking | None:
+        """A part of an answer came; None if that one was not asked."""
+        asking = self.asking
+        if asking is None or asking.peer != sender:
+            return None
+        peer = self._replica.peers.get(sender, now)
+        if not asking.silent and not asking.got and asking.assembly is None:
+            peer.answered(now - asking.since)
+        asking.got += 1
+        asking.silent = 0
+        asking.deadline = now + peer.timeout(0, self._replica.tuning.pull_timeout)
+        return asking
+
+    def on_repair(self, peer: Peer, message: Repair, now: float) -> None:
+        """The frames in it have been offered already."""
+        asking = self._progress(peer.name, now)
+        if asking is not None:
+            if message.total:
+                asking.total, asking.complete = message.total, message.complete
+            self._finish_repair(asking, now)
+
+    def on_frame_piece(self, sender: str, now: float) -> None:
+        """A piece of a frame came."""
+        asking = self._progress(sender, now)
+        if asking is not None:
+            self._finish_repair(asking, now)
+
+    def _finish_repair(self, asking: Asking, now: float) -> None:
+        if not asking.total or asking.got < asking.total:
+            return
+        self.asking = None
+        if asking.complete:
+            self.cancel(asking.peer)
+            self._replica.peers.get(asking.peer, now).ahead_since = None
+        else:
+            self._ask(asking.peer, now)
+
+    def on_snapshot_piece(self, sender: str, piece: Piece, now: float) -> bytes | None:
+        """A piece of a snapshot came; the whole when it was the last one missing."""
+        asking = self.asking
+        if asking is None or asking.peer != sender or piece.total > MAX_PIECES:
+            return None
+        if not piece.total:
+            if asking.stream == piece.stream:  # it has given that transfer up, or was restarted
+                self._ask(sender, now)
+            return None
+        if asking.stream != piece.stream or asking.assembly is None:
+            if asking.assembly is not None and asking.assembly.parts and piece.index:
+                return None  # of an earlier attempt
+            if asking.assembly is None:
+                self._progress(sender, now)
+            asking.stream, asking.assembly, asking.acknowledged = piece.stream, Assembly(piece.total, now), 0
+        assembly = asking.assembly
+        if assembly.add(piece):
+            self._progress(sender, now)
+        if assembly.complete():
+            self._replica.out.send(Lane.INBOX, sender, More(piece.stream, assembly.total, []))
+            self.asking = None
+            return assembly.whole()
+        if len(assembly.parts) - asking.acknowledged >= max(1, self._replica.tuning.window // 2):
+            asking.acknowledged = len(assembly.parts)
+            self._replica.out.send(Lane.INBOX, sender, More(piece.stream, assembly.next_missing(), []))
+        return None
+
+    def _want(self, asking: Asking, assembly: Assembly, now: float) -> None:
+        """No piece has come for a while: name those of the window that are missing."""
+        replica = self._replica
+        asking.got = 0
+        asking.deadline = now + replica.peers.get(asking.peer, now).timeout(asking.silent, replica.tuning.pull_timeout)
+        index = assembly.next_missing()
+        window = range(index, min(index + replica.tuning.window, assembly.total))
+        lost = [i for i in window if i not in assembly.parts]
+        replica.out.send(Lane.INBOX, asking.peer, More(asking.stream, index, lost))
