@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A message arrived. `sender` is the replica name of the topic it came on, `inbox` whether it was sent to us alone."""
+    """A message arrived. `sender` is the replica name of its topic, `inbox` whether it was sent to us alone."""
 
     sender: str
     inbox: bool

@@ -124,7 +124,7 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """Answer to the probe of another session under my name: yes, I am alive, and this is what I have promised to clients."""
+    """Answer to the probe of another session under my name: I am alive, and this is what I have promised to clients."""
 
     probed: int
     session: int

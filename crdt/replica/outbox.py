@@ -6,7 +6,7 @@ goes in pieces, and so does a PULL whose vector is. Must not know: state, peers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 import msgpack
@@ -15,7 +15,7 @@ from crdt.codec import decode_actor
 from crdt.dots import Actor
 from crdt.replica import messages
 from crdt.replica.effects import Effect, Lane, Send
-from crdt.replica.messages import FRAME, LETTER, Message, Piece, Pull
+from crdt.replica.messages import FRAME, LETTER, Delta, Message, Piece, Pull
 from crdt.replica.pieces import cut_up
 
 HEADROOM: Final = 384  # of a message, for its own fields: the longest name of an actor, and some numbers
@@ -51,10 +51,10 @@ class Outbox:
         for piece in cut_up(data, self.room, LETTER, author, self._letters):
             self.order(Send(lane, to, messages.encode(piece)))
 
-    def frames(self, lane: Lane, to: str | None, frames: Iterable[bytes], make: Callable[[list[bytes]], Message]) -> None:
-        """Order frames to be sent in as few messages as fit, those that are too large in pieces, all in order."""
+    def publish(self, frames: Iterable[bytes]) -> None:
+        """Order frames to be published in as few messages as fit, those that are too large in pieces, all in order."""
         for item in packed(frames, self.room, {}):
-            self.send(lane, to, item if isinstance(item, Piece) else make(item))
+            self.send(Lane.DELTA, None, item if isinstance(item, Piece) else Delta(item))
 
 
 def packed(frames: Iterable[bytes], room: int, parts: Parts) -> list[list[bytes] | Piece]:

@@ -50,7 +50,7 @@ class Peer:
 
     def timeout(self, silent: int, limit: float) -> float:
         """How long to wait for an answer after so many that did not come; at most `limit` seconds."""
-        first = max(MIN_TIMEOUT, self.rtt + 4 * self.rtt_deviation) if self.rtt else limit / 4
+        first = max(MIN_TIMEOUT, self.rtt + 4 * self.rtt_deviation) if self.rtt else limit / 10
         return float(min(first * 1.5**silent, limit))
 
     def silent(self, now: float) -> bool:

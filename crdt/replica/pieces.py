@@ -83,7 +83,9 @@ class Pieces:
 
     def partial(self, sender: str) -> Iterator[tuple[Actor, int, Assembly]]:
         """The frames of which some pieces came from this sender."""
-        return ((actor, seq, a) for (name, stream, actor, seq), a in self._open.items() if (name, stream) == (sender, FRAME))
+        for (name, stream, actor, seq), assembly in self._open.items():
+            if name == sender and stream == FRAME:
+                yield actor, seq, assembly
 
     def expire(self, before: float) -> None:
         """Give up what began before this time."""

@@ -139,7 +139,7 @@ class Recovery:
         if asking is None or asking.peer != sender:
             return None
         peer = self._replica.peers.get(sender, now)
-        if not asking.silent and not asking.got and asking.assembly is None:
+        if not asking.got and asking.assembly is None and (not asking.silent or not peer.rtt):
             peer.answered(now - asking.since)
         asking.got += 1
         asking.silent = 0

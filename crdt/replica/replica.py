@@ -228,7 +228,7 @@ class Replica:
         self.witness(max((frame.last for frame, _ in unsent if frame.actor == self.state.actor), default=0))
         merged = _merged(unsent, self.out.room)
         self.counts["frames_out"] += len(merged)
-        self.out.frames(Lane.DELTA, None, merged, Delta)
+        self.out.publish(merged)
         # Tell the end of a burst soon, because its last message may be lost; then less and less often.
         self._hello_gap = 2 * self.patience * self.crowd
         self._hello_at = min(self._hello_at, now + self._hello_gap)
