@@ -13,7 +13,7 @@ Two oracles, written without the code under test:
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -35,7 +35,7 @@ Row = tuple[int, bytes, bytes | None, Wire, int]  # code, key, field, payload, t
 Name = tuple[Actor, int]
 
 
-# -- rows, by the algebra of records ---------------------------------------------------------------------------------------
+# -- rows, by the algebra of records ----------------------------------------------------------------------------------
 
 
 def rows_of(groups: Iterable[Group], actor: Actor) -> Iterator[tuple[Name, Row]]:
@@ -111,12 +111,12 @@ def check_books(state: State) -> list[str]:
     return [name for name, failed in checks.items() if failed]
 
 
-# -- what readers must see, by operations ------------------------------------------------------------------------------------
+# -- what readers must see, by operations -----------------------------------------------------------------------------
 
 
 @dataclass(slots=True)
 class Past:
-    """What an operation had observed: the first `count` operations of its author, and of others what `vector` covers."""
+    """What an operation had observed: the first `count` of its author's, and of others what `vector` covers."""
 
     author: Actor
     count: int
@@ -160,7 +160,9 @@ class Answers:
 
     def standing(self, kind: str, key: bytes, verb: str, name: bytes | None = None, any_name: bool = False) -> list[Op]:
         """Operations of a cell that no deletion has observed."""
-        wanted = [o for o in self.ops if o.verb == verb and o.kind == kind and o.key == key and (any_name or o.name == name)]
+        wanted = [
+            o for o in self.ops if o.verb == verb and o.kind == kind and o.key == key and (any_name or o.name == name)
+        ]
         return [op for op in wanted if not any(r.removes(op) for r in self.removals)]
 
     def values(self, kind: str, key: bytes, name: bytes | None) -> list[Op]:
@@ -224,7 +226,8 @@ class Answers:
         if set(hashes.fields(state, key)) != names or dict(hashes.items(state, key)).keys() != names:
             return False
         return all(
-            name is not None and self.same(hashes.get(state, key, name), hashes.siblings(state, key, name), kind, key, name)
+            name is not None
+            and self.same(hashes.get(state, key, name), hashes.siblings(state, key, name), kind, key, name)
             for name in names
         )
 
@@ -240,7 +243,7 @@ class Answers:
         return alike and (seen == values or isinstance(shown, Decimal) or len(seen) == len(values) + 1)
 
 
-# -- one replica, its log and its disk -----------------------------------------------------------------------------------------
+# -- one replica, its log and its disk --------------------------------------------------------------------------------
 
 
 @dataclass(slots=True)
@@ -264,14 +267,19 @@ class Site:
         self.image = Image()
         self.partial: Image | None = None
         self.todo: list[Actor] = []
-        self.staged: list[tuple[dict[Actor, int], dict[Actor, int], dict[Actor, list[int]], dict[Actor, list[bytes]]]] = []
+        self.backup: tuple[Image, list[bytes], list[bytes], dict[Actor, int]] | None = None
+        self.staged: list[
+            tuple[dict[Actor, int], dict[Actor, int], dict[Actor, list[int]], dict[Actor, list[bytes]]]
+        ] = []
 
     # -- operations
 
     def past(self) -> Past:
         return Past(self.state.actor, len(self.world.ops[self.state.actor]) + len(self.ops), self.state.vector())
 
-    def note(self, kind: str, key: bytes, name: bytes | None, verb: str, value: Any = None, over: Past | None = None) -> None:
+    def note(
+        self, kind: str, key: bytes, name: bytes | None, verb: str, value: Any = None, over: Past | None = None
+    ) -> None:
         past = self.past()
         self.ops.append(Op(past.author, past.count, kind, key, name, verb, value, past, over))
 
@@ -296,7 +304,7 @@ class Site:
     def receive(self, data: bytes) -> bool:
         """Apply a frame that has arrived; False if it must wait."""
         one = codec.decode_frame(data)
-        if one.actor in self.world.lives[self]:
+        if one.actor == self.state.actor:
             return True
         if not self.state.ready(one):
             return False
@@ -322,7 +330,7 @@ class Site:
         peer.cut()
         self.cut()
         have = self.state.vector()
-        if not dominates(have, peer.floor) or rng.random() < 0.05:
+        if not dominates(have, peer.floor) or (not self.world.calm and rng.random() < 0.05):
             self.staged.append((have, *peer.snapshot(have)))
             if not late:
                 self.join_staged()
@@ -341,7 +349,9 @@ class Site:
             if rng.random() < 0.1:
                 self.receive(data)
 
-    def snapshot(self, base: dict[Actor, int]) -> tuple[dict[Actor, int], dict[Actor, list[int]], dict[Actor, list[bytes]]]:
+    def snapshot(
+        self, base: dict[Actor, int]
+    ) -> tuple[dict[Actor, int], dict[Actor, list[int]], dict[Actor, list[bytes]]]:
         """Vector, live rows as intervals, and the rows above `base`, chunk by chunk."""
         state = self.state
         live: dict[Actor, list[int]] = {}
@@ -358,7 +368,7 @@ class Site:
         for base, vector, live, rows in self.staged:
             if not self.world.may_join(self.state.vector(), base):
                 continue
-            if any(vector.get(actor, 0) > self.state.applied(actor) for actor in self.world.lives[self]):
+            if vector.get(self.state.actor, 0) > self.state.applied(self.state.actor):
                 continue
             self.cut()
             groups = {actor: [g for part in parts for g in codec.decode_rows(part)] for actor, parts in rows.items()}
@@ -382,7 +392,7 @@ class Site:
             actor = self.todo.pop()
             chunks = self.state.intern(actor).chunks
             self.partial.segments[actor] = [codec.encode_rows(g) for chunk in chunks if (g := self.state.groups(chunk))]
-            if not whole:
+            if not whole and self.world.rng.random() < 0.5:
                 break
         if not self.todo:
             self.world.before_checkpoint_ends(self)
@@ -397,18 +407,37 @@ class Site:
         else:
             self.cut()
         old = rows_held(self.state) if not crash else None
-        self.partial = None
-        state = State(self.state.actor)
-        for actor, segments in self.image.segments.items():
-            for segment in segments:
-                state.load(actor, 1, codec.decode_rows(segment), self.image.vector[actor])
-        state.loaded(self.image.vector)
-        for data in self.disk:
-            state.replay(codec.decode_frame(data))
-        assert state.vector() == self.state.vector(), "a start knows less than what was on disk"
-        self.state = state
+        vector = self.state.vector()
+        self.load(self.state.actor)
+        assert self.state.vector() == vector, "a start knows less than what was on disk"
         if old is not None:
-            assert rows_held(state) == old, "a restart changed rows"
+            assert rows_held(self.state) == old, "a restart changed rows"
+
+    def load(self, actor: Actor) -> None:
+        """The state that the disk describes, to go on as this actor."""
+        self.partial = None
+        self.state = State(actor)
+        for author, segments in self.image.segments.items():
+            for segment in segments:
+                self.state.load(author, 1, codec.decode_rows(segment), self.image.vector[author])
+        self.state.loaded(self.image.vector)
+        for data in self.disk:
+            self.state.replay(codec.decode_frame(data))
+
+    def copy(self) -> tuple[Image, list[bytes], list[bytes], dict[Actor, int]]:
+        """A backup of the disk (images are never changed once complete)."""
+        return self.image, list(self.disk), list(self.log), dict(self.floor)
+
+    def restore(self) -> None:
+        """Fall back to the backup, as a new actor. What was asked for before may still arrive."""
+        if self.backup is None:
+            return
+        self.ops = []
+        self.world.forget_contexts(self.state.actor)
+        image, disk, log, floor = self.backup
+        self.image, self.disk, self.log, self.floor = image, list(disk), list(log), dict(floor)
+        self.load(Actor(self.state.actor.name, self.world.rng.getrandbits(64)))
+        self.world.born(self)
 
 
 def merged(frames: list[bytes]) -> list[bytes]:
@@ -423,20 +452,28 @@ def merged(frames: list[bytes]) -> list[bytes]:
     return [codec.encode_frame(frame.merge(run) if len(run) > 1 else run[0]) for run in out]
 
 
-# -- the world -----------------------------------------------------------------------------------------------------------------
+# -- the world --------------------------------------------------------------------------------------------------------
+
+
+WEATHER = {
+    "act": 550, "cut": 130, "deliver": 100, "pull": 100, "join": 20, "prune": 20, "checkpoint": 30, "restart": 10,
+    "crash": 10, "back_up": 5, "restore": 5, "become": 5, "strange": 15,
+}  # fmt: skip
 
 
 class World:
     """Sites, what is in flight between them, and everything that was ever done."""
 
-    def __init__(self, seed: int, sites: int = 4) -> None:
+    def __init__(self, seed: int, sites: int = 4, acts: Sequence[Act] = (), **weather: int) -> None:
         self.rng = random.Random(seed)
+        self.acts = acts or ACTS
+        self.weather = {**WEATHER, **weather}
         self.frames: list[Frame] = []
         self.ops: dict[Actor, list[Op]] = {}
-        self.lives: dict[Site, list[Actor]] = {}
         self.flying: list[tuple[Site, bytes]] = []
         self.contexts: list[tuple[bytes, Past]] = []
         self.now = 1_000_000
+        self.calm = False  # the end has come: nothing is asked for that is not missing
         self.unique = 1000
         self.sites: list[Site] = []
         for i in range(sites):
@@ -449,7 +486,6 @@ class World:
 
     def born(self, site: Site) -> None:
         self.ops[site.state.actor] = []
-        self.lives.setdefault(site, []).append(site.state.actor)
 
     def may_join(self, have: dict[Actor, int], base: dict[Actor, int]) -> bool:
         """The guard of a late snapshot (a negative control opens it)."""
@@ -470,34 +506,45 @@ class World:
     # -- what may happen
 
     def step(self) -> None:
-        rng, site = self.rng, self.rng.choice(self.sites)
-        x = rng.random()
-        if x < 0.55:
-            self.act(site)
-        elif x < 0.68:
-            site.cut()
-        elif x < 0.78:
-            self.deliver()
-        elif x < 0.90:
-            if site.staged and rng.random() < 0.3:
-                site.join_staged()
-            else:
-                site.pull(rng.choice([s for s in self.sites if s is not site]), late=rng.random() < 0.7)
-        elif x < 0.93:
-            site.prune(rng.randrange(len(site.log) + 1))
-        elif x < 0.96:
-            site.checkpoint()
-        elif x < 0.98:
-            site.restart(crash=rng.random() < 0.5)
-        elif x < 0.985:
-            site.cut()
-            site.state.become(Actor(site.state.actor.name, rng.getrandbits(64)))
-            self.born(site)
-            site.checkpoint(whole=True)
-        else:
-            self.strange()
+        """One thing happens to one site; WEATHER says how often which."""
+        (happening,) = self.rng.choices(list(self.weather), list(self.weather.values()))
+        getattr(self, happening)(self.rng.choice(self.sites))
 
-    def deliver(self) -> None:
+    def cut(self, site: Site) -> None:
+        site.cut()
+
+    def pull(self, site: Site) -> None:
+        site.pull(self.rng.choice([s for s in self.sites if s is not site]), late=self.rng.random() < 0.7)
+
+    def join(self, site: Site) -> None:
+        site.join_staged()
+
+    def prune(self, site: Site) -> None:
+        site.prune(self.rng.randrange(len(site.log) + 1))
+
+    def checkpoint(self, site: Site) -> None:
+        site.checkpoint()
+
+    def restart(self, site: Site) -> None:
+        site.restart(crash=False)
+
+    def crash(self, site: Site) -> None:
+        site.restart(crash=True)
+
+    def back_up(self, site: Site) -> None:
+        site.backup = site.copy()
+
+    def restore(self, site: Site) -> None:
+        site.restore()
+
+    def become(self, site: Site) -> None:
+        """The site finds out that it cannot prove to be who it was."""
+        site.cut()
+        site.state.become(Actor(site.state.actor.name, self.rng.getrandbits(64)))
+        self.born(site)
+        site.checkpoint(whole=True)
+
+    def deliver(self, site: Site) -> None:
         """Frames in flight arrive in any order; some twice, some never."""
         for _ in range(min(3, len(self.flying))):
             i = self.rng.randrange(len(self.flying))
@@ -508,7 +555,7 @@ class World:
     def receives(self, site: Site, data: bytes) -> bool:
         return site.receive(data)
 
-    def strange(self) -> None:
+    def strange(self, site: Site) -> None:
         """A frame of a newer version: types unknown here, with and without fields, removals and a range."""
         rng, first = self.rng, self.strange_seq + 1
         one = Frame(self.stranger, first, first + 2)
@@ -518,11 +565,11 @@ class World:
         elif self.strange_live:
             one.removes = {self.stranger: Runs([self.strange_live.pop(0)])}
         hlc = self.now << 16
+        two = rng.choice([None, [None, msgpack.ExtType(1, b"\x91\x01")]])
         one.groups = [
             Group(STRANGE, None, [b"a"], rng.choice([None, [b"p"]]), [first], [(1, hlc)]),
-            Group(STRANGE, b"a", [b"f", b"g"], rng.choice([None, [None, msgpack.ExtType(1, b"\x91\x01")]]), [first + 1, first + 2],
-                  [(2, hlc)]),
-        ]  # fmt: skip
+            Group(STRANGE, b"a", [b"f", b"g"], two, [first + 1, first + 2], [(2, hlc)]),
+        ]
         self.strange_live += [first, first + 1, first + 2]
         self.strange_seq += 3
         self.frames.append(one)
@@ -540,7 +587,7 @@ class World:
             site.state.begin(self.now + self.rng.choice([0, 0, 5, -5]))
         seq = site.state.seq
         try:
-            self.rng.choice(ACTS)(self, site, self.rng.choice(KEYS))
+            self.rng.choice(self.acts)(self, site, self.rng.choice(KEYS))
         except UsageError:
             assert site.state.seq == seq, "a refused operation left a trace"
 
@@ -553,6 +600,7 @@ class World:
 
     def sync(self) -> None:
         """Exchange until nothing is missing."""
+        self.calm = True
         for site in self.sites:
             site.staged = []
         for _ in range(60):
@@ -570,7 +618,9 @@ class World:
         """What is wrong with a site that has cut."""
         known = site.state.vector()
         rows = live_rows(self.frames, known)
-        ops = [op for ops in self.ops.values() for op in ops if op.last is not None and op.last <= known.get(op.author, 0)]
+        ops = [
+            op for ops in self.ops.values() for op in ops if op.last is not None and op.last <= known.get(op.author, 0)
+        ]
         out = check_books(site.state)
         if rows_held(site.state) != rows:
             out.append("rows differ from the algebra of records")
@@ -590,12 +640,24 @@ class World:
         first = self.sites[0].state
         out = ["vectors differ"] * any(s.state.vector() != first.vector() for s in self.sites)
         out += ["hashes differ"] * any(s.state.hash != first.hash for s in self.sites)
-        for site in self.sites:
+        for site in [*self.sites, self.newcomer()]:
             out += self.faults(site)
         return out
 
+    def newcomer(self) -> Site:
+        """Somebody new who asks a single peer, and must learn all that this one knows."""
+        peer, site = self.rng.choice(self.sites), Site(self, "new")
+        self.born(site)
+        for _ in range(30):
+            site.pull(peer, late=False)
+        assert dominates(site.state.vector(), peer.state.vector()), "a peer cannot give what it has"
+        return site
 
-def _noted(kind: str, verb: str, value: Callable[[World], Any], run: Callable[..., object], names: list[Any]) -> Callable[..., None]:
+
+Act = Callable[[World, Site, bytes], None]
+
+
+def _noted(kind: str, verb: str, value: Callable[[World], Any], run: Callable[..., object], names: list[Any]) -> Act:
     """An act on one cell: run it, then note it."""
 
     def act(world: World, site: Site, key: bytes) -> None:
@@ -611,7 +673,7 @@ def _decimal(world: World) -> Decimal:
     return Decimal(world.rng.randrange(-30, 90)) / 10
 
 
-def _mv(world: World, site: Site, key: bytes) -> None:
+def put_over(world: World, site: Site, key: bytes) -> None:
     """MV.SET with a context that somebody was given some time ago."""
     if not world.contexts or world.rng.random() < 0.5:
         world.contexts.append((strings.context(site.state), site.past()))
@@ -625,10 +687,10 @@ def _mv(world: World, site: Site, key: bytes) -> None:
         name = world.rng.choice(MEMBERS)
         hashes.put_over(site.state, key, name, value, token)
         kind = "hash"
-    site.ops.append(Op(past.author, past.count, kind, key, name, "set", value, past, _both(over, past)))
+    site.ops.append(Op(past.author, past.count, kind, key, name, "set", value, past, Both(over, past)))
 
 
-class _both(Past):  # noqa: N801
+class Both(Past):
     """What two pasts both saw: a context may cover what has not arrived here."""
 
     __slots__ = ("one", "two")
@@ -640,7 +702,7 @@ class _both(Past):  # noqa: N801
         return self.one.saw(other) and self.two.saw(other)
 
 
-def _put(world: World, site: Site, key: bytes) -> None:
+def put(world: World, site: Site, key: bytes) -> None:
     """SET: a deletion of every other type, then a write."""
     value = world.text()
     strings.put(site.state, key, value)
@@ -649,19 +711,19 @@ def _put(world: World, site: Site, key: bytes) -> None:
     site.note("string", key, None, "set", value)
 
 
-def _delete(world: World, site: Site, key: bytes) -> None:
+def delete(world: World, site: Site, key: bytes) -> None:
     keyspace.delete(site.state, key)
     site.note("", key, None, "remove")
 
 
-def _flush(world: World, site: Site, key: bytes) -> None:
+def flush(world: World, site: Site, key: bytes) -> None:
     if world.rng.random() < 0.2:
         keyspace.flush(site.state)
         for name in KEYS:
             site.note("", name, None, "remove")
 
 
-def _fill(world: World, site: Site, key: bytes) -> None:
+def fill(world: World, site: Site, key: bytes) -> None:
     """Enough to be removed by a range."""
     if world.rng.random() < 0.5:
         sets.add(site.state, key, MEMBERS)
@@ -674,7 +736,7 @@ def _fill(world: World, site: Site, key: bytes) -> None:
         site.note("hash", key, name, "set", value)
 
 
-def _pop(world: World, site: Site, key: bytes) -> None:
+def pop(world: World, site: Site, key: bytes) -> None:
     for member in sets.pop(site.state, key, 2, world.rng):
         site.note("set", key, member, "remove")
 
@@ -707,23 +769,26 @@ def _true(world: World) -> bool:
 
 
 _ONE: list[Any] = [None]
-ACTS: list[Callable[[World, Site, bytes], None]] = [
-    _put,
-    _put,
-    _delete,
-    _flush,
-    _fill,
-    _pop,
-    _mv,
-    _noted("string", "incr", World.amount, lambda s, k, n, v: counters.incr(s, k, v), _ONE),
-    _noted("string", "incr", World.amount, lambda s, k, n, v: counters.incr(s, k, v), _ONE),
+add_member = _noted("set", "add", _true, lambda s, k, n, v: sets.add(s, k, [n]), MEMBERS)
+remove_member = _noted("set", "remove", lambda w: None, lambda s, k, n, v: sets.remove(s, k, [n]), MEMBERS)
+count = _noted("string", "incr", World.amount, lambda s, k, n, v: counters.incr(s, k, v), _ONE)
+ACTS: list[Act] = [
+    put,
+    put,
+    delete,
+    flush,
+    fill,
+    pop,
+    put_over,
+    count,
+    count,
     _float,
     _noted("hash", "set", World.text, lambda s, k, n, v: hashes.put(s, k, [(n, v)]), MEMBERS),
     _noted("hash", "incr", World.amount, hashes.incr, MEMBERS[:2]),
     _hash_float,
     _noted("hash", "remove", lambda w: None, lambda s, k, n, v: hashes.remove(s, k, [n]), MEMBERS),
-    _noted("set", "add", _true, lambda s, k, n, v: sets.add(s, k, [n]), MEMBERS),
-    _noted("set", "remove", lambda w: None, lambda s, k, n, v: sets.remove(s, k, [n]), MEMBERS),
+    add_member,
+    remove_member,
     _noted("gset", "add", _true, lambda s, k, n, v: sets.add(s, k, [n], sets.GROW), MEMBERS),
     _noted("gcount", "incr", lambda w: abs(w.amount()), lambda s, k, n, v: counters.grow(s, k, v), _ONE),
     _noted("flag", "add", _true, lambda s, k, n, v: flags.enable(s, k), _ONE),

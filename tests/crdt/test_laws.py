@@ -1,15 +1,464 @@
+"""The laws of the core over every type at once: random histories against the oracles of histories.py.
+
+Each law has a negative control: a deliberate mistake that these histories must catch. A law whose control is not caught
+tests nothing.
+"""
+
 from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from itertools import permutations
+from typing import Any
+
 import pytest
-from crdt import rows
-from crdt.types import hashes, sets
-from tests.crdt.histories import World
+
+from crdt import codec, frame, rows, state
+from crdt.dots import Actor, Runs
+from crdt.entry import GONE
+from crdt.frame import Frame
+from crdt.state import State
+from crdt.types import hashes, number, sets
+from crdt.types.catalog import CATALOG
+from crdt.types.number import Number
+from tests.crdt import histories
+from tests.crdt.histories import ACTS, KEYS, Site, World, rows_held, rows_of
+
+STEPS = 150
+PATIENCE = 400  # seeds until a mistake must have shown; most show within ten
+
 
 @pytest.fixture(autouse=True)
-def small(monkeypatch):
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bounds so low that short histories cross them."""
     monkeypatch.setattr(rows, "CHUNK", 8)
     monkeypatch.setattr(sets, "RANGE_FROM", 3)
     monkeypatch.setattr(hashes, "RANGE_FROM", 3)
 
-@pytest.mark.parametrize("seed", range(60))
-def test_history(seed):
-    assert World(seed).run(150) == []
+
+@pytest.mark.parametrize("decade", range(15))
+def test_histories(decade: int) -> None:
+    """Any order, loss, duplication, merging, snapshots, crashes: the rows and the answers that the records ask for."""
+    for seed in range(decade * 20, decade * 20 + 20):
+        assert World(seed).run(STEPS) == [], f"seed {seed}"
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_long_histories(seed: int) -> None:
+    assert World(1000 + seed, sites=6).run(1500) == []
+
+
+def test_histories_with_the_real_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    for seed in range(20):
+        assert World(seed).run(STEPS) == [], f"seed {seed}"
+
+
+def test_histories_reach_every_type() -> None:
+    seen = set()
+    for seed in range(10):
+        world = World(seed)
+        world.run(STEPS)
+        seen |= {group.code for one in world.frames for group in one.groups}
+    assert seen == {*CATALOG, histories.STRANGE}
+
+
+# -- frames as deltas -------------------------------------------------------------------------------------------------
+
+
+def concurrent_frames(seed: int) -> tuple[list[bytes], list[list[bytes]]]:
+    """Frames that everybody has, and after them two of each of three authors that had seen nothing of each other."""
+    world = World(seed, sites=3)
+    for _ in range(15):
+        world.act(world.sites[0])
+    world.sync()
+    common = [codec.encode_frame(one) for one in world.frames]
+    for site in world.sites:
+        site.log.clear()
+        for _ in range(2):
+            for _ in range(10):
+                world.act(site)
+            site.cut()
+    return common, [site.log for site in world.sites]
+
+
+def applied(frames: list[bytes]) -> State:
+    """A bystander that has applied these."""
+    one = State(Actor("bystander", 1))
+    for data in frames:
+        one.apply(codec.decode_frame(data))
+    return one
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_frames_commute(seed: int) -> None:
+    common, (a, b, c) = concurrent_frames(seed)
+    results = [applied([*common, *x, *y, *z]) for x, y, z in permutations((a, b, c))]
+    interleaved = applied([*common, *(data for pair in zip(a, b, c, strict=False) for data in pair)])
+    for other in (*results[1:], interleaved) if len(a) == len(b) == len(c) else results[1:]:
+        assert rows_held(other) == rows_held(results[0])
+        assert other.hash == results[0].hash
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_frames_are_idempotent(seed: int) -> None:
+    common, (a, b, c) = concurrent_frames(seed)
+    one = applied([*common, *a, *b, *c])
+    before, total = rows_held(one), one.hash
+    for data in (*common, *a, *b, *c):
+        assert one.apply(codec.decode_frame(data)) is None
+    assert rows_held(one) == before
+    assert one.hash == total
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_frames_associate(seed: int) -> None:
+    """Merging first or applying one by one is the same, also for somebody who has a part already."""
+    common, groups = concurrent_frames(seed)
+    apart = applied([*common, *(data for group in groups for data in group)])
+    together = applied(common)
+    partly = applied(common)
+    for group in groups:
+        if not group:
+            continue
+        partly.apply(codec.decode_frame(group[0]))
+        one = frame.merge([codec.decode_frame(data) for data in group])
+        together.apply(codec.decode_frame(codec.encode_frame(one)))
+        partly.apply(one)
+    assert rows_held(together) == rows_held(partly) == rows_held(apart)
+    assert together.hash == partly.hash == apart.hash
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_delta_and_the_state_before_make_the_state_after(seed: int) -> None:
+    """One operation at a time, on a state that has seen others."""
+    common, (a, b, _) = concurrent_frames(seed)
+    world = World(100 + seed, sites=1)
+    site = world.sites[0]
+    shadow = State(Actor("shadow", 1))
+    for data in (*common, *a, *b):
+        site.state.apply(codec.decode_frame(data))
+        shadow.apply(codec.decode_frame(data))
+    for _ in range(30):
+        world.act(site)
+        delta = site.state.cut()
+        if delta is not None:
+            shadow.apply(codec.decode_frame(codec.encode_frame(delta)))
+        assert rows_held(shadow) == rows_held(site.state)
+        assert shadow.hash == site.state.hash
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_chunks_carry_every_row_once(seed: int) -> None:
+    world = World(seed)
+    world.run(STEPS)
+    for site in world.sites:
+        carried: dict[Any, Any] = {}
+        for owner in site.state.actors.values():
+            for chunk in owner.chunks:
+                data = codec.encode_rows(groups) if (groups := site.state.groups(chunk)) else None
+                for name, row in rows_of(codec.decode_rows(data) if data else [], owner.actor):
+                    assert name not in carried
+                    carried[name] = row
+        assert carried == rows_held(site.state)
+
+
+# -- one replica against plain Python ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_one_replica_is_plain_data(seed: int) -> None:
+    """Alone, with cuts and restarts anywhere, every type is the dict, set or number that it looks like."""
+    world = World(seed, sites=1)
+    site = world.sites[0]
+    for _ in range(STEPS):
+        x = world.rng.random()
+        if x < 0.8:
+            world.act(site)
+        elif x < 0.95:
+            site.cut()
+        else:
+            site.restart(crash=False)
+    site.cut()
+    assert world.faults(site) == []
+
+
+# -- deliberate mistakes ----------------------------------------------------------------------------------------------
+
+Mistake = Callable[[pytest.MonkeyPatch], None]
+MISTAKES: dict[str, tuple[Mistake, dict[str, Any]]] = {}
+
+
+def mistake(wrong: Mistake) -> Mistake:
+    """Register a variant that must be caught."""
+    MISTAKES[wrong.__name__] = (wrong, {})
+    return wrong
+
+
+def mistake_in(**world: Any) -> Callable[[Mistake], Mistake]:
+    """The same, for one that shows only where something rare is frequent."""
+
+    def register(wrong: Mistake) -> Mistake:
+        MISTAKES[wrong.__name__] = (wrong, world)
+        return wrong
+
+    return register
+
+
+@mistake
+def no_causal_hold(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(State, "ready", lambda self, one: one.first - 1 <= self.applied(one.actor))
+
+
+@mistake
+def a_gap_in_an_author_is_skipped(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(State, "ready", lambda self, one: all(self.applied(a) >= n for a, n in one.deps.items()))
+
+
+@mistake
+def merge_drops_removes(patch: pytest.MonkeyPatch) -> None:
+    merge = frame.merge
+
+    def wrong(parts: list[Frame]) -> Frame:
+        one = merge(parts)
+        own = [seq for seq in one.removes.pop(one.actor, ()) if seq < one.first]
+        if own:
+            one.removes[one.actor] = Runs(own)
+        return one
+
+    patch.setattr(frame, "merge", wrong)
+
+
+@mistake
+def merge_keeps_what_it_removes(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(frame, "_survivors", lambda group, gone, ranges: group)
+
+
+@mistake
+def merge_ignores_ranges(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(frame, "_ranged", lambda path, group, i: False)
+
+
+@mistake_in(acts=[histories.add_member, histories.remove_member], cut=200, pull=400, deliver=20)
+def merge_over_what_was_seen(patch: pytest.MonkeyPatch) -> None:
+    def wrong(parts: list[bytes]) -> list[bytes]:
+        runs: list[list[Frame]] = []
+        for one in map(codec.decode_frame, parts):
+            if runs and runs[-1][-1].actor == one.actor and runs[-1][-1].last == one.first - 1:
+                runs[-1].append(one)
+            else:
+                runs.append([one])
+        return [codec.encode_frame(frame.merge(run)) for run in runs]
+
+    patch.setattr(histories, "merged", wrong)
+
+
+@mistake
+def a_part_that_is_known_is_added_again(patch: pytest.MonkeyPatch) -> None:
+    add = State._add
+    patch.setattr(State, "_add", lambda self, owner, groups, above, changes: add(self, owner, groups, 0, changes))
+
+
+@mistake
+def range_takes_counters(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(state, "ranged", lambda raw: True)
+    patch.setattr(frame, "plain", lambda payload: True)
+
+
+@mistake
+def range_takes_what_it_has_not_seen(patch: pytest.MonkeyPatch) -> None:
+    remove = State._remove_range
+
+    def wrong(self: State, path: tuple[bytes, ...], vector: Mapping[Actor, int], changes: Any) -> None:
+        remove(self, path, {**vector, **dict.fromkeys(vector, 1 << 40)}, changes)
+
+    patch.setattr(State, "_remove_range", wrong)
+
+
+@mistake
+def set_takes_the_counts_themselves(patch: pytest.MonkeyPatch) -> None:
+    assign = Number.assign
+
+    def wrong(self: Number, st: State, entry: Any, name: bytes | None, value: bytes) -> int:
+        self._retire(st, entry, name, list(self.counts))
+        self.mine = 0
+        return assign(self, st, entry, name, value)
+
+    patch.setattr(Number, "assign", wrong)
+
+
+@mistake
+def set_forgets_what_was_counted(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Number, "_observed", lambda self, st: {})
+
+
+@mistake
+def deletion_leaves_no_baseline(patch: pytest.MonkeyPatch) -> None:
+    def wrong(self: Number, st: State, entry: Any, name: bytes | None) -> None:
+        if self._retire(st, entry, name, [*self.sets, *self.counts]):
+            st.gap()
+        self.mine = 0
+        self._shown = number._UNKNOWN
+
+    patch.setattr(Number, "erase", wrong)
+
+
+@mistake_in(acts=[histories.put, histories.count, histories.delete])
+def live_lineage_starts_anew(patch: pytest.MonkeyPatch) -> None:
+    increase = Number.increase
+
+    def wrong(self: Number, st: State, entry: Any, name: bytes | None, by: Any, shown: Any) -> None:
+        mine, base = self.mine, self.known(st)
+        if mine in self.counts and self.counts[mine][1] in base:
+            lineage, total = self.counts[mine][1:]
+            left = number.minus(total, base[lineage][1])
+            self._retire(st, entry, name, [mine])
+            dot = st.add(entry, name)
+            self.counts[dot] = (number.COUNT, dot, number.plus(left, by))
+            self.mine, self._shown = dot, number._UNKNOWN
+        else:
+            increase(self, st, entry, name, by, shown)
+
+    patch.setattr(Number, "increase", wrong)
+
+
+@mistake
+def baselines_of_live_lineages_are_dropped(patch: pytest.MonkeyPatch) -> None:
+    def wrong(self: Number, st: State, entry: Any, name: bytes | None) -> None:
+        dead = [dot for dot, base in self.bases.items() if base[1] >> 42 == st.me.index]
+        if dead:
+            self._retire(st, entry, name, dead)
+            self._shown = number._UNKNOWN
+            st.gap()
+
+    patch.setattr(Number, "prune", wrong)
+
+
+@mistake
+def ties_by_local_numbers(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Number, "winner", lambda self, st: max(self.sets, key=lambda dot: (st.hlc(dot), dot), default=0))
+
+
+@mistake
+def snapshot_unions(patch: pytest.MonkeyPatch) -> None:
+    join = State.join
+    everything = range(1 << 42)
+
+    def wrong(self: State, vector: Any, live: Any, groups: Any) -> Any:
+        return join(self, vector, dict.fromkeys(vector, everything), groups)
+
+    patch.setattr(State, "join", wrong)
+
+
+@mistake_in(back_up=30, restore=40, prune=200, pull=200)
+def snapshot_without_base(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(World, "may_join", lambda self, have, base: True)
+
+
+@mistake
+def snapshot_claims_more_than_it_carries(patch: pytest.MonkeyPatch) -> None:
+    snapshot = Site.snapshot
+
+    def wrong(self: Site, base: dict[Actor, int]) -> Any:
+        vector, live, parts = snapshot(self, base)
+        return vector, live, {actor: chunks[:1] for actor, chunks in parts.items()}
+
+    patch.setattr(Site, "snapshot", wrong)
+
+
+@mistake
+def log_ignores_snapshot(patch: pytest.MonkeyPatch) -> None:
+    join = Site.join_staged
+
+    def wrong(self: Site) -> None:
+        floor = dict(self.floor)
+        join(self)
+        self.floor = floor
+
+    patch.setattr(Site, "join_staged", wrong)
+
+
+@mistake
+def hash_is_not_subtracted(patch: pytest.MonkeyPatch) -> None:
+    subtract = State._subtract
+
+    def wrong(self: State, *args: Any) -> None:
+        total = self.hash
+        subtract(self, *args)
+        self.hash = total
+
+    patch.setattr(State, "_subtract", wrong)
+
+
+@mistake
+def removal_takes_no_dot(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(State, "gap", lambda self: None)
+
+
+@mistake_in(acts=[histories.put, histories.put_over])
+def named_dots_are_spent_again(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(State, "name_pending", lambda self: None)
+
+
+@mistake
+def compacted_while_removals_are_pending(patch: pytest.MonkeyPatch) -> None:
+    def wrong(self: State) -> None:
+        for index in self.thin:
+            self.actors[index].compact()
+        self.thin.clear()
+
+    patch.setattr(State, "compact", wrong)
+
+
+@mistake_in(crash=100, checkpoint=200, cut=30)
+def checkpoint_ahead_of_the_log(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(World, "before_checkpoint_ends", lambda self, site: None)
+
+
+@mistake
+def checkpoint_ahead_of_its_vector(patch: pytest.MonkeyPatch) -> None:
+    load = State.load
+    patch.setattr(State, "load", lambda self, actor, start, groups, limit: load(self, actor, start, groups, 1 << 40))
+
+
+@mistake
+def hidden_types_outlive_a_deletion(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(State, "all_of", lambda self, key: [self.keys[key]] if key in self.keys else [])
+
+
+@mistake
+def concurrent_additions_replace_each_other(patch: pytest.MonkeyPatch) -> None:
+    def wrong(self: sets.SetEntry, st: State, name: bytes, payload: Any, dot: int) -> None:
+        self.dots[name] = dot
+
+    patch.setattr(sets.SetEntry, "insert", wrong)
+
+
+@mistake
+def removal_takes_unseen_additions(patch: pytest.MonkeyPatch) -> None:
+    def wrong(self: sets.SetEntry, st: State, name: bytes, dot: int) -> Any:
+        return GONE if self.dots.pop(name, None) is None else None
+
+    patch.setattr(sets.SetEntry, "discard", wrong)
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_mistakes_are_caught(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    wrong, world = MISTAKES[name]
+    wrong(monkeypatch)
+    for seed in range(PATIENCE):
+        try:
+            faults = World(seed, **world).run(STEPS)
+        except Exception as error:  # a wrong variant that crashes is caught as well
+            faults = [type(error).__name__]
+        if faults:
+            return
+    pytest.fail(f"{name} went unnoticed through {PATIENCE} histories")
+
+
+def test_acts_cover_the_keys() -> None:
+    """The histories write where the oracle looks."""
+    world = World(7, sites=1)
+    for _ in range(300):
+        world.act(world.sites[0])
+    assert set(world.sites[0].state.keys) <= set(KEYS)
+    assert len(ACTS) > len(CATALOG)
