@@ -29,7 +29,7 @@ log = structlog.get_logger("run")
 
 @click.command()
 @settings_options
-def run(**flags: object) -> None:
+def run(flags: dict[str, object]) -> None:
     """Run the daemon."""
     loaded = load(flags, os.environ)
     configure(loaded.settings.log.level, loaded.settings.log.format)
