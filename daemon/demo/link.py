@@ -8,6 +8,8 @@ connections and refuses new ones. Must not know: MQTT.
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 from enum import Enum
 
 _CHUNK = 64 * 1024
@@ -47,7 +49,7 @@ class Link:
         self._open.clear()
         if how is Cut.RESET:
             for writer in self._writers:
-                writer.transport.abort()
+                _reset(writer)
 
     def heal(self) -> None:
         """Everything passes again."""
@@ -74,6 +76,8 @@ class Link:
         finally:
             self._tasks.discard(task)
             self._writers.discard(writer)
+            if self._cut is Cut.RESET:
+                _reset(writer)
             writer.transport.abort()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -132,3 +136,11 @@ class Link:
                 return
             writer.write(chunk)
             await writer.drain()
+
+
+def _reset(writer: asyncio.StreamWriter) -> None:
+    """Ends a connection as a router does that no longer knows it: with RST instead of good-bye."""
+    sock = writer.get_extra_info("socket")
+    if sock is not None and sock.fileno() >= 0:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
