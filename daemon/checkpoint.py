@@ -1,7 +1,7 @@
 """Writing the live rows of a space to its store, a chunk at a time, while the space goes on changing.
 
-Knows: which chunks of the state are on disk as they are now (`Chunk.saved`), and which segments of the disk nobody needs
-any more. Promises: no step takes longer than packing one chunk (about 2,000 rows); unchanged chunks are not written
+Knows: which chunks of the state are on disk as they are now (`Chunk.saved`), and which segments on disk nobody needs any
+more. Promises: no step takes longer than packing one chunk (about 2,000 rows); unchanged chunks are not written
 again; what is finished is a valid checkpoint at the vector at which it was begun (fuzzy: see store.py).
 Must not know: when a checkpoint is due.
 """

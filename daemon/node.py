@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version as installed
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -32,6 +32,7 @@ from daemon import report
 from daemon.api.database import Database
 from daemon.api.hub import Section
 from daemon.api.limits import Limits
+from daemon.api.listeners import TcpListener, UnixListener
 from daemon.api.server import Server
 from daemon.logs import configure
 from daemon.metrics import Histogram
@@ -68,7 +69,7 @@ class Node:
         """Nothing is opened yet. Make it inside the event loop it shall live in."""
         self.config = settings
         self.version = version
-        self.settings = {name: shown(settings, name) for name in all_settings() if name not in SECRETS}
+        self.settings: Mapping[str, str] = _all_shown(settings)
         self.rng = random.Random(int.from_bytes(os.urandom(16)))
         self.loading: str | None = "Gossamer is loading the replica from disk, try again in a moment"
         store = settings.store
@@ -123,7 +124,8 @@ class Node:
         make_run_dir(settings.api.socket.parent, os.getuid())
         self._open_transport()
         self._open_spaces()
-        self.server = Server(self)
+        password = settings.api.password
+        self.server = Server(self, password.get_secret_value().encode() if password else None)
         await self._listen(self.server)
         if settings.api.http is not None:
             from daemon.http import HttpServer  # a third of a second to import, for those who ask for it
@@ -163,10 +165,9 @@ class Node:
 
     async def _listen(self, server: Server) -> None:
         api = self.config.api
-        await server.listen_unix(api.socket, api.socket_mode, api.socket_group)
+        await server.listen(UnixListener(api.socket, api.socket_mode, api.socket_group))
         if api.listen is not None:
-            password = api.password.get_secret_value() if api.password else None
-            await server.listen_tcp(api.listen.host, api.listen.port, password)
+            await server.listen(TcpListener(api.listen.host, api.listen.port))
 
     def _open_spaces(self) -> None:
         settings, transport = self.config, self.transport
@@ -209,7 +210,7 @@ class Node:
         """SIGHUP: take over what can change while running, and say what needs a restart."""
         outcome = reloaded(self.config, settings)
         self.config = settings = outcome.settings
-        self.settings = {name: shown(settings, name) for name in all_settings() if name not in SECRETS}
+        self.settings = _all_shown(settings)
         self.limits = _limits(settings)
         configure(settings.log.level, settings.log.format)
         for space in self.spaces:
@@ -281,6 +282,10 @@ class Node:
         """The space behind a database."""
         return self.spaces[database.index]
 
+    def status(self) -> dict[str, Any]:
+        """The document of GET /status."""
+        return report.status(self)
+
     def info(self) -> Mapping[str, Section]:
         """Lines of INFO that only the node knows."""
         return report.info(self)
@@ -320,6 +325,10 @@ def _witness_path(run: Path, settings: Settings, space: str) -> Path:
     """Beside the socket's usual place, which is outside every data directory; one file for each data directory."""
     make_run_dir(run, os.getuid())
     return run / f"{settings.replica.name}.{space}.witness"
+
+
+def _all_shown(settings: Settings) -> dict[str, str]:
+    return {name: shown(settings, name) for name in all_settings() if name not in SECRETS}
 
 
 def _tuning(settings: Settings) -> Tuning:

@@ -11,6 +11,7 @@ import resource
 import sys
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ def info(node: Node) -> Mapping[str, Section]:
 def _resident() -> int:
     """Bytes of resident memory; where only the peak is told, the peak."""
     try:
-        with open("/proc/self/statm", "rb") as file:
+        with Path("/proc/self/statm").open("rb") as file:
             return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except OSError:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -153,7 +154,8 @@ def _crdt(node: Node) -> Section:
         lines.append(
             (
                 f"peer{i}",
-                f"name={peer['name']},state={peer['state']},lag={peer['lag_operations']},behind={peer['behind_operations']},"
+                f"name={peer['name']},state={peer['state']},"
+                f"lag={peer['lag_operations']},behind={peer['behind_operations']},"
                 f"last_seen_ms={int(peer['last_seen_seconds'] * 1000)},skew_ms={int(peer['clock_skew_seconds'] * 1000)}",
             )
         )

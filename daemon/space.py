@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from random import Random
-from typing import Protocol
+from typing import Any, Protocol
 
 import structlog
 
@@ -89,7 +89,7 @@ class Space:
         self._armed_for = float("inf")
         self._settling = False
         self._log_at_checkpoint = 0
-        self._maintenance: asyncio.Future[object] | None = None
+        self._maintenance: asyncio.Future[Any] | None = None
         self._loop = asyncio.get_running_loop()
         nonce = witness.claim(lambda nonce: store.last(Actor(replica_name, nonce)))
         self.continued = nonce is not None
@@ -338,7 +338,7 @@ class Space:
             self.commit()
         self.checkpointer.begin()
         while self.checkpointer.running and self.checkpointer.step():
-            await asyncio.sleep(0.001)
+            await asyncio.sleep(0.001)  # others get their turn between two slices
         if not self.checkpointer.running:
             return  # a joined snapshot has written one meanwhile
         self._drain()

@@ -15,13 +15,13 @@ class Waiters:
     """Conditions that are looked at again whenever something happened."""
 
     def __init__(self) -> None:
-        self._waiting: dict[int, tuple[Condition, Callable[[], None]]] = {}
+        self._waiting: dict[int, tuple[Condition, Callable[[], object]]] = {}
         self._next = 0
 
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def add(self, condition: Condition, then: Callable[[], None]) -> int:
+    def add(self, condition: Condition, then: Callable[[], object]) -> int:
         """Call `then` once, as soon as `condition()` holds; a number for `forget`."""
         self._next += 1
         self._waiting[self._next] = (condition, then)

@@ -19,7 +19,17 @@ if TYPE_CHECKING:
 class Database:
     """One space. `observed` is true while a touch reaches anybody; commands may skip `touch` when it is false."""
 
-    __slots__ = ("_channels", "_event_prefix", "_key_prefix", "_watchers", "index", "name", "observed", "replica", "state")
+    __slots__ = (
+        "_channels",
+        "_event_prefix",
+        "_key_prefix",
+        "_watchers",
+        "index",
+        "name",
+        "observed",
+        "replica",
+        "state",
+    )
 
     def __init__(self, index: int, name: str, state: State, replica: Replica | None = None) -> None:
         """`index` is the number SELECT takes; `replica` may be None where nothing is replicated (tests)."""
@@ -68,6 +78,10 @@ class Database:
         if not sessions:
             del self._watchers[key]
             self.refresh()
+
+    def written(self) -> int:
+        """The own sequence number that a write of just now does not exceed."""
+        return self.state.seq
 
     def attach(self, channels: Channels) -> None:
         """Announce keyspace events on `channels`; the server does this once."""

@@ -12,19 +12,19 @@ from typing import Final
 
 from crdt.errors import UsageError
 from daemon.api.arguments import printable
-from daemon.api.limits import key_too_long
-from daemon.api.registry import TABLE, Command, lookup, resolve, wrong_arity
-from daemon.api.resp import RefusedRequest
+from daemon.api.limits import Limits, key_too_long
+from daemon.api.registry import TABLE, Command, resolve, unknown_subcommand, wrong_arity
+from daemon.api.requests import RefusedRequest
 from daemon.api.session import (
     CLOSING,
     LOADING,
     MONITORED,
     PARKED,
-    QUEUING,
     QUIET,
     SUBSCRIBED,
     UNAUTHENTICATED,
     Session,
+    Transaction,
 )
 
 log = logging.getLogger(__name__)
@@ -32,14 +32,13 @@ log = logging.getLogger(__name__)
 WHILE_LOADING: Final = frozenset({"hello", "auth", "ping", "quit"})
 WHILE_SUBSCRIBED: Final = frozenset({"subscribe", "psubscribe", "unsubscribe", "punsubscribe", "ping", "quit", "reset"})
 UNQUEUED: Final = frozenset({"exec", "discard", "multi", "watch", "quit", "reset"})
-SKIP_THIS: Final = 1
-SKIP_NEXT: Final = 2
 NO_AUTH: Final = "NOAUTH Authentication required."
+QUEUED: Final = b"+QUEUED\r\n"
 INTERNAL: Final = "ERR internal error, see the log of the daemon"
 
 
 def run(session: Session, requests: list[list[bytes]]) -> None:
-    """Run requests in order; their replies are appended to `session.out`. Those behind a parked one go to the backlog."""
+    """Run requests in order, replies to `session.out`; those behind a parked one go to the backlog."""
     get = TABLE.get
     add = session.out.append
     wrote = False
@@ -84,14 +83,171 @@ def invoke(session: Session, entry: Command, args: list[bytes]) -> bytes:
         return _defect(session, entry)
 
 
+def refuse_long_keys(requests: list[list[bytes]], limits: Limits) -> None:
+    """Replace the requests with a key beyond `limits.key` by their refusal; called where one may be that long."""
+    for number, args in enumerate(requests):
+        entry = resolve(args) if max(map(len, args)) > limits.key else None
+        if entry is None:
+            continue
+        longest = max((len(args[position]) for position in entry.key_positions(args)), default=0)
+        if longest > limits.key:
+            requests[number] = RefusedRequest(key_too_long(longest, limits.key))
+
+
 def execute(session: Session, args: list[bytes]) -> bytes:
-    """One request to its reply, with all checks (the slow way; tests and the backlog use it)."""
-    if session.gate:
-        return _gated(session, args)
-    entry = lookup(args[0])
-    if entry is None or not entry.low <= len(args) <= entry.high:
-        return _unusual(session, args)
+    """One request to its reply, with all checks; what is not on the hot path uses it."""
+    return _gated(session, args) if session.gate else _unusual(session, args)
+
+
+# -- what may keep a request from running
+
+
+def _gated(session: Session, args: list[bytes]) -> bytes:
+    """A request of a session whose gate is not 0."""
+    quiet = session.gate & QUIET
+    entry = resolve(args)
+    problem = _problem(args, entry)
+    if problem is None and entry is not None:
+        problem = _hindrance(session, entry)
+    if problem is not None or entry is None:
+        reply = _rejected(session, entry, problem or INTERNAL)
+    elif session.transaction is not None and entry.name not in UNQUEUED:
+        reply = _queue(session, session.transaction, entry, args)
+    else:
+        reply = invoke(session, TABLE[args[0].lower()], args)
+        session.last_command = entry.name
+        if session.gate & MONITORED:
+            feed_monitors(session, entry, args)
+    return _audible(session, reply) if quiet else reply
+
+
+def _hindrance(session: Session, entry: Command) -> str | None:
+    """Why this session may not run a proper request now, in the order of Redis."""
+    gate = session.gate
+    if gate & UNAUTHENTICATED and "no_auth" not in entry.flags:
+        return NO_AUTH
+    if gate & SUBSCRIBED and session.resp.version == 2 and entry.name not in WHILE_SUBSCRIBED:
+        return (
+            f"ERR Can't execute '{entry.name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET "
+            "are allowed in this context"
+        )
+    if gate & LOADING:
+        if session.hub.loading is None:
+            session.gate &= ~LOADING
+        elif entry.name not in WHILE_LOADING:
+            return f"LOADING {session.hub.loading}"
+    if session.monitoring and (entry.write or "readonly" in entry.flags):
+        return "ERR Replica can't interact with the keyspace"
+    return None
+
+
+def _rejected(session: Session, entry: Command | None, problem: str) -> bytes:
+    """Answer a request that does not run; a transaction it was meant for is spoilt."""
+    if entry is not None and entry.name == "exec":
+        session.discard()
+        problem = f"EXECABORT Transaction discarded because of: {problem.removeprefix('ERR ')}"
+    elif session.transaction is not None:
+        session.transaction.failed = True
+    return session.resp.error(problem)
+
+
+def _audible(session: Session, reply: bytes) -> bytes:
+    """Nothing where CLIENT REPLY OFF or SKIP, said before this request, keeps the client from hearing it."""
+    if not session.gate & QUIET:
+        return reply
+    if session.skip:
+        session.skip -= 1
+        if session.skip == 0:
+            session.gate &= ~QUIET
+    return b""
+
+
+def _queue(session: Session, transaction: Transaction, entry: Command, args: list[bytes]) -> bytes:
+    """What MULTI does with a request: keep it for EXEC, within bounds."""
+    if "no_multi" in entry.flags:
+        transaction.failed = True
+        return session.resp.error("ERR Command not allowed inside a transaction")
+    transaction.size += sum(map(len, args))
+    limit = session.hub.limits.transaction
+    if transaction.size > limit:
+        transaction.failed = True
+        transaction.queue.clear()
+        return session.resp.error(f"ERR transaction of {transaction.size} bytes exceeds limits.transaction ({limit})")
+    if not transaction.failed:
+        transaction.queue.append((TABLE[args[0].lower()], args))
+    return QUEUED
+
+
+def _unusual(session: Session, args: list[bytes]) -> bytes:
+    """A request that the hot path did not take: a name in mixed case, or one that is refused."""
+    entry = resolve(args)
+    problem = _problem(args, entry)
+    if problem is not None:
+        return _rejected(session, entry, problem)
+    entry = TABLE[args[0].lower()]
     reply = invoke(session, entry, args)
+    session.last_command = entry.name
     if entry.write:
         session.writes[session.db] = session.db.written()
     return reply
+
+
+def _problem(args: list[bytes], entry: Command | None) -> str | None:
+    """What is wrong with a request before anything of it runs; `entry` is what `resolve` says of it."""
+    if isinstance(args, RefusedRequest):
+        return args.error
+    if entry is None:
+        return unknown_command(args)
+    if entry.subcommands and len(args) > 1:
+        # `resolve` gives the container back only for a second word that it does not know.
+        if args[1].lower() != b"help":
+            return unknown_subcommand(entry, args[1])
+        return None
+    if not entry.low <= len(args) <= entry.high:
+        return wrong_arity(entry)
+    return None
+
+
+def unknown_command(args: list[bytes]) -> str:
+    """Redis's error text for a command that is not there; names and arguments shortened as Redis does."""
+    shown = ""
+    for arg in args[1:]:
+        if len(shown) >= 128:
+            break
+        shown += f"'{printable(arg[: 128 - len(shown)])}' "
+    return f"ERR unknown command '{printable(args[0][:128])}', with args beginning with: {shown}"
+
+
+def _defect(session: Session, entry: Command) -> bytes:
+    """A handler raised what it must not: our mistake. The client hears so, the log has the traceback."""
+    log.exception("command %s failed; this is a defect, please report it with the traceback", entry.name)
+    entry.failed += 1
+    return session.resp.error(INTERNAL)
+
+
+# -- MONITOR
+
+
+def feed_monitors(session: Session, entry: Command, args: list[bytes]) -> None:
+    """Show a command that has run to the clients that said MONITOR."""
+    if "admin" in entry.flags or "skip_monitor" in entry.flags:
+        return
+    now = time.time_ns() // 1000
+    words = [b'"(redacted)"'] if entry.name == "auth" else [quoted(arg) for arg in args[1:]]
+    origin = f"{now // 1000000}.{now % 1000000:06d} [{session.db.index} {session.origin()}]"
+    line = b"+%b %b\r\n" % (origin.encode(), b" ".join([quoted(args[0]), *words]))
+    for monitor in list(session.server.monitors):
+        monitor.push(line)
+
+
+_VISIBLE: Final = {
+    byte: {0x22: b'\\"', 0x5C: b"\\\\", 0x0A: b"\\n", 0x0D: b"\\r", 0x09: b"\\t", 0x07: b"\\a", 0x08: b"\\b"}.get(
+        byte, bytes([byte]) if 0x20 <= byte < 0x7F else b"\\x%02x" % byte
+    )
+    for byte in range(256)
+}
+
+
+def quoted(arg: bytes) -> bytes:
+    """An argument as Redis prints it for people (`sdscatrepr`)."""
+    return b'"' + b"".join([_VISIBLE[byte] for byte in arg]) + b'"'

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from daemon.api.database import Database
 from daemon.api.limits import Limits
+
+if TYPE_CHECKING:
+    from daemon.space import Space
 
 Section = list[tuple[str, object]]
 """Lines of one INFO section, in order; a value is printed with str()."""
@@ -46,3 +49,9 @@ class Hub(Protocol):
 
     def shutdown(self) -> None:
         """SHUTDOWN was called: begin to stop as at SIGTERM."""
+
+    def space_of(self, database: Database) -> Space:
+        """The running space behind a database: what WAIT and the commands that report on convergence need."""
+
+    def status(self) -> dict[str, Any]:
+        """The document of GET /status."""

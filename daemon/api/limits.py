@@ -39,3 +39,8 @@ def value_too_long(size: int, limit: int) -> str:
 def key_too_long(size: int, limit: int) -> str:
     """The error text for a key of `size` bytes."""
     return f"ERR key of {size} bytes exceeds limits.key ({limit})"
+
+
+def request_too_long(size: int, limit: int) -> str:
+    """The error text for a request that has announced `size` bytes; the connection closes after it."""
+    return f"ERR request of {size} bytes exceeds limits.request ({limit})"

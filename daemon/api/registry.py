@@ -177,7 +177,7 @@ def help_lines(parent: Command) -> list[bytes]:
     lines = [f"{name} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:"]
     for entry in subcommands(parent):
         lines += [entry.syntax.removeprefix(name + " "), "    " + entry.summary]
-    lines += ["HELP", "    Print this help."]
+    lines += ["HELP", "    Prints this help."]
     return [line.encode() for line in lines]
 
 

@@ -1,8 +1,6 @@
-"""Bytes of the Redis protocol to requests, and replies to bytes. Pure: no socket, no clock, no session.
+"""Replies to bytes of the Redis protocol. Pure: no socket, no clock, no session.
 
-`RequestParser` promises that any chunking of one byte stream gives the same requests and the same error, that it never
-raises, and that what it keeps of an unfinished request is bounded. `Resp2` and `Resp3` have the same methods and
-return finished bytes. Must not know any command.
+`Resp2` and `Resp3` have the same methods and return finished bytes: one call, one reply. Must not know any command.
 """
 
 from __future__ import annotations

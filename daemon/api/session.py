@@ -46,6 +46,9 @@ class Wire(Protocol):
     def abort(self) -> None:
         """Close at once."""
 
+    def resume(self) -> None:
+        """The backlog is empty: read again."""
+
 
 class Transaction:
     """The requests queued since MULTI. `failed`: one of them was refused, so EXEC will be too."""
@@ -86,6 +89,7 @@ class Session:
         "executing",
         "flags",
         "gate",
+        "guarded",
         "hub",
         "id",
         "last_command",
@@ -96,7 +100,6 @@ class Session:
         "out",
         "parking",
         "patterns",
-        "quiet",
         "resp",
         "server",
         "skip",
@@ -118,6 +121,7 @@ class Session:
         self.db: Database = server.hub.databases[0]
         self.resp: Resp = RESP2
         self.gate = 0
+        self.guarded = False
         self.out: list[bytes] = []
         self.due = False
         self.name = b""
@@ -131,7 +135,6 @@ class Session:
         self.channels: dict[bytes, None] = {}
         self.patterns: dict[bytes, None] = {}
         self.monitoring = False
-        self.quiet = False
         self.skip = 0
         self.writes: dict[Database, int] = {}
         self.parking: Parking | None = None
@@ -141,6 +144,10 @@ class Session:
     def last_write(self) -> int:
         """The own sequence number of this connection's last write in the selected space; 0 without any."""
         return self.writes.get(self.db, 0)
+
+    def origin(self) -> str:
+        """Where the client is, as MONITOR shows it."""
+        return f"unix:{self.address.removesuffix(':0')}" if self.address.startswith("/") else self.address
 
     # -- sending
 

@@ -13,7 +13,7 @@ from daemon import report
 from daemon.api.arguments import SYNTAX, integer
 from daemon.api.commands.convergence import space_of
 from daemon.api.commands.native import siblings_reply
-from daemon.api.glob import matches
+from daemon.api.glob import compile_glob
 from daemon.api.registry import command
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def hash_(session: Session, args: list[bytes]) -> bytes:
 def status(session: Session, args: list[bytes]) -> bytes:
     """JSON."""
     space_of(session)
-    return session.resp.bulk(json.dumps(report.status(session.hub.node)).encode())
+    return session.resp.bulk(json.dumps(session.hub.status()).encode())
 
 
 @command("CRDT.PEERS", arity=1, group="seeing", summary="Lists the peers and how far they are.")
@@ -84,11 +84,12 @@ def conflicts_(session: Session, args: list[bytes]) -> bytes:
         else:
             raise UsageError(SYNTAX)
     resp = session.resp
-    found = []
+    expression = compile_glob(pattern)
+    found: list[bytes] = []
     for conflict in conflicts.conflicts(space_of(session).state):
         if len(found) == count:
             break
-        if matches(pattern, conflict.key):
+        if expression.fullmatch(conflict.key):
             found.append(_conflict(resp, conflict))
     return resp.array(found)
 

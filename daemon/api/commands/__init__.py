@@ -1,0 +1,35 @@
+"""The commands, a file per area. Importing this package fills the table (`daemon/api/registry.py`)."""
+
+from __future__ import annotations
+
+from daemon.api.commands import (
+    clients,
+    connection,
+    convergence,
+    counters,
+    events,
+    hashes,
+    introspection,
+    keys,
+    native,
+    seeing,
+    sets,
+    strings,
+    transactions,
+)
+
+__all__ = [
+    "clients",
+    "connection",
+    "convergence",
+    "counters",
+    "events",
+    "hashes",
+    "introspection",
+    "keys",
+    "native",
+    "seeing",
+    "sets",
+    "strings",
+    "transactions",
+]

@@ -1,0 +1,121 @@
+"""MULTI, EXEC, DISCARD, WATCH, UNWATCH.
+
+EXEC runs its queue in one turn of the loop, so it becomes part of one frame: other replicas see all of it or none.
+WATCH fails on changes by clients of this daemon and by peers alike.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from crdt.errors import UsageError
+from daemon.api.dispatch import invoke
+from daemon.api.registry import command
+from daemon.api.session import QUEUING, Transaction
+
+if TYPE_CHECKING:
+    from daemon.api.session import Session
+
+OK = b"+OK\r\n"
+SEVERAL_SPACES = "EXECABORT Transaction discarded because it writes to more than one space, which no frame can carry"
+
+
+@command(
+    "MULTI",
+    arity=1,
+    flags=("fast", "noscript", "loading", "stale"),
+    group="transactions",
+    summary="Starts a transaction.",
+)
+def multi(session: Session, args: list[bytes]) -> bytes:
+    if session.transaction is not None:
+        raise UsageError("ERR MULTI calls can not be nested")
+    session.transaction = Transaction()
+    session.gate |= QUEUING
+    return OK
+
+
+@command(
+    "DISCARD",
+    arity=1,
+    flags=("fast", "noscript", "loading", "stale"),
+    group="transactions",
+    summary="Discards a transaction.",
+)
+def discard(session: Session, args: list[bytes]) -> bytes:
+    if session.transaction is None:
+        raise UsageError("ERR DISCARD without MULTI")
+    session.discard()
+    return OK
+
+
+@command(
+    "EXEC",
+    arity=1,
+    flags=("noscript", "loading", "stale"),
+    group="transactions",
+    summary="Executes all commands in a transaction.",
+)
+def exec_(session: Session, args: list[bytes]) -> bytes:
+    transaction = session.transaction
+    if transaction is None:
+        raise UsageError("ERR EXEC without MULTI")
+    stale = session.stale
+    if transaction.failed:
+        session.discard()
+        raise UsageError("EXECABORT Transaction discarded because of previous errors.")
+    if stale:
+        session.discard()
+        return session.resp.null_array
+    if _writes_to_several(session, transaction):
+        session.discard()
+        raise UsageError(SEVERAL_SPACES)
+    session.discard()
+    session.executing = True
+    replies: list[bytes] = []
+    try:
+        for entry, request in transaction.queue:
+            replies.append(invoke(session, entry, request))
+            if entry.write:
+                session.writes[session.db] = session.db.written()
+    finally:
+        session.executing = False
+    return session.resp.array(replies)
+
+
+def _writes_to_several(session: Session, transaction: Transaction) -> bool:
+    """Whether the queue would write to more than one space; SELECT within it counts."""
+    spaces: set[int] = set()
+    selected = session.db.index
+    for entry, request in transaction.queue:
+        if entry.name == "select" and request[1].isdigit():
+            selected = int(request[1])
+        elif entry.write:
+            spaces.add(selected)
+    return len(spaces) > 1
+
+
+@command(
+    "WATCH key [key ...]", arity=-2, flags=("fast", "noscript", "loading", "stale", "no_multi_queue"), keys=(1, -1, 1),
+    group="transactions", summary="Monitors changes to keys to determine the execution of a transaction.",
+)  # fmt: skip
+def watch(session: Session, args: list[bytes]) -> bytes:
+    if session.transaction is not None:
+        raise UsageError("ERR WATCH inside MULTI is not allowed")
+    for key in args[1:]:
+        if (session.db, key) not in session.watched:
+            session.watched[session.db, key] = None
+            session.db.watch(key, session)
+    return OK
+
+
+@command(
+    "UNWATCH",
+    arity=1,
+    flags=("fast", "noscript", "loading", "stale"),
+    group="transactions",
+    summary="Forgets about watched keys.",
+)
+def unwatch(session: Session, args: list[bytes]) -> bytes:
+    session.unwatch()
+    return OK

@@ -1,0 +1,320 @@
+"""The server: connections, the turn of the loop, listeners, limits of clients and replies.
+
+Knows asyncio, the sessions and the hub. Promises one write per connection and turn, that `hub.settle` ran before a held
+reply leaves, and that a client that does not read is disconnected before it costs more than `limits.reply_buffer`. Must
+not know any command.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import logging
+import time
+from collections.abc import Callable
+from typing import Any, cast
+
+from daemon.api import commands as _commands  # noqa: F401  the table fills itself when they are imported
+from daemon.api.channels import Channels
+from daemon.api.dispatch import refuse_long_keys, run
+from daemon.api.hub import Hub
+from daemon.api.listeners import Listener
+from daemon.api.registry import commands
+from daemon.api.requests import RequestParser
+from daemon.api.resp import RESP2
+from daemon.api.session import CLOSING, LOADING, MONITORED, PARKED, UNAUTHENTICATED, Session
+
+log = logging.getLogger(__name__)
+
+BACKLOG_REQUESTS = 1024
+"""Requests that may wait behind a parked one before its connection is no longer read."""
+TOO_MANY = b"-ERR max number of clients reached\r\n"
+
+
+class Statistics:
+    """Counters since the start or CONFIG RESETSTAT; plain integers."""
+
+    __slots__ = ("bytes_in", "calls_before", "connections", "errors_of_protocol", "refused", "slow_readers")
+
+    def __init__(self) -> None:
+        self.calls_before = 0
+        self.connections = 0
+        self.refused = 0
+        self.slow_readers = 0
+        self.errors_of_protocol = 0
+        self.bytes_in = 0
+
+
+class Server:
+    """All connections to one hub. Works without any listener, so that tests can open sessions directly."""
+
+    def __init__(self, hub: Hub, password: bytes | None = None) -> None:
+        """`password` holds for TCP alone; None: no password."""
+        self.hub = hub
+        self.channels = Channels(hub.databases)
+        self.sessions: dict[int, Session] = {}
+        self.monitors: dict[Session, None] = {}
+        self.statistics = Statistics()
+        self.started = time.time()
+        self.listeners: list[Listener] = []
+        self._password = password
+        self._number = 0
+        self._due: list[Session] = []
+        self._turning = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    # -- listening
+
+    async def listen(self, listener: Listener) -> None:
+        """Accept connections at `listener` too. Raises ListenError with a sentence for the user."""
+        self._loop = asyncio.get_running_loop()
+        await listener.open(self._loop, lambda: Connection(self, guarded=listener.guarded))
+        self.listeners.append(listener)
+
+    async def close(self) -> None:
+        """Stop accepting, write what is held and close every connection."""
+        for listener in self.listeners:
+            await listener.close()
+        self.listeners.clear()
+        self._turn()
+        for session in list(self.sessions.values()):
+            session.wire.close()
+
+    # -- sessions
+
+    def open_session(self, wire: Any, address: str = "", local_address: str = "", guarded: bool = False) -> Session:
+        """A session for a new connection; `guarded`: it must say the password first, where there is one."""
+        self._number += 1
+        session = Session(self, self._number, wire, address, local_address)
+        if self.hub.loading is not None:
+            session.gate |= LOADING
+        if guarded and self._password is not None:
+            session.gate |= UNAUTHENTICATED
+            session.guarded = True
+        if self.monitors:
+            session.gate |= MONITORED
+        self.sessions[session.id] = session
+        self.statistics.connections += 1
+        return session
+
+    def close_session(self, session: Session) -> None:
+        """The connection of a session has ended."""
+        self.sessions.pop(session.id, None)
+        self.unmonitor(session)
+        session.gone()
+
+    def monitor(self, session: Session) -> None:
+        """Show every command to this session from now on."""
+        self.monitors[session] = None
+        for other in self.sessions.values():
+            other.gate |= MONITORED
+
+    def unmonitor(self, session: Session) -> None:
+        """The session no longer monitors; harmless if it did not."""
+        if self.monitors.pop(session, self) is None and not self.monitors:
+            for other in self.sessions.values():
+                other.gate &= ~MONITORED
+
+    @property
+    def has_password(self) -> bool:
+        """Whether the TCP listener asks for one."""
+        return self._password is not None
+
+    def reset_statistics(self) -> None:
+        """CONFIG RESETSTAT."""
+        self.statistics = Statistics()
+        self.statistics.calls_before = sum(entry.calls for entry in commands())
+
+    def accepts(self, password: bytes) -> bool:
+        """Whether this is the password of the TCP listener."""
+        return self._password is not None and hmac.compare_digest(password, self._password)
+
+    # -- the turn of the loop
+
+    def call_later(self, seconds: float, callback: Callable[[], None]) -> asyncio.TimerHandle:
+        """A timer on the server's loop."""
+        return (self._loop or asyncio.get_running_loop()).call_later(seconds, callback)
+
+    def schedule(self, session: Session) -> None:
+        """Something of this session is to be done at the end of the turn: bytes to write or a backlog to run."""
+        if not session.due:
+            session.due = True
+            self._due.append(session)
+        if not self._turning:
+            self.wake()
+
+    def wake(self) -> None:
+        """See to it that this turn of the loop ends with `settle`."""
+        self._turning = True
+        (self._loop or asyncio.get_running_loop()).call_soon(self._turn)
+
+    def _turn(self) -> None:
+        """The end of a turn: what had to wait runs, the hub commits, then the replies leave."""
+        due, self._due = self._due, []
+        for session in due:
+            if session.backlog and not session.gate & PARKED:
+                self._run_backlog(session)
+        self._turning = False
+        self.hub.settle()
+        for session in due:
+            session.due = False
+            session.flush()
+        if self._due:
+            self.schedule(self._due[0])
+
+    def _run_backlog(self, session: Session) -> None:
+        requests = list(session.backlog)
+        session.backlog.clear()
+        self.hub.begin()
+        run(session, requests)
+        session.wire.resume()
+
+
+class Connection(asyncio.Protocol):
+    """One client's socket: bytes in, requests run, bytes out."""
+
+    __slots__ = ("_guarded", "_hub", "_parser", "_server", "_session", "_transport")
+
+    _transport: asyncio.Transport
+    _session: Session
+
+    def __init__(self, server: Server, guarded: bool) -> None:
+        self._server = server
+        self._hub = server.hub
+        self._guarded = guarded
+
+    # -- asyncio's side
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A client has come."""
+        self._transport = cast(asyncio.Transport, transport)
+        server = self._server
+        limits = self._hub.limits
+        if len(server.sessions) >= limits.clients:
+            server.statistics.refused += 1
+            self._transport.write(TOO_MANY)
+            self._transport.close()
+            return
+        # Above this mark `pause_writing` is called: the client does not read what it asked for.
+        self._transport.set_write_buffer_limits(high=limits.reply_buffer)
+        peer, local = _addresses(self._transport)
+        self._session = server.open_session(self, peer, local, self._guarded)
+        self._parser = RequestParser(limits, authenticated=not self._session.gate & UNAUTHENTICATED)
+
+    def data_received(self, data: bytes) -> None:
+        """The hot path: one read, its requests, one write."""
+        session = self._session
+        gate = session.gate
+        if gate & (UNAUTHENTICATED | PARKED | CLOSING):
+            self._hindered(data)
+            return
+        server = self._server
+        parser = self._parser
+        requests = parser.feed(data)
+        if requests:
+            self._hub.begin()
+            if parser.long:
+                parser.long = False
+                refuse_long_keys(requests, self._hub.limits)
+            run(session, requests)
+        if parser.error is not None:
+            self._protocol_error(parser.error)
+        if self._hub.hold_replies or session.gate & (PARKED | CLOSING):
+            server.schedule(session)
+            return
+        if session.out:
+            self._transport.write(b"".join(session.out))
+            session.out.clear()
+        if not server._turning:
+            server.wake()
+
+    def pause_writing(self) -> None:
+        """More than `limits.reply_buffer` waits for this client to read."""
+        self._server.statistics.slow_readers += 1
+        log.warning(
+            "client %s (%s) disconnected: it does not read its replies, more than limits.reply_buffer (%d bytes) wait",
+            self._session.id,
+            self._session.address or "unknown address",
+            self._hub.limits.reply_buffer,
+        )
+        self._transport.abort()
+
+    def eof_received(self) -> bool:
+        """The client sends no more: it is gone, as Redis sees it."""
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection has ended, whoever ended it."""
+        session = getattr(self, "_session", None)
+        if session is not None:
+            self._server.close_session(session)
+
+    # -- what a session needs of its wire
+
+    def write(self, data: bytes) -> None:
+        """Send bytes."""
+        self._transport.write(data)
+
+    def close(self) -> None:
+        """Close once everything written has left."""
+        self._transport.close()
+
+    def abort(self) -> None:
+        """Close at once."""
+        self._transport.abort()
+
+    def resume(self) -> None:
+        """The backlog is empty: read again."""
+        if not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    # -- off the hot path
+
+    def _hindered(self, data: bytes) -> None:
+        session = self._session
+        if session.gate & CLOSING:
+            return
+        if session.gate & UNAUTHENTICATED:
+            self._one_by_one(data)
+        else:
+            session.backlog.extend(self._parser.feed(data))
+            if len(session.backlog) > BACKLOG_REQUESTS:
+                self._transport.pause_reading()
+        if self._parser.error is not None:
+            self._protocol_error(self._parser.error)
+        self._server.schedule(session)
+
+    def _one_by_one(self, data: bytes) -> None:
+        """Until AUTH has succeeded each request is small, so the next one is parsed only after the last has run."""
+        session = self._session
+        while (request := self._parser.feed_one(data)) is not None:
+            data = b""
+            self._hub.begin()
+            requests = [request]
+            if self._parser.long:
+                refuse_long_keys(requests, self._hub.limits)
+            run(session, requests)
+            if not session.gate & UNAUTHENTICATED:
+                self._parser.authenticated(True)
+
+    def _protocol_error(self, error: str) -> None:
+        self._server.statistics.errors_of_protocol += 1
+        self._session.out.append(RESP2.error(error))
+        self._session.close_after_reply()
+
+
+def _addresses(transport: asyncio.Transport) -> tuple[str, str]:
+    """The client's and our address as CLIENT LIST shows them."""
+    peer, local = transport.get_extra_info("peername"), transport.get_extra_info("sockname")
+    if isinstance(local, (str, bytes)):
+        # A Unix socket: clients have no address of their own, Redis shows the path for both.
+        path = local.decode() if isinstance(local, bytes) else local
+        return f"{path}:0", f"{path}:0"
+    return _host_and_port(peer), _host_and_port(local)
+
+
+def _host_and_port(address: Any) -> str:
+    if not address:
+        return "?:0"
+    host, port = address[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
