@@ -1,0 +1,119 @@
+"""The rows of one actor: looking up, walking, giving back."""
+
+from __future__ import annotations
+
+from array import array
+
+import pytest
+
+from crdt import rows
+from crdt.dots import SEQ_BITS, Actor
+from crdt.rows import ActorRows
+from crdt.types.sets import SetEntry
+
+BASE = 3 << SEQ_BITS
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rows, "CHUNK", 4)
+
+
+def filled(seqs: list[int]) -> tuple[ActorRows, SetEntry]:
+    """Rows of one set with these sequence numbers, all live."""
+    owner, entry = ActorRows(Actor("a", 1), 3, BASE), SetEntry(b"k")
+    append(owner, entry, seqs)
+    return owner, entry
+
+
+def append(owner: ActorRows, entry: SetEntry, seqs: list[int]) -> None:
+    fields = [b"%d" % seq for seq in seqs]
+    entry.dots.update(zip(fields, (BASE + seq for seq in seqs), strict=True))
+    owner.extend([BASE + seq for seq in seqs], [entry] * len(seqs), list(fields), array("Q", [seq * 10 for seq in seqs]))
+
+
+def kill(owner: ActorRows, entry: SetEntry, seqs: list[int]) -> None:
+    for seq in seqs:
+        del entry.dots[b"%d" % seq]
+        found = owner.locate(BASE + seq)
+        assert found is not None
+        found[0].dead += 1
+
+
+def test_chunks_fill_up_and_stay_in_order() -> None:
+    owner, entry = filled([1, 2, 5])
+    append(owner, entry, [7, 8, 9, 20, 21, 22])
+    assert [list(chunk.dots) for chunk in owner.chunks] == [
+        [BASE + n for n in part] for part in ([1, 2, 5, 7], [8, 9, 20, 21], [22])
+    ]
+    assert owner.firsts == [BASE + 1, BASE + 8, BASE + 22]
+
+
+def test_locate() -> None:
+    owner, _ = filled([2, 4, 6, 8, 10, 12])
+    for seq in (2, 8, 10, 12):
+        found = owner.locate(BASE + seq)
+        assert found is not None
+        assert found[0].dots[found[1]] == BASE + seq
+        assert found[0].hlcs[found[1]] == seq * 10
+    assert [owner.locate(BASE + seq) for seq in (1, 3, 9, 13)] == [None] * 4
+    assert ActorRows(Actor("a", 1), 3, BASE).locate(BASE + 1) is None
+
+
+@pytest.mark.parametrize("start", range(8))
+@pytest.mark.parametrize("stop", range(16))
+def test_between_and_above(start: int, stop: int) -> None:
+    seqs = [2, 3, 5, 6, 8, 9, 11, 12, 13]
+    owner, _ = filled(seqs)
+    found = [chunk.dots[k] - BASE for chunk, i, j in owner.between(BASE + start, BASE + stop) for k in range(i, j)]
+    assert found == [seq for seq in seqs if start <= seq < stop]
+    above = [chunk.dots[k] - BASE for chunk, i in owner.above(start) for k in range(i, len(chunk))]
+    assert above == [seq for seq in seqs if seq > start]
+
+
+def test_a_new_chunk_on_demand() -> None:
+    owner, entry = filled([1, 2])
+    owner.divide()
+    append(owner, entry, [3])
+    append(owner, entry, [4])
+    assert [len(chunk) for chunk in owner.chunks] == [2, 2]
+
+
+def test_half_dead_chunks_shrink_and_small_neighbours_join() -> None:
+    owner, entry = filled(list(range(1, 17)))
+    kept = owner.chunks[2]
+    kill(owner, entry, [1, 2, 3, 5, 6, 7, 9, 13, 14, 15, 16])
+    owner.compact()
+    assert [list(chunk.dots) for chunk in owner.chunks] == [[BASE + 4, BASE + 8], [BASE + n for n in (9, 10, 11, 12)]]
+    assert owner.chunks[1] is kept
+    assert kept.dead == 1
+    assert [list(chunk.live()) for chunk in owner.chunks] == [[0, 1], [1, 2, 3]]
+    assert owner.firsts == [chunk.dots[0] for chunk in owner.chunks]
+    assert [chunk.hlcs[i] for chunk in owner.chunks for i in chunk.live()] == [40, 80, 100, 110, 120]
+
+
+def test_nothing_is_left_of_nothing() -> None:
+    owner, entry = filled([1, 2, 3])
+    kill(owner, entry, [1, 2, 3])
+    owner.compact()
+    assert (owner.chunks, owner.firsts) == ([], [])
+    append(owner, entry, [4])
+    assert owner.locate(BASE + 4) is not None
+
+
+def test_what_changed_has_to_be_written_again() -> None:
+    owner, entry = filled([1, 2, 3, 4, 5])
+    for chunk in owner.chunks:
+        chunk.saved = 1
+    append(owner, entry, [6])
+    assert [chunk.saved for chunk in owner.chunks] == [1, None]
+    kill(owner, entry, [1, 2, 3])
+    owner.compact()
+    assert owner.chunks[0].saved is None
+
+
+def test_the_share_of_the_vector() -> None:
+    owner, _ = filled([1])
+    assert owner.term() == 0
+    owner.applied = 1
+    assert owner.term() != 0
