@@ -1,0 +1,72 @@
+"""Messages between replicas in words, for traces and transcripts."""
+
+from __future__ import annotations
+
+from crdt.codec import decode_frame
+from crdt.dots import Actor, runs
+from crdt.frame import Frame, Group
+from crdt.replica import messages
+from crdt.replica.messages import Ack, Delta, Hello, More, Piece, Presence, Probe, Pull, Repair
+
+
+def describe(data: bytes) -> str:
+    """One line."""
+    message = messages.decode(data)
+    if isinstance(message, Delta):
+        return f"DELTA {', '.join(frame(decode_frame(data)) for data in message.frames)}"
+    if isinstance(message, Hello):
+        asked = f" asks {', '.join(message.asked)} for {message.ask}" if message.ask else ""
+        return f"HELLO {actor(message.actor)} at {message.seq}, sum {message.vector_sum}{asked}"
+    if isinstance(message, Ack):
+        return f"ACK {actor(message.actor)} up to {message.seq}"
+    if isinstance(message, Presence):
+        return "PRESENCE online" if message.online else "PRESENCE offline"
+    if isinstance(message, Pull):
+        held = "".join(f", holding {actor(a)} {first}-{last}" for a, first, last in message.held)
+        return f"PULL from {vector(message.vector)}{held}"
+    if isinstance(message, Repair):
+        frames = ", ".join(frame(decode_frame(data)) for data in message.frames) or "nothing"
+        end = "" if not message.total else ", that was all" if message.complete else ", there is more"
+        return f"REPAIR {frames}{end}"
+    if isinstance(message, Piece):
+        what = "a frame" if message.stream == messages.FRAME else "a snapshot"
+        if message.stream > messages.LETTER and not message.total:
+            return "PIECE none: there is no such snapshot"
+        return f"PIECE {message.index + 1} of {message.total} of {what}"
+    if isinstance(message, More):
+        lost = f", and again {', '.join(str(i + 1) for i in message.lost)}" if message.lost else ""
+        return f"MORE after piece {message.index}{lost}"
+    if isinstance(message, Probe):
+        return "PROBE is anybody else here under my name?"
+    return f"TAKEN yes, {'and clients rely on me' if message.acknowledged else 'but no client relies on me yet'}"
+
+
+def actor(name: Actor) -> str:
+    """Short: the nonce's first 4 digits."""
+    return f"{name.name}/{name.nonce >> 48:04x}"
+
+
+def vector(entries: dict[Actor, int]) -> str:
+    """Sorted by name."""
+    return "{" + ", ".join(f"{actor(a)}: {n}" for a, n in sorted(entries.items())) + "}"
+
+
+def frame(f: Frame) -> str:
+    """Author, range, effects and what it depends on."""
+    parts = [f"+{item}" for group in f.groups for item in _items(group)]
+    parts += [f"-{actor(a)}:{_runs(seqs)}" for a, seqs in sorted(f.removes.items())]
+    parts += [f"-range {b'/'.join(path[:1]).decode()} {vector(v)}" for path, v in f.ranges]
+    shown = " ".join(parts[:4]) + (f" and {len(parts) - 4} more" if len(parts) > 4 else "")
+    deps = f" after {vector(f.deps)}" if f.deps else ""
+    return f"[{actor(f.actor)} {_runs(range(f.first, f.last + 1))}: {shown or 'nothing left'}{deps}]"
+
+
+def _items(group: Group) -> list[str]:
+    payloads = group.payloads or [None] * len(group)
+    keys = [name if group.key is None else group.key + b"/" + name for name in group.fields]
+    values = ["" if p is None else f"={p.decode()}" if isinstance(p, bytes) else "=#" for p in payloads]
+    return [key.decode() + value for key, value in zip(keys, values, strict=True)]
+
+
+def _runs(seqs: list[int] | range) -> str:
+    return ",".join(str(start) if n == 1 else f"{start}-{start + n - 1}" for start, n in runs(seqs))

@@ -1,0 +1,90 @@
+"""The operations of simulated clients, and what the oracle has to know of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from crdt.dots import SEQ_MASK
+from crdt.errors import UsageError
+from crdt.state import State
+from crdt.types import counters, flags, hashes, keyspace, sets, strings
+from crdt.types.strings import StringEntry
+from tests.simulation.oracle import Counted, Oracle
+
+if TYPE_CHECKING:
+    from tests.simulator import Node
+
+Note = Counted
+CAUSES: dict[bytes, frozenset[bytes]] = {}
+"""What the writer of a link had seen when it wrote it. Links have names of their own in every history."""
+
+
+def perform(oracle: Oracle, node: Node, state: State, args: list[Any]) -> None:
+    """One operation, or one transaction of several."""
+    kind, key, member, amount = args
+    if kind in ("incr", "number", "del"):
+        _count(oracle, node, state, kind, b"n%d" % key, amount)
+    elif kind == "link":
+        _link(node, state)
+    elif kind == "burst":
+        sets.add(state, b"s%d" % key, [b"%d" % (member + i) for i in range(amount)])
+    elif kind == "pair":
+        sets.add(state, b"left", [b"%d" % member])
+        strings.put(state, b"between", b"%d" % amount)
+        sets.add(state, b"right", [b"%d" % member])
+    elif kind == "unpair":
+        sets.remove(state, b"left", [b"%d" % member])
+        sets.remove(state, b"right", [b"%d" % member])
+    else:
+        _PLAIN[kind](state, key, member, amount)
+
+
+def _hincr(state: State, key: int, member: int, amount: int) -> None:
+    try:
+        hashes.incr(state, b"h%d" % key, b"f%d" % member, amount)
+    except UsageError:
+        pass
+
+
+_PLAIN: dict[str, Any] = {
+    "sadd": lambda s, k, m, n: sets.add(s, b"s%d" % k, [b"%d" % m, b"%d" % (m + 1)]),
+    "srem": lambda s, k, m, n: sets.remove(s, b"s%d" % k, [b"%d" % m]),
+    "delset": lambda s, k, m, n: keyspace.delete(s, b"s%d" % k),
+    "set": lambda s, k, m, n: strings.put(s, b"t%d" % k, b"%d" % m),
+    "hset": lambda s, k, m, n: hashes.put(s, b"h%d" % k, [(b"f%d" % m, b"%d" % n)]),
+    "hincr": _hincr,
+    "hdel": lambda s, k, m, n: hashes.remove(s, b"h%d" % k, [b"f%d" % m]),
+    "flag": lambda s, k, m, n: flags.enable(s, b"b%d" % k),
+    "unflag": lambda s, k, m, n: flags.disable(s, b"b%d" % k),
+    "grow": lambda s, k, m, n: counters.grow(s, b"g%d" % k, abs(n)),
+}
+
+
+def _count(oracle: Oracle, node: Node, state: State, kind: str, key: bytes, amount: int) -> None:
+    note = Counted(state.actor, node.order, kind, key, amount, state.vector())
+    if kind == "incr":
+        counters.incr(state, key, amount)
+    elif kind == "number":
+        strings.put(state, key, b"%d" % amount)
+        oracle.setters[state.actor, _dot_of_set(state, key)] = note
+    elif not keyspace.delete(state, key):
+        return
+    node.pending.append(note)
+    oracle.counted.append(note)
+
+
+def _dot_of_set(state: State, key: bytes) -> int:
+    """The own dot under which the value that was just set stands."""
+    entry = state.keys[key]
+    assert isinstance(entry, StringEntry)
+    held = [entry.dot] if isinstance(entry.value, bytes) else list(entry.value.sets)  # type: ignore[union-attr]
+    return max(held) & SEQ_MASK
+
+
+def _link(node: Node, state: State) -> None:
+    seen = frozenset(sets.members(state, b"links", sets.GROW))
+    name = b"%d.%d.%d" % (node.index, node.life, node.order)
+    CAUSES[name] = seen
+    sets.add(state, b"links", [name], sets.GROW)
+
+

@@ -1,0 +1,3 @@
+WRONG = {}
+def table(names, seeds, start):
+    return 0

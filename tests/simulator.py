@@ -1,0 +1,597 @@
+"""A whole space in virtual time from one seed: the real engine, codec and state over a simulated network and disks.
+
+Knows: who can reach whom, what every disk holds, which invariant is checked where. Promises: the same plan gives the
+same history, bit for bit; `run` returns what it took, or raises Violation. Must not know: how the engine works inside.
+
+A history is drawn by simulation/plan.py. While it runs, the world checks that
+
+- nothing larger than `max_message` is sent, and nobody says of itself what a crash could still take back,
+- equal vectors have equal hashes, no dot carries two contents, a replica's vector never shrinks while it runs,
+- no start finds less on its disk than was confirmed, no ACK is given for what the giver could still lose,
+- a link is never seen without those its writer had seen, a pair of a transaction never by half,
+- what waits for other frames stays within its bounds.
+
+Then the faults stop, and all replicas have to become equal within `BOUND` seconds, to the oracle as well.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import count
+from random import Random
+from typing import Any, Final
+
+from crdt.dots import Actor
+from crdt.replica import messages
+from crdt.replica.effects import Alarm, Effect, Lane, Notify, Persist, Send, Witness
+from crdt.replica.events import Connected, Disconnected, Persisted, Received, Tick
+from crdt.replica.replica import Replica
+from crdt.replica.tuning import Tuning
+from crdt.types import sets
+from tests.simulation import writes
+from tests.simulation.disk import Disk, Image
+from tests.simulation.oracle import Oracle, Violation
+from tests.simulation.plan import Action, Plan
+
+EPOCH_MS: Final = 1_700_000_000_000
+BOUND: Final = 20.0  # virtual seconds from the last fault to convergence, with heartbeats of 1 s
+HELD_BYTES: Final = 200_000
+
+
+@dataclass(eq=False)
+class Node:
+    """One daemon: its disk, and its process while that runs. `life` counts the processes."""
+
+    index: int
+    name: str
+    tuning: Tuning
+    disk: Disk
+    skew_ms: int = 0
+    life: int = 0
+    replica: Replica | None = None
+    connected: bool = False
+    gone: bool = False  # it has left for good
+    boot: int = 0
+    witness: tuple[int, int, int, int] | None = None  # serial of the disk, boot, nonce, seq
+    paused_until: float = 0.0
+    crash_in: int | None = None  # effects until the process is killed
+    crash: Action = ()
+    queue: list[Persist] = field(default_factory=list)
+    armed: float = float("inf")
+    commit_due: bool = False
+    order: int = 0  # of local operations, over all lives
+    pending: list[writes.Note] = field(default_factory=list)
+    durable: dict[Actor, int] = field(default_factory=dict)
+    reached: dict[Actor, int] = field(default_factory=dict)  # the most that ever was durable here
+    sum_seen: int = 0
+    checkpoint: Any = None
+
+    def __str__(self) -> str:
+        return f"{self.name}#{self.index}"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a history took."""
+
+    events: int
+    settled_in: float
+    counts: dict[str, int]
+
+
+class World:
+    """See the module. `log` collects a line per event if it is given."""
+
+    def __init__(self, plan: Plan, log: list[str] | None = None) -> None:
+        self.plan = plan
+        self.log = log
+        self.now = 0.0
+        self.rng = Random(plan.seed * 2 + 1)
+        self.oracle = Oracle()
+        self.nodes: list[Node] = []
+        self.backups: dict[str, Image] = {}
+        self.blocked: list[tuple[tuple[int, int], ...]] = []
+        self.broker_up = True
+        self.epoch = 0  # of the broker: what was under way dies with it
+        self.faulty = True
+        self.retained: dict[str, bytes] = {}
+        self.events = 0
+        self.counts: dict[str, int] = {}
+        self._queue: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
+        self._number = count()
+        self._latency = self.rng.choice([0.002, 0.02, 0.2]) if plan.has("reordering") else 0.002
+        self._loss = self.rng.choice([0.02, 0.1, 0.4])
+        for index in range(plan.nodes):
+            self.nodes.append(self._make(index, "abcdefgh"[index], Disk(not plan.has("unsynced"))))
+
+    def _make(self, index: int, name: str, disk: Disk) -> Node:
+        plan = self.plan
+        tuning = Tuning(
+            interval=0.0 if plan.has("interval") else 0.2,
+            heartbeat=1.0,
+            max_message=700 if plan.has("small") else 65_536,
+            repair_budget=self.rng.choice([500, 512 * 1024]),
+            held_bytes=HELD_BYTES,
+        )
+        return Node(index, name, tuning, disk)
+
+    # -- time -----------------------------------------------------------------------------------------------------------
+
+    def at(self, time: float, what: Callable[..., None], *args: Any) -> None:
+        """Call `what` at this time."""
+        heapq.heappush(self._queue, (time, next(self._number), what, args))
+
+    def run(self) -> Outcome:
+        """The whole history. Raises Violation."""
+        for node in self.nodes:
+            self.start(node, node.life)
+        for action in self.plan.actions:
+            self.at(action[0], self._act, action)
+        self.at(self.plan.duration, self._stop_faults)
+        self._loop(self.plan.duration)
+        self._until_equal()
+        for node in self._running():
+            assert node.replica is not None
+            self._settle(node)
+            self.oracle.check(node.replica.state, str(node))
+        return Outcome(self.events, self.now - self.plan.duration, self.counts)
+
+    def _loop(self, until: float) -> None:
+        queue = self._queue
+        while queue and queue[0][0] <= until:
+            self.now, _, what, args = heapq.heappop(queue)
+            self.events += 1
+            what(*args)
+        self.now = until
+
+    def _until_equal(self) -> None:
+        limit = self.plan.duration + BOUND
+        while self.now < limit:
+            self._loop(min(limit, self.now + 0.1))
+            if self._equal():
+                return
+        where = [(str(n), n.replica.view, len(n.replica.held)) for n in self._running() if n.replica]
+        raise Violation(f"not equal {BOUND} s after the last fault: {where}")
+
+    def _equal(self) -> bool:
+        replicas = [node.replica for node in self.nodes if not node.gone]
+        first = replicas[0]
+        return first is not None and all(
+            r is not None and not r.dirty and r.stored == r.batch and r.view.vector_hash == first.view.vector_hash
+            for r in replicas
+        )
+
+    def _running(self) -> list[Node]:
+        return [node for node in self.nodes if node.replica is not None]
+
+    # -- actions ----------------------------------------------------------------------------------------------------------
+
+    def _act(self, action: Action) -> None:
+        _, what, index, *args = action
+        node = self.nodes[index]
+        if self.log is not None:
+            self._say(f"-- {what} {node} {args}")
+        if what == "write":
+            self._write(node, args)
+        elif what in ("crash", "power"):
+            if node.replica is not None:
+                node.crash_in, node.crash = args[0], action
+        elif what == "partition":
+            self.blocked.append(args[0])
+            self.at(self.now + args[1], self._heal, args[0])
+        elif what == "broker":
+            self._break_broker(args[0])
+        elif what == "pause":
+            node.paused_until = self.now + args[0]
+        elif what == "clock":
+            node.skew_ms += args[0]
+        elif what == "sync":
+            node.disk.sync()
+        elif what == "prune":
+            node.disk.prune(args[0])
+        elif what == "checkpoint":
+            self._checkpoint(node, args[0])
+        elif what == "backup":
+            self.backups[node.name] = node.disk.image
+        elif what == "wait":
+            self._wait(node)
+        elif what == "restore":
+            self._replace_disk(node, self.backups.get(node.name), args[0])
+        elif what == "copy":
+            source = self.nodes[args[0]]
+            if source is not node:
+                self._replace_disk(node, source.disk.image, args[1])
+        elif what == "twin":
+            self._start_twin(self.nodes[args[0]])
+
+    def _write(self, node: Node, args: list[Any]) -> None:
+        replica = node.replica
+        if replica is None or node.paused_until > self.now:
+            return
+        replica.state.begin(self._wall(node))
+        node.order += 1
+        writes.perform(self.oracle, node, replica.state, args)
+        self._settle_later(node)
+
+    def _wait(self, node: Node) -> None:
+        replica = node.replica
+        if replica is not None:
+            self._run(node, replica.commit(self.now))
+        if replica is not None and replica is node.replica:
+            self._run(node, replica.ask(replica.state.me.applied, self.now))
+
+    def _checkpoint(self, node: Node, length: float) -> None:
+        if node.replica is None or node.checkpoint is not None:
+            return
+        self._settle(node)
+        if node.replica is not None:
+            node.checkpoint = node.disk.begin_checkpoint(node.replica.state)
+            node.replica.state.chunks_held = True
+            self.at(self.now + length / 10, self._finish_checkpoint, node, node.life, node.checkpoint)
+
+    def _finish_checkpoint(self, node: Node, life: int, begun: Any) -> None:
+        if node.life != life or node.checkpoint is not begun or node.replica is None:
+            return
+        if self._drain(node):
+            node.disk.finish_checkpoint(node.replica.state, begun)
+            node.replica.state.chunks_held = False
+            node.checkpoint = None
+
+    def _replace_disk(self, node: Node, image: Image | None, length: float) -> None:
+        if image is not None:
+            self._kill(node)
+            node.disk = Disk(node.disk.synced_at_once, image)
+            node.durable = {}
+            self.at(self.now + length, self.start, node, node.life)
+
+    def _start_twin(self, source: Node) -> None:
+        if sum(node.name == source.name for node in self.nodes) == 1:
+            twin = self._make(len(self.nodes), source.name, Disk(source.disk.synced_at_once, source.disk.image))
+            self.nodes.append(twin)
+            self.start(twin, twin.life)
+
+    def _heal(self, pairs: tuple[tuple[int, int], ...]) -> None:
+        if pairs in self.blocked:
+            self.blocked.remove(pairs)
+
+    def _break_broker(self, length: float) -> None:
+        self.broker_up = False
+        self.epoch += 1
+        for node in self._running():
+            if node.connected:
+                node.connected = False
+                self._handle(node, node.life, Disconnected())
+        self.at(self.now + length, self._mend_broker)
+
+    def _mend_broker(self) -> None:
+        self.broker_up = True
+        for node in self._running():
+            self.at(self.now + self.rng.uniform(0, 0.1), self._connect, node, node.life)
+
+    def _stop_faults(self) -> None:
+        self.faulty = False
+        self.blocked = []
+        if not self.broker_up:
+            self._mend_broker()
+        for node in self.nodes:
+            node.paused_until = 0.0
+            node.crash_in = None
+            if node.replica is None and not node.gone:
+                self.start(node, node.life)
+
+    # -- processes ----------------------------------------------------------------------------------------------------------
+
+    def start(self, node: Node, life: int) -> None:
+        """A daemon starts on its disk."""
+        if node.life != life or node.replica is not None or node.gone:
+            return
+        state = node.disk.load(self.identity(node))
+        for actor, n in node.durable.items():
+            if state.applied(actor) < n:
+                raise Violation(f"{node} confirmed {actor} up to {n} and finds {state.applied(actor)} at its start")
+        node.replica = Replica(state, node.disk, Random(self.rng.getrandbits(32)), node.tuning)
+        node.durable = state.vector()
+        node.sum_seen = 0
+        self._reach(node)
+        if self.log is not None:
+            self._say(f"   {node} starts as {state.actor} at {self._short(state.vector())}")
+        self.at(self.now + self.rng.uniform(0, 0.05), self._connect, node, node.life)
+
+    def identity(self, node: Node) -> Actor:
+        """Who a start goes on as: the witness decides."""
+        if node.witness is not None:
+            serial, boot, nonce, seq = node.witness
+            actor = Actor(node.name, nonce)
+            if serial == node.disk.serial and boot == node.boot and seq <= node.disk.image.last(actor):
+                return actor
+        node.witness = None
+        return Actor(node.name, self.rng.getrandbits(64))
+
+    def _kill(self, node: Node) -> None:
+        if node.replica is None:
+            return
+        will = node.replica.presence(False)
+        node.replica, node.life, node.armed, node.crash_in = None, node.life + 1, float("inf"), None
+        node.queue, node.pending, node.checkpoint, node.commit_due = [], [], None, False
+        if node.connected:
+            node.connected = False
+            if self.rng.random() < 0.7:
+                self.at(self.now + 0.1, self._publish_will, node, will)
+
+    def _publish_will(self, node: Node, will: bytes) -> None:
+        if self.broker_up:
+            self._spread(node, Lane.PRESENCE, None, will)
+
+    def _die(self, node: Node) -> None:
+        """The crash that was planned happens here, between two effects."""
+        _, what, _, _, length, dice = node.crash
+        if self.log is not None:
+            self._say(f"   {node} dies ({what})")
+        if node.queue and dice < 0.5:
+            self._take(node, node.queue.pop(0))  # what was being written was written
+        self._kill(node)
+        if what == "power":
+            node.boot += 1
+            if not node.disk.synced_at_once:
+                node.disk.lose_power(self.rng)
+                node.durable = {}
+        self.at(self.now + length, self.start, node, node.life)
+
+    def _connect(self, node: Node, life: int) -> None:
+        if node.life != life or node.replica is None or node.connected or not self.broker_up:
+            return
+        node.connected = True
+        self._handle(node, life, Connected())
+        for name, data in sorted(self.retained.items()):
+            self._carry(node, name, False, data)
+
+    # -- the engine's door ----------------------------------------------------------------------------------------------------
+
+    def _wall(self, node: Node) -> int:
+        return max(1, EPOCH_MS + int(self.now * 1000) + node.skew_ms)
+
+    def _handle(self, node: Node, life: int, event: Any) -> None:
+        if node.life != life or node.replica is None:
+            return
+        if node.paused_until > self.now:
+            self.at(node.paused_until, self._handle, node, life, event)
+            return
+        replica = node.replica
+        replica.state.begin(self._wall(node))
+        self._run(node, replica.handle(event, self.now))
+        self._settle_later(node)
+
+    def _tick(self, node: Node, life: int, armed: float) -> None:
+        if node.life == life and node.armed == armed:
+            node.armed = float("inf")
+            self._handle(node, life, Tick())
+            self._arm(node)
+
+    def _arm(self, node: Node) -> None:
+        replica = node.replica
+        if replica is not None and replica.deadline < node.armed:
+            node.armed = max(replica.deadline, self.now, node.paused_until)
+            self.at(node.armed, self._tick, node, node.life, node.armed)
+
+    def _settle_later(self, node: Node) -> None:
+        """The daemon's commits: after each turn, or once per commit interval."""
+        if node.replica is None or not node.replica.dirty or node.commit_due:
+            return
+        if self.plan.has("lazy"):
+            node.commit_due = True
+            self.at(self.now + self.rng.uniform(0, 0.3), self._settle_due, node, node.life)
+        else:
+            self._settle(node)
+
+    def _settle_due(self, node: Node, life: int) -> None:
+        if node.life == life:
+            node.commit_due = False
+            self._settle(node)
+
+    def _settle(self, node: Node) -> None:
+        if node.replica is not None and node.replica.dirty:
+            self._run(node, node.replica.commit(self.now))
+
+    def _run(self, node: Node, effects: list[Effect]) -> None:
+        """Carry out orders one by one; the process may die before each of them, and after the last."""
+        life = node.life
+        for effect in effects:
+            if not self._survives(node, life):
+                return
+            if isinstance(effect, Send):
+                self._send(node, effect)
+            elif isinstance(effect, Persist):
+                self._persist(node, effect)
+            elif isinstance(effect, Witness):
+                assert node.replica is not None
+                node.witness = (node.disk.serial, node.boot, node.replica.state.actor.nonce, effect.seq)
+            elif isinstance(effect, Notify):
+                self._look(node, effect)
+            else:
+                self._alarm(node, effect)
+        if self._survives(node, life):
+            self._observe(node)
+            self._arm(node)
+
+    def _survives(self, node: Node, life: int) -> bool:
+        if node.life != life:
+            return False
+        if node.crash_in is not None:
+            node.crash_in -= 1
+            if node.crash_in < 0:
+                self._die(node)
+                return False
+        return True
+
+    def _alarm(self, node: Node, alarm: Alarm) -> None:
+        self.counts[alarm.code] = self.counts.get(alarm.code, 0) + 1
+        if alarm.code == "divergence":
+            raise Violation(f"{node}: {alarm.text}")
+        if alarm.code == "fork" and not self.plan.has("twin"):
+            raise Violation(f"{node}: {alarm.text}")
+        if alarm.code == "name_taken":
+            self._kill(node)
+            node.gone = True
+
+    # -- disks ----------------------------------------------------------------------------------------------------------------
+
+    def _persist(self, node: Node, order: Persist) -> None:
+        replica = node.replica
+        assert replica is not None
+        for frame in order.frames:
+            if frame.actor == replica.state.actor:
+                for note in node.pending:
+                    note.last = frame.last
+                node.pending = []
+        if order.snapshot:
+            if self._drain(node):
+                begun = node.disk.begin_checkpoint(replica.state)
+                node.checkpoint, replica.state.chunks_held = None, False
+                node.disk.finish_checkpoint(replica.state, begun, order.frames, dict(order.floors))
+                self._stored(node, order)
+                self._persisted(node, order)
+        elif self.plan.has("lazy"):
+            node.queue.append(order)
+            if len(node.queue) == 1:
+                self.at(self.now + self.rng.choice([0.001, 0.05]), self._commit_done, node, node.life)
+        else:
+            self._take(node, order)
+            self._persisted(node, order)
+
+    def _take(self, node: Node, order: Persist) -> None:
+        node.disk.commit(order.frames)
+        self._stored(node, order)
+
+    def _stored(self, node: Node, order: Persist) -> None:
+        assert node.replica is not None
+        for frame in order.frames:
+            self.oracle.stored(frame.data, frame.actor.name == node.name)
+
+    def _persisted(self, node: Node, order: Persist) -> None:
+        """The disk has confirmed."""
+        if not self._survives(node, node.life):
+            return
+        for actor, n in [*((frame.actor, frame.last) for frame in order.frames), *order.floors]:
+            node.durable[actor] = max(n, node.durable.get(actor, 0))
+        self._reach(node)
+        assert node.replica is not None
+        node.replica.acknowledged = True
+        self._handle_now(node, Persisted(order.batch))
+
+    def _handle_now(self, node: Node, event: Any) -> None:
+        assert node.replica is not None
+        node.replica.state.begin(self._wall(node))
+        self._run(node, node.replica.handle(event, self.now))
+
+    def _commit_done(self, node: Node, life: int) -> None:
+        if node.life == life and node.queue:
+            order = node.queue.pop(0)
+            self._take(node, order)
+            if node.queue:
+                self.at(self.now + self.rng.choice([0.001, 0.05]), self._commit_done, node, life)
+            self._persisted(node, order)
+
+    def _drain(self, node: Node) -> bool:
+        """Write what is queued; False if the process died meanwhile."""
+        life = node.life
+        while node.queue:
+            order = node.queue.pop(0)
+            self._take(node, order)
+            self._persisted(node, order)
+            if node.life != life:
+                return False
+        return True
+
+    def _reach(self, node: Node) -> None:
+        for actor, n in node.durable.items():
+            node.reached[actor] = max(n, node.reached.get(actor, 0))
+
+    # -- the network ------------------------------------------------------------------------------------------------------------
+
+    def _send(self, node: Node, effect: Send) -> None:
+        if len(effect.data) > node.tuning.max_message:
+            raise Violation(f"{node} sends {len(effect.data)} bytes, more than {node.tuning.max_message}")
+        if self.log is not None:
+            self._say(f"   {node} -> {effect.to or effect.lane.name}: {self._describe(effect.data)}")
+        if effect.lane is Lane.HELLO:
+            hello = messages.decode(effect.data)
+            assert isinstance(hello, messages.Hello)
+            if hello.seq > node.durable.get(hello.actor, 0):
+                raise Violation(f"{node} says HELLO of operation {hello.seq}, which a crash could still take back")
+        if node.connected:
+            self._spread(node, effect.lane, effect.to, effect.data)
+
+    def _spread(self, node: Node, lane: Lane, to: str | None, data: bytes) -> None:
+        if lane is Lane.PRESENCE:
+            self.retained[node.name] = data
+        for other in self.nodes:
+            if (to is None and (other is not node or self.plan.has("echo"))) or to == other.name:
+                if any((node.index, other.index) in pairs for pairs in self.blocked):
+                    continue
+                if self.faulty and self.plan.has("loss") and self.rng.random() < self._loss:
+                    continue
+                self._carry(other, node.name, to is not None, data)
+                if self.plan.has("duplication") and self.rng.random() < 0.15:
+                    self._carry(other, node.name, to is not None, data)
+
+    def _carry(self, to: Node, sender: str, inbox: bool, data: bytes) -> None:
+        delay = 0.001 + (self.rng.random() ** 3) * self._latency
+        self.at(self.now + delay, self._arrive, to, self.epoch, Received(sender, inbox, data))
+
+    def _arrive(self, node: Node, epoch: int, event: Received) -> None:
+        if epoch == self.epoch and node.connected:
+            self._handle(node, node.life, event)
+
+    # -- checks -----------------------------------------------------------------------------------------------------------------
+
+    def _observe(self, node: Node) -> None:
+        replica = node.replica
+        assert replica is not None
+        view, state = replica.view, replica.state
+        self.oracle.viewed(view.vector_hash, view.vector_sum, view.state_hash, str(node))
+        if state.vector_sum < node.sum_seen:
+            raise Violation(f"the vector of {node} shrank")
+        node.sum_seen = state.vector_sum
+        if replica.held.bytes > HELD_BYTES or replica.pieces.bytes > HELD_BYTES:
+            raise Violation(f"{node} holds more than its bound")
+        if self.plan.has("wait") and not self.plan.has("twin"):
+            self._check_acks(node, replica)
+
+    def _check_acks(self, node: Node, replica: Replica) -> None:
+        for other in self.nodes:
+            peer = replica.peers.by_name.get(other.name)
+            if peer is not None and other is not node and peer.acked > other.reached.get(replica.state.actor, 0):
+                raise Violation(f"{node} counts {peer.acked} as acknowledged by {other}, who could still lose them")
+
+    def _look(self, node: Node, effect: Notify) -> None:
+        """A reader looks at what has changed."""
+        assert node.replica is not None
+        state = node.replica.state
+        keys = {key for key, _ in effect.changes}
+        if b"links" in keys:
+            seen = set(sets.members(state, b"links", sets.GROW))
+            for link in seen:
+                causes = writes.CAUSES[link]
+                if not causes <= seen:
+                    raise Violation(f"{node} shows link {link!r} without {sorted(causes - seen)}, which its writer saw")
+        if b"left" in keys or b"right" in keys:
+            left, right = set(sets.members(state, b"left")), set(sets.members(state, b"right"))
+            if left != right:
+                raise Violation(f"{node} shows half of a transaction: {sorted(left ^ right)}")
+
+    # -- telling --------------------------------------------------------------------------------------------------------------
+
+    def _say(self, line: str) -> None:
+        assert self.log is not None
+        self.log.append(f"{self.now:8.3f} {line}")
+
+    def _describe(self, data: bytes) -> str:
+        from tests.simulation.words import describe
+
+        return describe(data)
+
+    @staticmethod
+    def _short(vector: dict[Actor, int]) -> str:
+        return " ".join(f"{actor.name}/{actor.nonce >> 48:x}:{n}" for actor, n in sorted(vector.items()))
