@@ -93,10 +93,15 @@ class Node:
 
     async def run(self) -> int:
         """Open, serve until told to stop, close. Raises StoreError, ListenError, OSError for what cannot be opened."""
+        opening = asyncio.create_task(self._open())
         try:
-            await self._open()
+            await asyncio.wait((opening, self._stopping), return_when=asyncio.FIRST_COMPLETED)
+            if opening.done():
+                opening.result()
             stop = await self._stopping
         finally:
+            opening.cancel()
+            await asyncio.wait((opening,))
             await self._close()
         if stop.text:
             log.error("stopped", what=stop.text)
@@ -178,7 +183,7 @@ class Node:
         run = Machine.here().run_dir(os.environ)
         for index, name in enumerate(settings.replica.spaces):
             opened = Store.open(store.dir, name, store.durability)
-            witness = Witness(_witness_path(run, settings, name), opened.identity, boot_id())
+            witness = Witness(_witness_path(run, settings.replica.name, opened), opened.identity, boot_id())
             space = Space(
                 index, name, opened, witness, settings.replica.name, tuning, transport, self.rng, self.fail,
                 inline, store.log_budget,
@@ -321,10 +326,10 @@ def _address(broker: Broker) -> BrokerAddress:
     )  # fmt: skip
 
 
-def _witness_path(run: Path, settings: Settings, space: str) -> Path:
-    """Beside the socket's usual place, which is outside every data directory; one file for each data directory."""
+def _witness_path(run: Path, replica: str, store: Store) -> Path:
+    """In the run directory, which is outside every data directory; a file for each store that was ever made."""
     make_run_dir(run, os.getuid())
-    return run / f"{settings.replica.name}.{space}.witness"
+    return run / f"{replica}.{store.database_id.hex()}.witness"
 
 
 def _all_shown(settings: Settings) -> dict[str, str]:
