@@ -81,6 +81,8 @@ def _hex(text: bytes) -> Decimal | None:
 
 def nearest(value: Decimal) -> tuple[int, int] | None:
     """The nearest number of the format, ties to even, as (m, e) for m * 2 ** e; None if that is beyond the greatest."""
+    if value and abs(value.adjusted()) > _DECADES:  # before 1e999999999 becomes an integer
+        return None if value.adjusted() > 0 else (0, 0)
     numerator, denominator = value.as_integer_ratio()
     return _round(numerator, denominator)
 
