@@ -341,6 +341,8 @@ class Space:
             await asyncio.sleep(0.001)  # others get their turn between two slices
         if not self.checkpointer.running:
             return  # a joined snapshot has written one meanwhile
+        if self.replica.dirty:
+            self.commit()  # the segments lack what was removed meanwhile: those removals have to be in the log
         self._drain()
         self.checkpointer.finish()
         self._log_at_checkpoint = self.store.log_bytes

@@ -63,6 +63,7 @@ class Node:
     commit_due: bool = False
     order: int = 0  # of local operations, over all lives
     pending: list[writes.Note] = field(default_factory=list)
+    notes: dict[int, tuple[int, list[writes.Note]]] = field(default_factory=dict)  # by batch, until it is stored
     durable: dict[Actor, int] = field(default_factory=dict)
     reached: dict[Actor, int] = field(default_factory=dict)  # the most that ever was durable here
     sum_seen: int = 0
@@ -83,6 +84,8 @@ class Outcome:
 
 class World:
     """See the module. `log` collects a line per event if it is given."""
+
+    commits_before_checkpoint = True
 
     def __init__(self, plan: Plan, log: list[str] | None = None) -> None:
         self.plan = plan
@@ -232,9 +235,11 @@ class World:
             self.at(self.now + length / 10, self._finish_checkpoint, node, node.life, node.checkpoint)
 
     def _finish_checkpoint(self, node: Node, life: int, begun: Any) -> None:
-        if node.life != life or node.checkpoint is not begun or node.replica is None:
+        if node.life != life or node.checkpoint is not begun:
             return
-        if self._drain(node):
+        if self.commits_before_checkpoint:
+            self._settle(node)  # what the segments no longer hold has to be in the log
+        if node.life == life and node.replica is not None and self._drain(node):
             node.disk.finish_checkpoint(node.replica.state, begun)
             node.replica.state.chunks_held = False
             node.checkpoint = None
@@ -315,6 +320,7 @@ class World:
         will = node.replica.presence(False)
         node.replica, node.life, node.armed, node.crash_in = None, node.life + 1, float("inf"), None
         node.queue, node.pending, node.checkpoint, node.commit_due = [], [], None, False
+        node.notes = {}
         if node.connected:
             node.connected = False
             if self.rng.random() < 0.7:
@@ -442,8 +448,7 @@ class World:
         assert replica is not None
         for frame in order.frames:
             if frame.actor == replica.state.actor:
-                for note in node.pending:
-                    note.last = frame.last
+                node.notes[order.batch] = (frame.last, node.pending)
                 node.pending = []
         if order.snapshot:
             if self._drain(node):
@@ -465,9 +470,11 @@ class World:
         self._stored(node, order)
 
     def _stored(self, node: Node, order: Persist) -> None:
-        assert node.replica is not None
         for frame in order.frames:
             self.oracle.stored(frame.data, frame.actor.name == node.name)
+        last, notes = node.notes.pop(order.batch, (0, []))
+        for note in notes:
+            note.last = last
 
     def _persisted(self, node: Node, order: Persist) -> None:
         """The disk has confirmed."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from crdt.codec import decode_frame
-from crdt.dots import Actor, runs
+from crdt.dots import Actor
 from crdt.frame import Frame, Group
 from crdt.replica import messages
 from crdt.replica.messages import Ack, Delta, Hello, More, Piece, Presence, Probe, Pull, Repair
@@ -68,5 +70,11 @@ def _items(group: Group) -> list[str]:
     return [key.decode() + value for key, value in zip(keys, values, strict=True)]
 
 
-def _runs(seqs: list[int] | range) -> str:
-    return ",".join(str(start) if n == 1 else f"{start}-{start + n - 1}" for start, n in runs(seqs))
+def _runs(seqs: Iterable[int]) -> str:
+    out: list[list[int]] = []
+    for n in seqs:
+        if out and out[-1][1] + 1 == n:
+            out[-1][1] = n
+        else:
+            out.append([n, n])
+    return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in out)
