@@ -38,7 +38,8 @@ def demo(seconds: float, replicas: int, seed: int | None, plain: bool) -> None:
 
     plan = make_plan(seconds, replicas, secrets.randbelow(10_000) if seed is None else seed)
     console = Console(highlight=False)
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
     try:
         sys.exit(_perform(plan, console, plain or not console.is_terminal))
     except KeyboardInterrupt:
@@ -94,7 +95,8 @@ def _direct(stage: Stage, console: Console, plain: bool) -> int:
         raise
     finally:
         # Whoever is impatient now would leave processes behind; ending them takes seconds at most.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
         view.close()
     for line in ending.lines(outcome):
         console.print(line, soft_wrap=True)

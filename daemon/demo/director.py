@@ -20,7 +20,9 @@ START_WITHIN = 60.0
 FINISH_WITHIN = 40.0
 """Seconds for the agents to finish what they are at: longer than one of them waits for its daemon."""
 SETTLE_WITHIN = 60.0
-"""Seconds for all replicas to become equal once nobody writes; a daemon may wait 30 s before it tries a broker again."""
+"""Seconds for all replicas to become equal once nobody writes; a daemon may wait 30 s before it tries the broker."""
+LOOK_WITHIN = 3.0
+"""Seconds for a new glimpse of each replica."""
 _TICK = 0.05
 
 
@@ -37,8 +39,10 @@ class Outcome:
     """From the heal until everything acknowledged before it was everywhere, while the agents wrote on; None: never."""
     settle_seconds: float
     """From the last write until all replicas were equal, or until that was given up."""
-    seconds: float
-    """In all."""
+    writes: int
+    """Acknowledged commands and transactions."""
+    unsure: int
+    """Those whose reply was lost."""
 
 
 class Director:
@@ -67,7 +71,8 @@ class Director:
         disputed = self._resolve(SETTLE_WITHIN if self._all_equal() else 0.0)
         readings = [inspector.read(disputed[name]) for name, inspector in self._stage.inspectors.items()]
         verdict = judge(self._stage.ledger, readings, self._plan.verdict)
-        return Outcome(verdict, self._heal_seconds, settle_seconds, self._elapsed())
+        ledger = self._stage.ledger
+        return Outcome(verdict, self._heal_seconds, settle_seconds, ledger.writes, ledger.unsure)
 
     # The phases.
 
@@ -147,7 +152,9 @@ class Director:
         context, values = disputes[judge_name]
         self._say(f"MV.GET on {judge_name} shows both moods: {', '.join(values)}; MV.SET settles it: {plan.verdict}")
         inspectors[judge_name].settle(plan.verdict, context)
-        self._until(self._all_equal, within)
+        if self._until(self._all_equal, within):
+            # The last picture stays on the screen: let it show what is true.
+            self._until(lambda: self._scene().equal, LOOK_WITHIN)
         return {name: frozenset(values) for name, (_, values) in disputes.items()}
 
     # Conditions.
@@ -209,17 +216,18 @@ class Director:
         self._show()
 
     def _show(self) -> None:
+        self._view.show(self._scene())
+
+    def _scene(self) -> Scene:
         budget = self._budget()
         ledger = self._stage.ledger
-        self._view.show(
-            Scene(
-                plan=self._plan,
-                phase=self._phase,
-                elapsed=self._elapsed(),
-                progress=min(1.0, (time.monotonic() - self._phase_began) / budget) if budget else 0.0,
-                glimpses=self._stage.glimpses(),
-                cut=self._cut,
-                writes=ledger.writes,
-                unsure=ledger.unsure,
-            )
+        return Scene(
+            plan=self._plan,
+            phase=self._phase,
+            elapsed=self._elapsed(),
+            progress=min(1.0, (time.monotonic() - self._phase_began) / budget) if budget else 0.0,
+            glimpses=self._stage.glimpses(),
+            cut=self._cut,
+            writes=ledger.writes,
+            unsure=ledger.unsure,
         )

@@ -34,7 +34,9 @@ def lines(outcome: Outcome) -> Iterator[Text]:
         yield text.append(f"   {note}", "bold red" if line.wrong else "dim") if note else text
     acknowledged = sum(line.acknowledged for line in verdict.lines)
     surviving = sum(line.surviving for line in verdict.lines)
-    yield Text("  " + "all".ljust(_WIDTHS[0]) + f"{acknowledged:{_WIDTHS[1]}}{surviving:{_WIDTHS[2]}}", "bold")
+    text = Text("  " + "all".ljust(_WIDTHS[0]) + f"{acknowledged:{_WIDTHS[1]}}{surviving:{_WIDTHS[2]}}", "bold")
+    doubt = f", and {outcome.unsure} more got no reply" if outcome.unsure else ""
+    yield text.append(f"   in {outcome.writes} acknowledged commands{doubt}", "not bold dim")
     yield Text()
     for name, hash_ in verdict.hashes.items():
         yield Text(f"  {name.ljust(_WIDTHS[0])}{hash_}", "green" if verdict.converged else "red")

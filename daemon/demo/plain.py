@@ -10,6 +10,9 @@ from daemon.demo.scene import Scene
 SHORT = 6
 """Hex digits that are shown of a hash."""
 
+FEW = 4
+"""Replicas of which each has room in a line."""
+
 
 class PlainView:
     """Writes lines; see scene.View."""
@@ -34,7 +37,8 @@ class PlainView:
 
 def line(scene: Scene) -> str:
     """One moment, in a line: phase, then per replica done tasks, counter and hash, then whether all are equal."""
-    replicas = "  ".join(_replica(scene, name) for name in scene.plan.replicas)
+    names = scene.plan.replicas
+    replicas = "  ".join(_replica(scene, name) for name in names) if len(names) <= FEW else _all(scene)
     verdict = "equal" if scene.equal else "differ"
     return f"{scene.elapsed:5.1f} s  {scene.phase.word:<8}  {replicas}  {verdict}, {scene.writes} acknowledged"
 
@@ -45,3 +49,14 @@ def _replica(scene: Scene, name: str) -> str:
         return f"{name} {glimpse.state}"
     cut = "!" if scene.link(name) != "open" else ""
     return f"{name}{cut} {glimpse.completed} #{glimpse.hash[:SHORT]}"
+
+
+def _all(scene: Scene) -> str:
+    """Many replicas, in numbers."""
+    ready = [glimpse for glimpse in scene.glimpses.values() if glimpse.state == "ready"]
+    if not ready:
+        return "no replica is ready"
+    cut = sum(scene.link(name) != "open" for name in scene.plan.replicas)
+    counters = [glimpse.completed for glimpse in ready]
+    states = len({glimpse.hash for glimpse in ready})
+    return f"{len(ready)} ready, {cut} cut off, {states} states, counter {min(counters)} to {max(counters)}"

@@ -96,20 +96,24 @@ def _claimed(ledger: Ledger, readings: Sequence[Reading]) -> Line:
 
 
 def _finished(ledger: Ledger, readings: Sequence[Reading]) -> Line:
-    return Line("tasks done", len(ledger.finished), _least(ledger.finished, [reading.done for reading in readings]))
+    twice = ledger.counted - len(ledger.finished)
+    least = _least(ledger.finished, [reading.done for reading in readings])
+    return Line("tasks done", len(ledger.finished), least, f"{twice} of them on both sides" if twice > 0 else "")
 
 
 def _counted(ledger: Ledger, readings: Sequence[Reading]) -> Line:
     least = min(reading.completed for reading in readings)
     most = max(reading.completed for reading in readings)
     limit = ledger.counted + ledger.perhaps_counted
-    twice = ledger.counted - len(ledger.finished)
-    note = f"{twice} done on both sides" if twice > 0 else ""
+    note = ""
     if ledger.perhaps_counted:
-        lost = f"counter {least}, and {ledger.counted} to {limit} is exact: {ledger.perhaps_counted} lost replies"
-        note = f"{lost}; {note}" if note else lost
+        note = f"counter {least}; {ledger.counted} to {limit} is exact, as {_replies(ledger.perhaps_counted)} lost"
     wrong = f"the counter says {most}, more than the {limit} that were made" if most > limit else ""
     return Line("increments", ledger.counted, min(ledger.counted, least), note, wrong)
+
+
+def _replies(number: int) -> str:
+    return "1 reply was" if number == 1 else f"{number} replies were"
 
 
 def _statuses(ledger: Ledger, readings: Sequence[Reading]) -> Line:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from daemon.demo.observer import Glimpse
 from daemon.demo.plain import PlainView, line
 from tests.daemon.demo.scenes import scene
 
@@ -27,3 +28,11 @@ def test_a_moment() -> None:
     assert "beta down" in line(scene(down="beta"))
     (far,) = scene().plan.cuts
     assert f"{far}! " in line(scene())
+
+
+def test_many_replicas_are_told_in_numbers() -> None:
+    text = line(scene(8, down="eta"))
+    assert "7 ready, 3 cut off, 7 states, counter 12345 to 12345" in text
+    assert len(text) <= 100
+    starting = replace(scene(8), glimpses=dict.fromkeys(scene(8).plan.replicas, Glimpse()))
+    assert "no replica is ready" in line(starting)
