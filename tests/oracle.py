@@ -120,12 +120,52 @@ class Redis:
         self._socket.close()
 
 
+class Events(Redis):
+    """Redis's keyspace events."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self.ask([b"CONFIG", b"SET", b"notify-keyspace-events", b"EA"])
+        self.ask([b"PSUBSCRIBE", b"__keyevent@*__:*"])
+
+    def heard(self) -> list[tuple[bytes, bytes]]:
+        """(channel, key) of the events since the last call."""
+        self._socket.sendall(b"PING\r\n")
+        found = []
+        data = b""
+        while True:
+            message = read_reply(data)
+            if message is None:
+                data += self._socket.recv(1 << 20)
+                continue
+            data = data[message[1] :]
+            words = texts(message[0])
+            if words[0] == b"pong":
+                return found
+            found.append((words[2], words[3]))
+
+
+class Space(Database):
+    """A space whose events are kept in a list."""
+
+    __slots__ = ("events",)
+
+    def __init__(self, index: int, name: str, state: State) -> None:
+        super().__init__(index, name, state)
+        self.observed = True
+        self.events: list[tuple[bytes, bytes]] = []
+
+    def touch(self, key: bytes, event: str) -> None:
+        """Remember."""
+        self.events.append((b"__keyevent@%d__:%b" % (self.index, event.encode()), key))
+
+
 class Hub:
     """Spaces without replication."""
 
     def __init__(self, seed: int, count: int = DATABASES) -> None:
         self.states = [State(Actor(f"oracle{i}", i + 1)) for i in range(count)]
-        self.databases = [Database(i, f"space{i}", state) for i, state in enumerate(self.states)]
+        self.databases = [Space(i, f"space{i}", state) for i, state in enumerate(self.states)]
         self.hold_replies = False
         self.loading = None
         self.limits = Limits()
@@ -170,6 +210,13 @@ class Ours:
             if frame is not None:
                 peer.apply(frame)
         self.hub.begin()
+
+    def heard(self) -> list[tuple[bytes, bytes]]:
+        """(channel, key) of the events since the last call."""
+        found = [event for database in self.hub.databases for event in database.events]
+        for database in self.hub.databases:
+            database.events.clear()
+        return found
 
     def protocol(self, version: int) -> None:
         """Speak RESP2 or RESP3."""
@@ -223,37 +270,10 @@ KEYS = STRINGS + NUMBERS + SETS + HASHES
 LIMITS = [(1 << 63) - 1, -(1 << 63), (1 << 63) - 2, 1 << 63, -(1 << 63) - 1, 10**23]
 INTEGERS = [b"%d" % n for n in (0, 1, -1, 40, 100, -100, *LIMITS)]
 INTEGERS += [b"x", b"1.5", b"01", b"+1", b"-0", b"1e3", b"0x10", b"", b" 1"]
-FLOATS = [
-    b"0",
-    b"1",
-    b"-1",
-    b"0.1",
-    b"0.2",
-    b"-0.1",
-    b"1e3",
-    b"1.5e-3",
-    b"-2.5E+2",
-    b"5.0e-10",
-    b"1e17",
-    b"1e19",
-    b"-1e19",
-]
-FLOATS += [b"123456789.123456789", b"0.00000000000000001", b"1e300", b"-1e300", b"1e4931", b"-1e4931", b"12.50"]
-FLOATS += [
-    b"inf",
-    b"-inf",
-    b"+Infinity",
-    b"nan",
-    b"0x10",
-    b"0x1.8p-3",
-    b"+5",
-    b".5",
-    b"5.",
-    b"-0",
-    b"1e5000",
-    b"1e-5000",
-]
-FLOATS += [b"x", b"1e", b"1_0", b"", b" 1", b"1 "]
+FLOATS = [b"0", b"1", b"-1", b"0.1", b"0.2", b"-0.1", b"1e3", b"1.5e-3", b"-2.5E+2", b"5.0e-10", b"1e17", b"1e19"]
+FLOATS += [b"-1e19", b"123456789.123456789", b"0.00000000000000001", b"1e300", b"-1e300", b"1e4931", b"-1e4931"]
+FLOATS += [b"12.50", b"inf", b"-inf", b"+Infinity", b"nan", b"0x10", b"0x1.8p-3", b"+5", b".5", b"5.", b"-0", b"1e5000"]
+FLOATS += [b"1e-5000", b"x", b"1e", b"1_0", b"", b" 1", b"1 "]
 WORDS = [b"a", b"b", b"hello", b"Hello World", b"", b"\x00\xff\r\n", b"foo\tbar", b"z" * 45, b"y" * 70, b"caf\xc3\xa9"]
 
 Make = Callable[["Generator"], list[bytes]]
@@ -264,6 +284,8 @@ class Generator:
 
     def __init__(self, rng: random.Random) -> None:
         self.rng = rng
+        # Small collections meet the same element often; large ones leave Redis's compact encodings.
+        self.width, self.most = rng.choice([(30, 8), (30, 8), (3000, 600)])
         self._names = [name for name, (weight, _) in COMMANDS.items() for _ in range(weight)]
 
     def __call__(self) -> list[bytes]:
@@ -334,8 +356,8 @@ class Generator:
         """An element or field: few enough to meet again."""
         pick = self.rng.random()
         if pick < 0.6:
-            return b"%d" % self.rng.randint(0, 30)
-        return b"m%d" % self.rng.randint(0, 30) if pick < 0.8 else self.rng.choice(WORDS)
+            return b"%d" % self.rng.randint(0, self.width)
+        return b"m%d" % self.rng.randint(0, self.width) if pick < 0.8 else self.rng.choice(WORDS)
 
     def pattern(self) -> bytes:
         """A glob."""
@@ -351,8 +373,8 @@ class Generator:
         return self.rng.choice([b"-1", b"x", b"", b"1.0", b"4294967296", *(b"%d" % n for n in LIMITS)])
 
     def pairs(self, one: Callable[[], bytes], other: Callable[[], bytes]) -> list[bytes]:
-        """One to three pairs."""
-        return [part for _ in range(self.rng.randint(1, 3)) for part in (one(), other())]
+        """One to three pairs, or many more."""
+        return [part for _ in range(self.rng.randint(1, max(3, self.most - 8))) for part in (one(), other())]
 
     def sample(self) -> list[bytes]:
         """How many, or nothing. A count that would be repeated 2 ** 63 times is left out."""
@@ -444,7 +466,7 @@ COMMANDS: dict[str, tuple[int, Make]] = {
     "INCRBY": (8, lambda g: [g.number_key(), g.integer()]),
     "DECRBY": (5, lambda g: [g.number_key(), g.integer()]),
     "INCRBYFLOAT": (12, lambda g: [g.number_key(), g.float()]),
-    "SADD": (20, lambda g: [g.set(), *g.some(g.member, 8)]),
+    "SADD": (20, lambda g: [g.set(), *g.some(g.member, g.most)]),
     "SREM": (8, lambda g: [g.set(), *g.some(g.member)]),
     "SMEMBERS": (5, lambda g: [g.set()]),
     "SISMEMBER": (4, lambda g: [g.set(), g.member()]),
@@ -509,8 +531,10 @@ LOOSE = frozenset({b"MEMORY", b"OBJECT"})
 class Trial:
     """One run: both sides begin empty, get the same commands, and end with the same keys."""
 
-    def __init__(self, redis: Redis, seed: int, protocol: int = 2) -> None:
+    def __init__(self, redis: Redis, seed: int, protocol: int = 2, events: Events | None = None) -> None:
+        """With `events` those are compared as well, at half the speed."""
         self.redis = redis
+        self.events = events
         self.ours = Ours(seed)
         self.seed = seed
         self.done = 0
@@ -519,6 +543,7 @@ class Trial:
         redis.select(0)
         redis.ask([b"FLUSHALL"])
         self.generate = Generator(random.Random(seed))
+        self._ignore_events()
 
     def run(self, count: int) -> None:
         """So many commands, then a look at everything. Raises Difference."""
@@ -538,6 +563,15 @@ class Trial:
             theirs, mine = self.redis.ask(args), self.ours.ask(args)
             if theirs != mine:
                 self._compare(name, args, theirs, mine)
+        if self.events is not None:
+            told, announced = self.events.heard(), self.ours.heard()
+            if told != announced:
+                self._fail(args, told, announced)
+
+    def _ignore_events(self) -> None:
+        self.ours.heard()
+        if self.events is not None:
+            self.events.heard()
 
     def _fail(self, args: list[bytes], theirs: object, mine: object) -> None:
         words = " ".join(repr(arg)[1:] for arg in args)
@@ -590,6 +624,7 @@ class Trial:
             for verb, names in ((b"SADD", set(own) - set(drawn)), (b"SREM", set(drawn) - set(own))):
                 if names:
                     self.ours.ask([verb, args[1], *names])
+            self._ignore_events()
 
     def _population(self, name: bytes, args: list[bytes]) -> set[Any]:
         """What may be drawn."""
@@ -644,11 +679,13 @@ def main() -> int:
         print(reason, file=sys.stderr)
         return 1
     with redis_server() as path:
-        redis = Redis(path)
+        redis, events = Redis(path), Events(path)
         for trial in range(-(-options.commands // 2000)):
             seed = options.seed + trial
             try:
-                Trial(redis, seed, 2 + seed % 2).run(min(2000, options.commands - 2000 * trial))
+                Trial(redis, seed, 2 + seed % 2, events if seed % 3 == 0 else None).run(
+                    min(2000, options.commands - 2000 * trial)
+                )
             except Difference as difference:
                 print(difference, file=sys.stderr)
                 return 1
