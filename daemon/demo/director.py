@@ -22,7 +22,7 @@ FINISH_WITHIN = 40.0
 SETTLE_WITHIN = 60.0
 """Seconds for all replicas to become equal once nobody writes; a daemon may wait 30 s before it tries the broker."""
 LOOK_WITHIN = 3.0
-"""Seconds for a new glimpse of each replica."""
+"""Seconds for a new glimpse of each replica, after it has heard from every peer."""
 _TICK = 0.05
 
 
@@ -154,7 +154,8 @@ class Director:
         inspectors[judge_name].settle(plan.verdict, context)
         if self._until(self._all_equal, within):
             # The last picture stays on the screen: let it show what is true.
-            self._until(lambda: self._scene().equal, LOOK_WITHIN)
+            final = inspectors[judge_name].hash()
+            self._until(lambda: self._scene().shows(final), LOOK_WITHIN)
         return {name: frozenset(values) for name, (_, values) in disputes.items()}
 
     # Conditions.

@@ -34,6 +34,12 @@ class Scene:
         hashes = {glimpse.hash for glimpse in self.glimpses.values()}
         return len(hashes) == 1 and "" not in hashes
 
+    def shows(self, state: str) -> bool:
+        """Whether all replicas have shown this hash, and know that their peers are level."""
+        glimpses = self.glimpses.values()
+        level = not any(peer.lag or peer.behind for glimpse in glimpses for peer in glimpse.peers)
+        return level and {glimpse.hash for glimpse in glimpses} == {state}
+
     def link(self, replica: str) -> str:
         """The way of a replica to the broker, in a word."""
         return f"cut, {self.plan.cuts[replica].value}" if self.cut and replica in self.plan.cuts else "open"

@@ -11,6 +11,13 @@ def test_equal_means_one_hash_of_all() -> None:
     assert not scene(equal=True, down="beta").equal
 
 
+def test_the_end_is_shown_when_all_know_it() -> None:
+    assert scene(equal=True).shows("ab" * 16)
+    assert not scene(equal=True).shows("cd" * 16)
+    assert not scene(equal=True, down="beta").shows("ab" * 16)
+    assert not scene().shows("0" * 32)
+
+
 def test_ways() -> None:
     parted, whole = scene(), scene(cut=False)
     (far,) = parted.plan.cuts
