@@ -9,7 +9,6 @@ import pytest
 
 from daemon.api.registry import TABLE, Command, commands, subcommands
 from tests import oracle
-from tests.random_commands import COMMANDS
 
 REASON = oracle.missing()
 pytestmark = pytest.mark.skipif(REASON is not None, reason=REASON or "")
@@ -40,7 +39,7 @@ def test_events_are_equal(server: str, seed: int) -> None:
 
 
 def test_every_command_is_asked() -> None:
-    asked = {name.lower() for name in COMMANDS}
+    asked = {name.lower() for name in oracle.COMMANDS}
     assert {entry.name for entry in offered()} == asked
 
 
