@@ -1,8 +1,8 @@
 """Random data commands, put to a real Redis and to us: replies must be equal, byte for byte where Redis has an order.
 
-`Generator` makes the commands, `Trial` puts them to both sides and compares. What Redis leaves to chance (SPOP,
-SRANDMEMBER, the order of a set, the pages of a scan) is compared by what it promises. Our side also cuts frames now and
-then and feeds them to a second replica, which has to end with the same state.
+`random_commands.py` makes the commands, `Trial` puts them to both sides and compares. What Redis leaves to chance
+(SPOP, SRANDMEMBER, the order of a set, the pages of a scan) is compared by what it promises. Our side also cuts frames
+now and then and feeds them to a second replica, which has to end with the same state.
 
 Runs longer as a program: python tests/oracle.py --commands 1000000 --seed 7
 """
@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -35,6 +35,7 @@ from daemon.api.dispatch import execute
 from daemon.api.limits import Limits
 from daemon.api.resp import RESP2, RESP3
 from daemon.api.session import Session
+from tests.random_commands import Generator
 
 OFFERED = (counters, hashes, keys, native, sets, strings)
 """The modules whose commands are offered here."""
@@ -258,248 +259,6 @@ def missing() -> str | None:
         return f"{REDIS} is not installed"
     found = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout
     return None if f"v={VERSION} " in found else f"{REDIS} {VERSION} is needed, there is {found.strip()}"
-
-
-# -- commands
-
-STRINGS = [b"s%d" % i for i in range(4)] + [b"", b"\x00\xffbin"]
-NUMBERS = [b"n%d" % i for i in range(3)]
-SETS = [b"e%d" % i for i in range(4)]
-HASHES = [b"h%d" % i for i in range(3)]
-KEYS = STRINGS + NUMBERS + SETS + HASHES
-LIMITS = [(1 << 63) - 1, -(1 << 63), (1 << 63) - 2, 1 << 63, -(1 << 63) - 1, 10**23]
-INTEGERS = [b"%d" % n for n in (0, 1, -1, 40, 100, -100, *LIMITS)]
-INTEGERS += [b"x", b"1.5", b"01", b"+1", b"-0", b"1e3", b"0x10", b"", b" 1"]
-FLOATS = [b"0", b"1", b"-1", b"0.1", b"0.2", b"-0.1", b"1e3", b"1.5e-3", b"-2.5E+2", b"5.0e-10", b"1e17", b"1e19"]
-FLOATS += [b"-1e19", b"123456789.123456789", b"0.00000000000000001", b"1e300", b"-1e300", b"1e4931", b"-1e4931"]
-FLOATS += [b"12.50", b"inf", b"-inf", b"+Infinity", b"nan", b"0x10", b"0x1.8p-3", b"+5", b".5", b"5.", b"-0", b"1e5000"]
-FLOATS += [b"1e-5000", b"x", b"1e", b"1_0", b"", b" 1", b"1 "]
-WORDS = [b"a", b"b", b"hello", b"Hello World", b"", b"\x00\xff\r\n", b"foo\tbar", b"z" * 45, b"y" * 70, b"caf\xc3\xa9"]
-
-Make = Callable[["Generator"], list[bytes]]
-
-
-class Generator:
-    """Random commands, by weight. Now and then one has an argument too few or too many, or is of the wrong type."""
-
-    def __init__(self, rng: random.Random) -> None:
-        self.rng = rng
-        # Small collections meet the same element often; large ones leave Redis's compact encodings.
-        self.width, self.most = rng.choice([(30, 8), (30, 8), (3000, 600)])
-        self._names = [name for name, (weight, _) in COMMANDS.items() for _ in range(weight)]
-
-    def __call__(self) -> list[bytes]:
-        """The next command."""
-        name = self.rng.choice(self._names)
-        args = [*name.encode().split(b"|"), *COMMANDS[name][1](self)]
-        chance = self.rng.random()
-        if chance < 0.02 and len(args) > 1:
-            args.pop()
-        elif chance < 0.04:
-            args.append(self.value())
-        if self.rng.random() < 0.1:
-            args[0] = self.case(args[0])
-        return args
-
-    def case(self, word: bytes) -> bytes:
-        """The word in some mixture of cases."""
-        return bytes(byte ^ 0x20 if self.rng.random() < 0.5 and chr(byte).isalpha() else byte for byte in word)
-
-    def some(self, make: Callable[[], bytes], most: int = 4) -> list[bytes]:
-        """One to `most` of something."""
-        return [make() for _ in range(self.rng.randint(1, most))]
-
-    def option(self, *words: bytes, chance: float = 0.4) -> list[bytes]:
-        """One of these words, or none."""
-        return [self.case(self.rng.choice(words))] if self.rng.random() < chance else []
-
-    def key(self, family: list[bytes] = KEYS) -> bytes:
-        """A key that mostly holds the right type."""
-        return self.rng.choice(family if self.rng.random() < 0.93 else KEYS)
-
-    def string(self) -> bytes:
-        """A key that mostly holds a string."""
-        return self.key(STRINGS + NUMBERS)
-
-    def number_key(self) -> bytes:
-        """A key that mostly holds a number."""
-        return self.key(NUMBERS)
-
-    def set(self) -> bytes:
-        """A key that mostly holds a set."""
-        return self.key(SETS)
-
-    def hash(self) -> bytes:
-        """A key that mostly holds a hash."""
-        return self.key(HASHES)
-
-    def integer(self) -> bytes:
-        """Mostly a small number, else one at a limit or none at all."""
-        if self.rng.random() < 0.7:
-            return b"%d" % self.rng.randint(-20, 20)
-        return self.rng.choice(INTEGERS)
-
-    def float(self) -> bytes:
-        """A number in one of its spellings, or none."""
-        if self.rng.random() < 0.4:
-            return f"{self.rng.uniform(-500, 500):.{self.rng.randint(0, 12)}f}".encode()
-        return self.rng.choice(FLOATS)
-
-    def value(self) -> bytes:
-        """Any value."""
-        pick = self.rng.random()
-        if pick < 0.35:
-            return self.integer()
-        return self.float() if pick < 0.5 else self.rng.choice(WORDS)
-
-    def member(self) -> bytes:
-        """An element or field: few enough to meet again."""
-        pick = self.rng.random()
-        if pick < 0.6:
-            return b"%d" % self.rng.randint(0, self.width)
-        return b"m%d" % self.rng.randint(0, self.width) if pick < 0.8 else self.rng.choice(WORDS)
-
-    def pattern(self) -> bytes:
-        """A glob."""
-        if self.rng.random() < 0.3:
-            return b"*"
-        return b"".join(self.rng.choice([b"*", b"?", b"[", b"]", b"^", b"-", b"\\", b"s", b"e", b"h", b"1", b"m", b"a"])
-                        for _ in range(self.rng.randint(0, 6)))  # fmt: skip
-
-    def offset(self) -> bytes:
-        """A place in a string: never one that would make it larger than limits.value allows."""
-        if self.rng.random() < 0.85:
-            return b"%d" % self.rng.randint(0, 40)
-        return self.rng.choice([b"-1", b"x", b"", b"1.0", b"4294967296", *(b"%d" % n for n in LIMITS)])
-
-    def pairs(self, one: Callable[[], bytes], other: Callable[[], bytes]) -> list[bytes]:
-        """One to three pairs, or many more."""
-        return [part for _ in range(self.rng.randint(1, max(3, self.most - 8))) for part in (one(), other())]
-
-    def sample(self) -> list[bytes]:
-        """How many, or nothing. A count that would be repeated 2 ** 63 times is left out."""
-        if self.rng.random() < 0.3:
-            return []
-        return [self.rng.choice([b"0", b"1", b"2", b"5", b"100", b"-1", b"-4", b"-30", b"x", b"9223372036854775807",
-                                 b"-9223372036854775808", b"1.5", b"01"])]  # fmt: skip
-
-    def scan(self, *extra: bytes) -> list[bytes]:
-        """Options of a scan."""
-        words: list[bytes] = []
-        for _ in range(self.rng.randint(0, 2)):
-            name = self.rng.choice([b"COUNT", b"MATCH", *extra])
-            value = self.integer() if name == b"COUNT" else self.pattern()
-            if name == b"TYPE":
-                value = self.rng.choice([b"string", b"SET", b"hash", b"list", b"nonsense"])
-            words += [self.case(name), value]
-        if self.rng.random() < 0.05:
-            words.append(self.rng.choice([b"COUNT", b"nonsense", b"MATCH"]))
-        return words
-
-    def copy_options(self) -> list[bytes]:
-        """REPLACE and DB."""
-        words = self.option(b"REPLACE", chance=0.6)
-        if self.rng.random() < 0.3:
-            words += [b"DB", self.rng.choice([b"0", b"1", b"1", b"99", b"-1", b"x", b"99999999999"])]
-        return words + self.option(b"nonsense", chance=0.03)
-
-    def lcs_options(self) -> list[bytes]:
-        """LEN, IDX, WITHMATCHLEN, MINMATCHLEN."""
-        words = self.option(b"LEN", b"IDX", b"IDX", b"nonsense", chance=0.7) + self.option(b"WITHMATCHLEN")
-        if self.rng.random() < 0.3:
-            words += [b"MINMATCHLEN", self.integer()]
-        return words + self.option(b"IDX", b"MINMATCHLEN", chance=0.1)
-
-    def set_options(self) -> list[bytes]:
-        """NX, XX, GET, KEEPTTL in any mixture."""
-        return [word for _ in range(3) for word in self.option(b"NX", b"XX", b"GET", b"KEEPTTL", b"x", chance=0.2)]
-
-    def intercard(self) -> list[bytes]:
-        """Number of keys, keys, LIMIT."""
-        names = self.some(self.set, 3)
-        count = b"%d" % len(names) if self.rng.random() < 0.85 else self.integer()
-        limit = [b"LIMIT", self.integer()] if self.rng.random() < 0.5 else self.option(b"LIMIT", b"x", chance=0.1)
-        return [count, *names, *limit]
-
-
-COMMANDS: dict[str, tuple[int, Make]] = {
-    # name: (weight, arguments)
-    "DEL": (6, lambda g: g.some(g.key, 2)),
-    "UNLINK": (3, lambda g: g.some(g.key, 2)),
-    "EXISTS": (4, lambda g: g.some(g.key)),
-    "TOUCH": (2, lambda g: g.some(g.key)),
-    "TYPE": (4, lambda g: [g.key()]),
-    "KEYS": (4, lambda g: [g.pattern()]),
-    "SCAN": (3, lambda g: [g.rng.choice([b"0", b"0", b"0", b"x", b"", b"-1x", b" 1"]), *g.scan(b"TYPE")]),
-    "RANDOMKEY": (2, lambda g: []),
-    "RENAME": (3, lambda g: [g.key(), g.key()]),
-    "RENAMENX": (3, lambda g: [g.key(), g.key()]),
-    "COPY": (4, lambda g: [g.key(), g.key(), *g.copy_options()]),
-    "FLUSHDB": (1, lambda g: [g.rng.choice([b"sync", b"ASYNC", b"x"])] if g.rng.random() < 0.9 else []),
-    "FLUSHALL": (1, lambda g: [g.rng.choice([b"x", b"y", b"sync"])]),
-    "TTL": (2, lambda g: [g.key()]),
-    "PTTL": (1, lambda g: [g.key()]),
-    "EXPIRETIME": (1, lambda g: [g.key()]),
-    "PEXPIRETIME": (1, lambda g: [g.key()]),
-    "PERSIST": (1, lambda g: [g.key()]),
-    "OBJECT|ENCODING": (4, lambda g: [g.key()]),
-    "MEMORY|USAGE": (3, lambda g: [g.key(), *(g.option(b"SAMPLES") and [b"samples", g.integer()])]),
-    "SET": (14, lambda g: [g.string(), g.value(), *g.set_options()]),
-    "GET": (14, lambda g: [g.string()]),
-    "MSET": (3, lambda g: g.pairs(g.string, g.value)),
-    "MSETNX": (3, lambda g: g.pairs(g.string, g.value)),
-    "MGET": (4, lambda g: g.some(g.string)),
-    "SETNX": (3, lambda g: [g.string(), g.value()]),
-    "GETSET": (4, lambda g: [g.string(), g.value()]),
-    "GETDEL": (3, lambda g: [g.string()]),
-    "GETEX": (3, lambda g: [g.string(), *g.option(b"PERSIST", b"x", b"KEEPTTL"), *g.option(b"PERSIST", chance=0.1)]),
-    "APPEND": (5, lambda g: [g.string(), g.value()]),
-    "STRLEN": (4, lambda g: [g.string()]),
-    "SETRANGE": (5, lambda g: [g.string(), g.offset(), g.value()]),
-    "GETRANGE": (5, lambda g: [g.string(), g.integer(), g.integer()]),
-    "SUBSTR": (2, lambda g: [g.string(), g.integer(), g.integer()]),
-    "SETBIT": (5, lambda g: [g.string(), g.offset(), g.rng.choice([b"0", b"1", b"1", b"2", b"x", b"-1"])]),
-    "GETBIT": (4, lambda g: [g.string(), g.offset()]),
-    "LCS": (5, lambda g: [g.string(), g.string(), *g.lcs_options()]),
-    "INCR": (8, lambda g: [g.number_key()]),
-    "DECR": (5, lambda g: [g.number_key()]),
-    "INCRBY": (8, lambda g: [g.number_key(), g.integer()]),
-    "DECRBY": (5, lambda g: [g.number_key(), g.integer()]),
-    "INCRBYFLOAT": (12, lambda g: [g.number_key(), g.float()]),
-    "SADD": (20, lambda g: [g.set(), *g.some(g.member, g.most)]),
-    "SREM": (8, lambda g: [g.set(), *g.some(g.member)]),
-    "SMEMBERS": (5, lambda g: [g.set()]),
-    "SISMEMBER": (4, lambda g: [g.set(), g.member()]),
-    "SMISMEMBER": (4, lambda g: [g.set(), *g.some(g.member)]),
-    "SCARD": (4, lambda g: [g.set()]),
-    "SPOP": (5, lambda g: [g.set(), *g.sample()]),
-    "SRANDMEMBER": (5, lambda g: [g.set(), *g.sample()]),
-    "SMOVE": (5, lambda g: [g.set(), g.set(), g.member()]),
-    "SINTER": (4, lambda g: g.some(g.set, 3)),
-    "SUNION": (4, lambda g: g.some(g.set, 3)),
-    "SDIFF": (4, lambda g: g.some(g.set, 3)),
-    "SINTERSTORE": (3, lambda g: [g.set(), *g.some(g.set, 3)]),
-    "SUNIONSTORE": (3, lambda g: [g.set(), *g.some(g.set, 3)]),
-    "SDIFFSTORE": (3, lambda g: [g.set(), *g.some(g.set, 3)]),
-    "SINTERCARD": (5, lambda g: g.intercard()),
-    "SSCAN": (4, lambda g: [g.set(), b"0", *g.scan()]),
-    "HSET": (14, lambda g: [g.hash(), *g.pairs(g.member, g.value)]),
-    "HMSET": (4, lambda g: [g.hash(), *g.pairs(g.member, g.value)]),
-    "HSETNX": (4, lambda g: [g.hash(), g.member(), g.value()]),
-    "HGET": (8, lambda g: [g.hash(), g.member()]),
-    "HMGET": (4, lambda g: [g.hash(), *g.some(g.member)]),
-    "HGETALL": (4, lambda g: [g.hash()]),
-    "HDEL": (7, lambda g: [g.hash(), *g.some(g.member)]),
-    "HEXISTS": (4, lambda g: [g.hash(), g.member()]),
-    "HKEYS": (3, lambda g: [g.hash()]),
-    "HVALS": (3, lambda g: [g.hash()]),
-    "HLEN": (3, lambda g: [g.hash()]),
-    "HSTRLEN": (3, lambda g: [g.hash(), g.member()]),
-    "HINCRBY": (10, lambda g: [g.hash(), g.member(), g.integer()]),
-    "HINCRBYFLOAT": (10, lambda g: [g.hash(), g.member(), g.float()]),
-    "HRANDFIELD": (5, lambda g: [g.hash(), *g.sample(), *g.option(b"WITHVALUES", b"WITHVALUES", b"x", chance=0.5)]),
-    "HSCAN": (4, lambda g: [g.hash(), b"0", *g.scan()]),
-}
 
 
 # -- comparing

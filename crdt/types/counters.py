@@ -63,7 +63,7 @@ def incr_float(state: State, key: bytes, by: Decimal) -> bytes:
     entry = state.keys.get(key)
     if entry is not None and entry.__class__ is not StringEntry:
         raise WrongTypeError
-    value = None if entry is None else entry.value  # type: ignore[attr-defined]
+    value = None if entry is None else entry.value
     shown = value.shown(state) if type(value) is Number else value
     text, before, amount = number.float_sum(shown, by, NOT_FLOAT)  # type: ignore[arg-type]
     if before is None:
@@ -98,4 +98,4 @@ def grown(state: State, key: bytes) -> int:
     if not isinstance(entry, GrowCounterEntry):
         raise WrongTypeError
     assert type(entry.value) is Number
-    return int(entry.value.shown(state) or 0)  # type: ignore[arg-type]
+    return int(entry.value.shown(state) or 0)

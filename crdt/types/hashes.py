@@ -157,7 +157,7 @@ def _of(state: State, key: bytes) -> HashEntry | None:
     entry = state.keys.get(key)
     if entry is not None and entry.__class__ is not HashEntry:
         raise WrongTypeError
-    return entry  # type: ignore[return-value]
+    return entry
 
 
 def _made(state: State, key: bytes) -> HashEntry:
@@ -195,8 +195,8 @@ def get(state: State, key: bytes, field: bytes) -> bytes | None:
         return None
     if entry.__class__ is not HashEntry:
         raise WrongTypeError
-    value = entry.values.get(field)  # type: ignore[attr-defined]
-    return value.text(state) if value.__class__ is Number else value  # type: ignore[no-any-return]
+    value = entry.values.get(field)
+    return value.text(state) if isinstance(value, Number) else value
 
 
 def remove(state: State, key: bytes, fields: Sequence[bytes]) -> int:

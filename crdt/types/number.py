@@ -82,12 +82,12 @@ class Number:
 
     def merged(self) -> bool:
         """Whether more than one actor has written here."""
-        return len({dot >> SEQ_BITS for held in (self.sets, self.counts, self.bases) for dot in held}) > 1  # type: ignore[attr-defined]
+        return len({dot >> SEQ_BITS for held in (self.sets, self.counts, self.bases) for dot in held}) > 1
 
     def row(self, dot: int) -> Raw | Gone:
         for held in (self.sets, self.counts, self.bases):
             if dot in held:
-                return held[dot]  # type: ignore[attr-defined]
+                return held[dot]
         return GONE
 
     def rows(self) -> Iterator[tuple[int, Raw]]:
@@ -124,7 +124,7 @@ class Number:
                     self.mine = 0
                     if self.bases:
                         state.orphans.append((entry, field))
-                return held.pop(dot)  # type: ignore[attr-defined]
+                return held.pop(dot)
         return GONE
 
     def prune(self, state: State, entry: Entry, field: bytes | None) -> None:
@@ -141,7 +141,7 @@ class Number:
         for dot in dots:
             for held in (self.sets, self.counts, self.bases):
                 if dot in held:
-                    committed |= state.retire(dot, entry, field, held.pop(dot))  # type: ignore[attr-defined]
+                    committed |= state.retire(dot, entry, field, held.pop(dot))
         return committed
 
     # -- reads ------------------------------------------------------------------------------------------------------
@@ -278,7 +278,7 @@ class Number:
         return raw if type(raw) is bytes else None
 
 
-# -- amounts --------------------------------------------------------------------------------------------------------------
+# -- amounts ----------------------------------------------------------------------------------------------------------
 
 
 def plus(a: Amount, b: Amount) -> Amount:
@@ -357,7 +357,7 @@ def float_sum(shown: bytes | Amount | None, by: Decimal, error: str) -> tuple[by
     The amount before is None if the text is hexadecimal: then the new text has to be SET. `by` may be infinite. Raises
     NotANumberError, with `error` if what is shown is no float.
     """
-    before = b"0" if shown is None else shown if type(shown) is bytes else render(shown)  # type: ignore[arg-type]
+    before = b"0" if shown is None else shown if isinstance(shown, bytes) else render(shown)
     value = longdouble.parse(before)
     if value is None:
         raise NotANumberError(error)
@@ -365,15 +365,15 @@ def float_sum(shown: bytes | Amount | None, by: Decimal, error: str) -> tuple[by
     if text is None:
         raise NotANumberError(NOT_FINITE)
     # A merged sum may have more decimals than are shown; it is the sum that the count is added to.
-    base = 0 if shown is None else parse(shown) if type(shown) is bytes else shown
+    base: Amount | None = 0 if shown is None else parse(shown) if isinstance(shown, bytes) else shown
     if base is None:
         return text, None, 0
     after = parse(text)
     assert after is not None, "what was rendered can be read"
-    return text, base, minus(after, base)  # type: ignore[arg-type]
+    return text, base, minus(after, base)
 
 
-# -- canonical form of the structured payloads ------------------------------------------------------------------------------
+# -- canonical form of the structured payloads ------------------------------------------------------------------------
 
 
 def encode(state: State, raw: tuple[Any, ...], dot: int) -> msgpack.ExtType:

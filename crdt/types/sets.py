@@ -43,7 +43,7 @@ class SetEntry(Entry):
 
     def holds(self, field: bytes | None, dot: int) -> bool:
         held = self.dots.get(field)  # type: ignore[arg-type]
-        return held == dot or (held.__class__ is tuple and dot in held)  # type: ignore[operator]
+        return held == dot or (held.__class__ is tuple and dot in held)
 
     def row(self, field: bytes | None, dot: int) -> Raw | Gone:
         return None if self.holds(field, dot) else GONE
@@ -117,7 +117,7 @@ def _of(state: State, key: bytes, kind: type[SetEntry]) -> SetEntry | None:
     entry = state.keys.get(key)
     if entry is not None and entry.__class__ is not kind:
         raise WrongTypeError
-    return entry  # type: ignore[return-value]
+    return entry
 
 
 def add(state: State, key: bytes, members: Sequence[bytes], kind: type[SetEntry] = SetEntry) -> int:
@@ -157,7 +157,7 @@ def _remove(state: State, entry: SetEntry, members: Sequence[bytes]) -> int:
             continue
         removed += 1
         if held.__class__ is int:
-            if state.retire(held, entry, member, None):  # type: ignore[arg-type]
+            if state.retire(held, entry, member, None):
                 state.gap()
         else:
             committed = [state.retire(dot, entry, member, None) for dot in held]  # type: ignore[union-attr]

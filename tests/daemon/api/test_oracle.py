@@ -9,6 +9,7 @@ import pytest
 
 from daemon.api.registry import TABLE, Command, commands, subcommands
 from tests import oracle
+from tests.random_commands import COMMANDS
 
 REASON = oracle.missing()
 pytestmark = pytest.mark.skipif(REASON is not None, reason=REASON or "")
@@ -39,7 +40,7 @@ def test_events_are_equal(server: str, seed: int) -> None:
 
 
 def test_every_command_is_asked() -> None:
-    asked = {name.lower() for name in oracle.COMMANDS}
+    asked = {name.lower() for name in COMMANDS}
     assert {entry.name for entry in offered()} == asked
 
 
