@@ -42,12 +42,10 @@ def run(session: Session, requests: list[list[bytes]]) -> None:
     get = TABLE.get
     add = session.out.append
     wrote = False
-    entry: Command | None = None
     pending = iter(requests)
     for args in pending:
         if session.gate:
             if session.gate & (PARKED | CLOSING):
-                # What comes after QUIT is forgotten with the session.
                 session.backlog.append(args)
                 session.backlog.extend(pending)
                 break
@@ -68,8 +66,7 @@ def run(session: Session, requests: list[list[bytes]]) -> None:
             add(session.resp.error(error.resp))
         except Exception:
             add(_defect(session, entry))
-    if entry is not None and not entry.subcommands:
-        session.last = entry
+        session.last_command = entry.name
     if wrote:
         session.writes[session.db] = session.db.written()
 
@@ -118,7 +115,7 @@ def _gated(session: Session, args: list[bytes]) -> bytes:
         reply = _queue(session, session.transaction, entry, args)
     else:
         reply = invoke(session, TABLE[args[0].lower()], args)
-        session.last = entry
+        session.last_command = entry.name
         if session.gate & MONITORED:
             feed_monitors(session, entry, args)
     return _audible(session, reply) if quiet else reply

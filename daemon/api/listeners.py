@@ -1,200 +1,161 @@
-"""Where clients connect: a Unix socket and, on request, TCP.
+"""Where connections come from: the Unix socket, and TCP.
 
-Knows sockets and files. Promises that the socket file has its mode from the moment it exists, that a dead socket is
-replaced and nothing else is, and that whatever prevents listening is told in one sentence. Must not know the protocol.
+Knows: what may stand at a socket's path, and how to make a socket file that is never more open than its mode.
+Promises: a dead socket file is replaced, a live one or any other kind of file is left alone and refused with a sentence;
+the file is gone after `close`. Must not know: sessions, commands, passwords.
 """
 
 from __future__ import annotations
 
 import asyncio
 import errno
-import grp
-import ipaddress
 import os
+import shutil
 import socket
 import stat
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
-# The room of sockaddr_un.sun_path without its NUL: 108 on Linux, 104 on macOS and the BSDs.
-MAX_PATH = 107 if os.uname().sysname == "Linux" else 103
-QUEUE = 511
+BACKLOG = 511
 
 Factory = Callable[[], asyncio.Protocol]
 
 
 class ListenError(Exception):
-    """Listening is not possible; the message says why and what to do."""
-
-
-class SocketInUseError(ListenError):
-    """A live process listens there already."""
+    """An address that cannot be listened at; the text says why and what to do."""
 
 
 class Listener(Protocol):
-    """One address. `guarded`: its clients must say the password, where there is one."""
+    """One place where connections come in. `guarded`: they must say the password, if there is one."""
 
     guarded: bool
 
     async def open(self, loop: asyncio.AbstractEventLoop, factory: Factory) -> None:
         """Begin to accept. Raises ListenError."""
+        ...
 
     async def close(self) -> None:
-        """Stop accepting; connections stay."""
+        """Accept no more; open connections stay."""
+        ...
 
 
 class UnixListener:
-    """A Unix socket; whoever may write to the file may connect."""
+    """The Unix socket at `path`, guarded by its `mode` and the `group` (by name) it is given to."""
 
     guarded = False
 
     def __init__(self, path: Path, mode: int = 0o660, group: str | None = None) -> None:
-        """`group` (a name or a number) becomes the file's group."""
         self.path = path
         self._mode = mode
         self._group = group
-        self._server: asyncio.AbstractServer | None = None
-        self._identity: tuple[int, int] | None = None
+        self._server: asyncio.Server | None = None
+        self._inode = (0, 0)
 
     async def open(self, loop: asyncio.AbstractEventLoop, factory: Factory) -> None:
-        """Bind, then accept. Raises ListenError, SocketInUseError."""
-        gid = _group_id(self._group) if self._group is not None else None
-        make_way(self.path)
+        """See `Listener.open`."""
+        self._clear()
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        mask = os.umask(0o777 & ~self._mode)
         try:
-            self._bind(sock, gid)
+            sock.bind(str(self.path))
+        except OSError as error:
+            sock.close()
+            raise ListenError(self._refusal(error)) from None
+        finally:
+            os.umask(mask)
+        try:
+            self._give_away()
             sock.setblocking(False)
-            self._server = await loop.create_unix_server(factory, sock=sock, backlog=QUEUE)
+            self._server = await loop.create_unix_server(factory, sock=sock, backlog=BACKLOG)
         except BaseException:
             sock.close()
-            raise
-
-    def _bind(self, sock: socket.socket, gid: int | None) -> None:
-        # The umask belongs to the whole process, but nothing else creates files between these two lines.
-        before = os.umask(0o777 & ~self._mode)
-        try:
-            sock.bind(os.fspath(self.path))
-        except OSError as error:
-            raise ListenError(_bind_sentence(self.path, error)) from error
-        finally:
-            os.umask(before)
-        found = self.path.lstat()
-        self._identity = (found.st_dev, found.st_ino)
-        if gid is not None:
-            # Nobody can connect before listen(), so the old group never gets in.
-            try:
-                os.chown(self.path, -1, gid)
-            except PermissionError as error:
+            with suppress(FileNotFoundError):
                 self.path.unlink()
-                raise ListenError(
-                    f"the socket {self.path} cannot be given to the group {self._group}: only a member of the group or "
-                    "root may do that; set api.socket_group to a group of yours"
-                ) from error
+            raise
+        self._inode = _inode(self.path)
 
     async def close(self) -> None:
-        """Stop accepting and remove the file, if it is still ours."""
+        """See `Listener.close`. The file goes only if it is still ours."""
         if self._server is None:
             return
+        with suppress(OSError):
+            if _inode(self.path) == self._inode:
+                self.path.unlink()
         self._server.close()
+        self._server = None
+
+    def _clear(self) -> None:
+        """Make room: a socket file that nobody answers at is left over from a daemon that was killed."""
         try:
             found = self.path.lstat()
-            if (found.st_dev, found.st_ino) == self._identity:
-                self.path.unlink()
         except FileNotFoundError:
-            pass
+            return
+        except OSError as error:
+            raise ListenError(self._refusal(error)) from None
+        if not stat.S_ISSOCK(found.st_mode):
+            raise ListenError(f"{self.path} exists and is no socket: remove it, or name another path with --socket")
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+            probe.settimeout(1.0)
+            try:
+                probe.connect(str(self.path))
+            except (ConnectionRefusedError, FileNotFoundError):
+                with suppress(FileNotFoundError):
+                    self.path.unlink()
+                return
+            except OSError as error:
+                raise ListenError(self._refusal(error)) from None
+        raise ListenError(f"{self.path} is in use: another daemon answers there; name another path with --socket")
+
+    def _refusal(self, error: OSError) -> str:
+        if error.errno == errno.ENOENT:
+            return (
+                f"{self.path} cannot be made: its directory does not exist; make it, or name another path with --socket"
+            )
+        if "too long" in str(error):
+            return f"{self.path} is too long for a socket: name a shorter path with --socket"
+        return f"{self.path} cannot be listened at: {error.strerror or error}; name another path with --socket"
+
+    def _give_away(self) -> None:
+        if self._group is None:
+            return
+        try:
+            shutil.chown(self.path, group=self._group)
+        except LookupError:
+            raise ListenError(f"api.socket_group: there is no group {self._group!r}") from None
+        except OSError as error:
+            raise ListenError(f"{self.path} cannot be given to group {self._group!r}: {error.strerror}") from None
 
 
 class TcpListener:
-    """A TCP address; clients must say the password. Without one, only loopback addresses are taken."""
+    """The same protocol over TCP. `port` 0 lets the system choose; `port` tells after `open`."""
 
     guarded = True
 
-    def __init__(self, host: str, port: int, password: bool) -> None:
-        """`password`: whether the server has one."""
+    def __init__(self, host: str, port: int) -> None:
         self.host = host
         self.port = port
-        self._password = password
-        self._server: asyncio.AbstractServer | None = None
+        self._server: asyncio.Server | None = None
 
     async def open(self, loop: asyncio.AbstractEventLoop, factory: Factory) -> None:
-        """Bind and accept; `port` is then the real one (where it was 0). Raises ListenError."""
-        if not self._password and not is_loopback(self.host):
-            raise ListenError(
-                f"listening on {self.host} needs a password, because it is not a loopback address: "
-                "set api.password_file, or listen on 127.0.0.1"
-            )
+        """See `Listener.open`."""
         try:
-            server = await loop.create_server(factory, self.host, self.port, backlog=QUEUE)
+            self._server = await loop.create_server(factory, self.host, self.port, backlog=BACKLOG)
         except OSError as error:
-            kind = SocketInUseError if error.errno == errno.EADDRINUSE else ListenError
-            reason = os.strerror(error.errno) if error.errno else str(error)
-            raise kind(
-                f"cannot listen on {self.host}:{self.port} ({reason}); choose another address with --listen"
-            ) from error
-        self._server = server
-        self.port = server.sockets[0].getsockname()[1]
+            where = f"{self.host}:{self.port}"
+            raise ListenError(
+                f"{where} cannot be listened at: {error.strerror or error}; pass another --listen"
+            ) from None
+        self.port = self._server.sockets[0].getsockname()[1]
 
     async def close(self) -> None:
-        """Stop accepting."""
+        """See `Listener.close`."""
         if self._server is not None:
             self._server.close()
+            self._server = None
 
 
-def make_way(path: Path) -> None:
-    """See to it that `path` can be bound: a dead socket is removed. Raises ListenError, SocketInUseError."""
-    size = len(os.fsencode(path))
-    if size > MAX_PATH:
-        raise ListenError(
-            f"the socket path {path} is {size} bytes long, this system takes {MAX_PATH}; choose a shorter one with --socket"
-        )
-    try:
-        kind = path.lstat().st_mode
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise ListenError(_bind_sentence(path, error)) from error
-    if not stat.S_ISSOCK(kind):
-        raise ListenError(f"{path} exists and is not a socket; remove it or choose another path with --socket")
-    probe = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    probe.settimeout(1)
-    try:
-        probe.connect(os.fspath(path))
-    except ConnectionRefusedError:
-        path.unlink()
-        return
-    except FileNotFoundError:
-        return
-    except TimeoutError:
-        pass  # its queue is full: somebody is there
-    except OSError as error:
-        raise ListenError(_bind_sentence(path, error)) from error
-    finally:
-        probe.close()
-    raise SocketInUseError(
-        f"a live daemon listens on {path}; stop it, or give this one another --name or --socket"
-    )
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach `host`."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def _group_id(group: str) -> int:
-    if group.isdigit():
-        return int(group)
-    try:
-        return grp.getgrnam(group).gr_gid
-    except KeyError:
-        raise ListenError(f"api.socket_group names the group {group}, which does not exist on this machine") from None
-
-
-def _bind_sentence(path: Path, error: OSError) -> str:
-    if isinstance(error, FileNotFoundError):
-        return f"the directory of the socket {path} does not exist; create it or choose another path with --socket"
-    reason = os.strerror(error.errno) if error.errno else str(error)
-    return f"cannot listen on {path} ({reason}); choose another path with --socket"
+def _inode(path: Path) -> tuple[int, int]:
+    found = path.stat()
+    return found.st_dev, found.st_ino

@@ -168,7 +168,6 @@ def run_subcommand(session: Session, args: list[bytes]) -> bytes:
     if not entry.low <= len(args) <= entry.high:
         raise UsageError(wrong_arity(entry))
     entry.calls += 1
-    session.last = entry
     return entry.handler(session, args)
 
 

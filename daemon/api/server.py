@@ -125,11 +125,6 @@ class Server:
         self.statistics = Statistics()
         self.statistics.calls_before = sum(entry.calls for entry in commands())
 
-    @property
-    def has_password(self) -> bool:
-        """Whether TCP clients must say one."""
-        return self._password is not None
-
     def accepts(self, password: bytes) -> bool:
         """Whether this is the password of the TCP listener."""
         return self._password is not None and hmac.compare_digest(password, self._password)
@@ -157,7 +152,7 @@ class Server:
         """The end of a turn: what had to wait runs, the hub commits, then the replies leave."""
         due, self._due = self._due, []
         for session in due:
-            if session.parked_once and not session.gate & PARKED:
+            if session.backlog and not session.gate & PARKED:
                 self._run_backlog(session)
         self._turning = False
         self.hub.settle()
@@ -168,15 +163,11 @@ class Server:
             self.schedule(self._due[0])
 
     def _run_backlog(self, session: Session) -> None:
-        """What came in while a request was parked; the first of it may park again."""
-        session.parked_once = False
         requests = list(session.backlog)
         session.backlog.clear()
-        if requests:
-            self.hub.begin()
-            run(session, requests)
-        if not session.gate & (PARKED | CLOSING):
-            session.wire.resume()
+        self.hub.begin()
+        run(session, requests)
+        session.wire.resume()
 
 
 class Connection(asyncio.Protocol):
@@ -226,7 +217,7 @@ class Connection(asyncio.Protocol):
                 parser.long = False
                 refuse_long_keys(requests, self._hub.limits)
             run(session, requests)
-        if parser.error is not None and not session.gate & PARKED:
+        if parser.error is not None:
             self._protocol_error(parser.error)
         if self._hub.hold_replies or session.gate & (PARKED | CLOSING):
             server.schedule(session)
@@ -273,20 +264,9 @@ class Connection(asyncio.Protocol):
         self._transport.abort()
 
     def resume(self) -> None:
-        """Read on: what waited behind a parked request has run."""
-        if self._parser.error is not None:
-            self._protocol_error(self._parser.error)
-        elif not self._transport.is_closing():
+        """The backlog is empty: read again."""
+        if not self._transport.is_closing():
             self._transport.resume_reading()
-
-    def fileno(self) -> int:
-        """The file descriptor, -1 if there is none."""
-        sock = self._transport.get_extra_info("socket")
-        return sock.fileno() if sock is not None else -1
-
-    def pending(self) -> int:
-        """Bytes written that the client has not taken yet."""
-        return self._transport.get_write_buffer_size()
 
     # -- off the hot path
 
@@ -294,12 +274,12 @@ class Connection(asyncio.Protocol):
         session = self._session
         if session.gate & CLOSING:
             return
-        if session.gate & PARKED:
+        if session.gate & UNAUTHENTICATED:
+            self._one_by_one(data)
+        else:
             session.backlog.extend(self._parser.feed(data))
             if len(session.backlog) > BACKLOG_REQUESTS:
                 self._transport.pause_reading()
-            return
-        self._one_by_one(data)
         if self._parser.error is not None:
             self._protocol_error(self._parser.error)
         self._server.schedule(session)

@@ -47,15 +47,6 @@ class Wire(Protocol):
         """Close at once."""
 
     def resume(self) -> None:
-        """Read on: what waited behind a parked request has run."""
-
-    def fileno(self) -> int:
-        """The file descriptor, -1 if there is none."""
-
-    def pending(self) -> int:
-        """Bytes written that the client has not taken yet."""
-
-    def resume(self) -> None:
         """The backlog is empty: read again."""
 
 
@@ -101,14 +92,12 @@ class Session:
         "guarded",
         "hub",
         "id",
-        "guarded",
-        "last",
+        "last_command",
         "library",
         "local_address",
         "monitoring",
         "name",
         "out",
-        "parked_once",
         "parking",
         "patterns",
         "resp",
@@ -138,8 +127,7 @@ class Session:
         self.name = b""
         self.library: dict[str, bytes] = {"lib-name": b"", "lib-ver": b""}
         self.flags: set[str] = set()
-        self.last: Command | None = None
-        self.guarded = False
+        self.last_command = "NULL"
         self.transaction: Transaction | None = None
         self.executing = False
         self.watched: dict[tuple[Database, bytes], None] = {}
@@ -150,25 +138,12 @@ class Session:
         self.skip = 0
         self.writes: dict[Database, int] = {}
         self.parking: Parking | None = None
-        self.parked_once = False
         self.backlog: deque[list[bytes]] = deque()
 
     @property
     def last_write(self) -> int:
         """The own sequence number of this connection's last write in the selected space; 0 without any."""
         return self.writes.get(self.db, 0)
-
-    @property
-    def subscriptions(self) -> int:
-        """Number of channels and patterns this connection listens to."""
-        return len(self.channels) + len(self.patterns)
-
-    def select(self, database: Database) -> None:
-        """Change the space."""
-        if self.db is not database:
-            # Whether this batch has written to the old one is known only at its end, when it is no longer selected.
-            self.writes[self.db] = self.db.written()
-            self.db = database
 
     def origin(self) -> str:
         """Where the client is, as MONITOR shows it."""
@@ -229,7 +204,6 @@ class Session:
             parking.timer.cancel()
         self.parking = None
         self.gate &= ~PARKED
-        self.parked_once = True
         if not self.gate & QUIET:
             self.out.append(reply)
         self.server.schedule(self)

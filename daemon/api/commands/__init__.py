@@ -1,12 +1,35 @@
-"""The commands, a module per area. Importing this package fills the table of `daemon.api.registry`.
-
-An area is a module here whose handlers are decorated with `command`; it need not be named anywhere else.
-"""
+"""The commands, a file per area. Importing this package fills the table (`daemon/api/registry.py`)."""
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
+from daemon.api.commands import (
+    clients,
+    connection,
+    convergence,
+    counters,
+    events,
+    hashes,
+    introspection,
+    keys,
+    native,
+    seeing,
+    sets,
+    strings,
+    transactions,
+)
 
-for _area in pkgutil.iter_modules(__path__):
-    importlib.import_module(f"{__name__}.{_area.name}")
+__all__ = [
+    "clients",
+    "connection",
+    "convergence",
+    "counters",
+    "events",
+    "hashes",
+    "introspection",
+    "keys",
+    "native",
+    "seeing",
+    "sets",
+    "strings",
+    "transactions",
+]

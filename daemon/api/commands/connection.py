@@ -1,141 +1,116 @@
-"""Commands about the connection itself and the server as a whole.
+"""A connection's own matters: PING, HELLO, AUTH, SELECT, QUIT, RESET, MONITOR, and what asks about the server as such.
 
-Knows sessions, the server and its hub. Must not know what a key is.
+CLIENT is in clients.py, what describes the server in introspection.py.
 """
 
 from __future__ import annotations
 
 import time
+from typing import TYPE_CHECKING
 
 from crdt.errors import UsageError
 from crdt.types import keyspace
-from daemon.api.arguments import SYNTAX, integer
+from daemon.api.arguments import integer
 from daemon.api.registry import command
 from daemon.api.resp import RESP2, RESP3
-from daemon.api.session import LOADING, MONITORED, UNAUTHENTICATED, Session
+from daemon.api.session import MONITORED, QUIET, UNAUTHENTICATED
 
-REDIS_VERSION = "7.0.15"
-"""The Redis whose replies these are; clients decide by it what they may use."""
+if TYPE_CHECKING:
+    from daemon.api.session import Session
 
-_NO_PASSWORD = (
+OK = b"+OK\r\n"
+REDIS_VERSION = b"7.0.15"
+ANY_TIME = ("fast", "loading", "stale", "noscript")
+NO_PASSWORD = (
     "ERR AUTH <password> called without any password configured for the default user. "
     "Are you sure your configuration is correct?"
 )
-_WRONG_PASSWORD = "WRONGPASS invalid username-password pair or user is disabled."
-_HELLO_FIRST = (
-    "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO AUTH <user> <pass> option "
-    "can be used to authenticate the client and select the RESP protocol version at the same time"
+WRONG_PASSWORD = "WRONGPASS invalid username-password pair or user is disabled."
+
+
+@command(
+    "PING [message]", arity=-1, flags=("fast",), group="connection", summary="Returns the server's liveliness response."
 )
-_BAD_NAME = "ERR Client names cannot contain spaces, newlines or special characters."
-_NO_SUCH_DB = "ERR DB index is out of range"
-_EARLY = ("noscript", "loading", "stale", "fast", "no_auth", "allow_busy")
-
-
-
-@command("PING [message]", arity=-1, flags=("fast",), group="connection", summary="Ping the server")
 def ping(session: Session, args: list[bytes]) -> bytes:
-    """PONG or the message; in RESP2 a subscribed client gets an array, as it cannot tell other replies from messages."""
+    resp = session.resp
     if len(args) > 2:
         raise UsageError("ERR wrong number of arguments for 'ping' command")
-    resp = session.resp
-    if session.subscriptions and resp.version == 2:
-        return resp.bulks((b"pong", args[1] if len(args) > 1 else b""))
-    return resp.bulk(args[1]) if len(args) > 1 else b"+PONG\r\n"
+    message = args[1] if len(args) > 1 else None
+    if resp.version == 2 and (session.channels or session.patterns):
+        return resp.array([resp.bulk(b"pong"), resp.bulk(message or b"")])
+    return b"+PONG\r\n" if message is None else resp.bulk(message)
 
 
-@command("ECHO message", arity=2, flags=("loading", "stale", "fast"), group="connection", summary="Echo the given string")
+@command(
+    "ECHO message", arity=2, flags=("fast", "loading", "stale"), group="connection", summary="Returns the given string."
+)
 def echo(session: Session, args: list[bytes]) -> bytes:
-    """The message."""
     return session.resp.bulk(args[1])
 
 
-@command("QUIT", arity=-1, flags=_EARLY, group="connection", summary="Close the connection")
-def quit_(session: Session, args: list[bytes]) -> bytes:
-    """OK, then the connection closes."""
-    session.close_after_reply()
-    return session.resp.ok
-
-
-@command("RESET", arity=1, flags=_EARLY, group="connection", summary="Reset the connection")
-def reset(session: Session, args: list[bytes]) -> bytes:
-    """The connection is as if it had just been made."""
-    session.discard()
-    session.unsubscribe_all()
-    session.server.unmonitor(session)
-    session.resp = RESP2
-    session.name = b""
-    session.skip = 0
-    session.flags.clear()
-    session.gate &= LOADING | MONITORED
-    if session.guarded:
-        session.gate |= UNAUTHENTICATED
-    session.select(session.hub.databases[0])
-    return b"+RESET\r\n"
-
-
-@command("SELECT index", arity=2, flags=("loading", "stale", "fast"), group="connection", summary="Change the space")
-def select(session: Session, args: list[bytes]) -> bytes:
-    """The n-th space of the daemon, 0 is the first."""
-    number = integer(args[1])
-    if not -(1 << 31) <= number < 1 << 31:
-        raise UsageError("ERR value is out of range, value must between -2147483648 and 2147483647")
-    databases = session.hub.databases
-    if not 0 <= number < len(databases):
-        raise UsageError(_NO_SUCH_DB)
-    session.select(databases[number])
-    return session.resp.ok
-
-
-# -- who and how
-
-
-@command("AUTH [username] password", arity=-2, flags=_EARLY, group="connection", summary="Authenticate to the server")
-def auth(session: Session, args: list[bytes]) -> bytes:
-    """OK for the password of the TCP listener; the only user is `default`."""
-    if len(args) > 3:
-        raise UsageError(SYNTAX)
-    if len(args) == 2 and not session.server.has_password:
-        raise UsageError(_NO_PASSWORD)
-    _authenticate(session, args[1] if len(args) == 3 else b"default", args[-1])
-    return session.resp.ok
-
-
-def _authenticate(session: Session, user: bytes, password: bytes) -> None:
+def _authenticate(session: Session, user: bytes, password: bytes, with_user: bool) -> None:
+    """Raises UsageError unless this is the password (of the user `default`, the only one)."""
     server = session.server
-    if user != b"default" or (server.has_password and not server.accepts(password)):
-        raise UsageError(_WRONG_PASSWORD)
+    if not server.has_password:
+        if not with_user:
+            raise UsageError(NO_PASSWORD)
+        if user != b"default":
+            raise UsageError(WRONG_PASSWORD)
+    elif user != b"default" or not server.accepts(password):
+        raise UsageError(WRONG_PASSWORD)
     session.gate &= ~UNAUTHENTICATED
 
 
 @command(
-    "HELLO [protover [AUTH username password] [SETNAME clientname]]",
-    arity=-1,
-    flags=_EARLY,
+    "AUTH [username] password",
+    arity=-2,
+    flags=(*ANY_TIME, "no_auth"),
     group="connection",
-    summary="Handshake: choose the version of the protocol",
+    summary="Authenticates the connection.",
 )
+def auth(session: Session, args: list[bytes]) -> bytes:
+    if len(args) > 3:
+        raise UsageError("ERR syntax error")
+    user = args[1] if len(args) == 3 else b"default"
+    _authenticate(session, user, args[-1], len(args) == 3)
+    return OK
+
+
+@command(
+    "HELLO [protover [AUTH username password] [SETNAME clientname]]", arity=-1, flags=(*ANY_TIME, "no_auth"),
+    group="connection", summary="Handshakes with the server.",
+)  # fmt: skip
 def hello(session: Session, args: list[bytes]) -> bytes:
-    """Switch to RESP2 or RESP3 and say who is speaking."""
-    version = 0
+    version = session.resp.version
     if len(args) > 1:
         version = integer(args[1], "ERR Protocol version is not an integer or out of range")
         if version not in (2, 3):
             raise UsageError("NOPROTO unsupported protocol version")
-    credentials, name = _hello_options(args)
-    if credentials is not None:
-        _authenticate(session, *credentials)
+    name = None
+    at = 2
+    while at < len(args):
+        option = args[at].upper()
+        if option == b"AUTH" and at + 2 < len(args):
+            _authenticate(session, args[at + 1], args[at + 2], with_user=True)
+            at += 3
+        elif option == b"SETNAME" and at + 1 < len(args):
+            name = client_name(args[at + 1])
+            at += 2
+        else:
+            raise UsageError(f"ERR Syntax error in HELLO option '{args[at].decode('utf-8', 'surrogateescape')}'")
     if session.gate & UNAUTHENTICATED:
-        raise UsageError(_HELLO_FIRST)
+        raise UsageError(
+            "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> "
+            "<pass> option can be used to authenticate the client and select the RESP protocol version at the same time"
+        )
     if name is not None:
         session.name = name
-    if version:
-        session.resp = RESP3 if version == 3 else RESP2
-    resp = session.resp
+    session.resp = resp = RESP3 if version == 3 else RESP2
     return resp.map(
         [
             (resp.bulk(b"server"), resp.bulk(b"redis")),
-            (resp.bulk(b"version"), resp.bulk(REDIS_VERSION.encode())),
-            (resp.bulk(b"proto"), resp.integer(resp.version)),
+            (resp.bulk(b"version"), resp.bulk(REDIS_VERSION)),
+            (resp.bulk(b"proto"), resp.integer(version)),
             (resp.bulk(b"id"), resp.integer(session.id)),
             (resp.bulk(b"mode"), resp.bulk(b"standalone")),
             (resp.bulk(b"role"), resp.bulk(b"master")),
@@ -144,44 +119,52 @@ def hello(session: Session, args: list[bytes]) -> bytes:
     )
 
 
-def _hello_options(args: list[bytes]) -> tuple[tuple[bytes, bytes] | None, bytes | None]:
-    credentials: tuple[bytes, bytes] | None = None
-    name: bytes | None = None
-    at = 2
-    while at < len(args):
-        option = args[at].lower()
-        if option == b"auth" and at + 2 < len(args):
-            credentials = (args[at + 1], args[at + 2])
-            at += 3
-        elif option == b"setname" and at + 1 < len(args):
-            name = args[at + 1]
-            check_name(name)
-            at += 2
-        else:
-            raise UsageError(f"ERR Syntax error in HELLO option '{args[at].decode('utf-8', 'surrogateescape')}'")
-    return credentials, name
-
-
-def check_name(name: bytes) -> None:
-    """Raise UsageError unless `name` can stand in CLIENT LIST."""
+def client_name(name: bytes) -> bytes:
+    """A name that CLIENT LIST can show. Raises UsageError."""
     if any(not 0x21 <= byte <= 0x7E for byte in name):
-        raise UsageError(_BAD_NAME)
+        raise UsageError("ERR Client names cannot contain spaces, newlines or special characters.")
+    return name
 
 
-# -- the server as a whole
+@command(
+    "SELECT index",
+    arity=2,
+    flags=("fast", "loading", "stale"),
+    group="connection",
+    summary="Changes the selected space.",
+)
+def select(session: Session, args: list[bytes]) -> bytes:
+    index = integer(args[1])
+    databases = session.hub.databases
+    if not 0 <= index < len(databases):
+        raise UsageError("ERR DB index is out of range")
+    session.db = databases[index]
+    return OK
 
 
-@command("TIME", arity=1, flags=("loading", "stale", "fast"), group="server", summary="Return the current server time")
-def time_(session: Session, args: list[bytes]) -> bytes:
-    """Unix time: seconds, and the microseconds of the second."""
-    now = time.time_ns() // 1000
-    return session.resp.bulks((b"%d" % (now // 1000000), b"%d" % (now % 1000000)))
+@command("QUIT", arity=-1, flags=(*ANY_TIME, "no_auth"), group="connection", summary="Closes the connection.")
+def quit_(session: Session, args: list[bytes]) -> bytes:
+    session.close_after_reply()
+    return OK
 
 
-@command("DBSIZE", arity=1, flags=("readonly", "fast"), group="server", summary="Return the number of keys in the space")
-def dbsize(session: Session, args: list[bytes]) -> bytes:
-    """Number of keys of the selected space."""
-    return session.resp.integer(keyspace.count(session.db.state))
+@command("RESET", arity=1, flags=(*ANY_TIME, "no_auth"), group="connection", summary="Resets the connection.")
+def reset(session: Session, args: list[bytes]) -> bytes:
+    server = session.server
+    if session.monitoring:
+        session.monitoring = False
+        server.unmonitor(session)
+    session.discard()
+    session.unsubscribe_all()
+    session.db = session.hub.databases[0]
+    session.resp = RESP2
+    session.name = b""
+    session.gate &= ~QUIET
+    session.skip = 0
+    session.flags.clear()
+    if session.guarded and server.has_password:
+        session.gate |= UNAUTHENTICATED
+    return b"+RESET\r\n"
 
 
 @command(
@@ -189,33 +172,37 @@ def dbsize(session: Session, args: list[bytes]) -> bytes:
     arity=1,
     flags=("admin", "noscript", "loading", "stale"),
     group="server",
-    summary="Listen for all requests received by the server in real time",
+    summary="Shows every command as it is executed.",
 )
 def monitor(session: Session, args: list[bytes]) -> bytes:
-    """From now on every command of every client is pushed to this one."""
-    if session.executing:
-        raise UsageError("ERR MONITOR isn't allowed for DENY BLOCKING client")
     if not session.monitoring:
         session.monitoring = True
         session.server.monitor(session)
-    return session.resp.ok
+        session.gate |= MONITORED
+    return OK
+
+
+@command("TIME", arity=1, flags=("fast", "loading", "stale"), group="server", summary="Returns the server time.")
+def time_(session: Session, args: list[bytes]) -> bytes:
+    now = time.time_ns() // 1000
+    return session.resp.bulks([b"%d" % (now // 1_000_000), b"%d" % (now % 1_000_000)])
+
+
+@command("DBSIZE", arity=1, flags=("readonly", "fast"), group="server", summary="Returns the number of keys.")
+def dbsize(session: Session, args: list[bytes]) -> bytes:
+    return session.resp.integer(keyspace.count(session.db.state))
 
 
 @command(
-    "SHUTDOWN [NOSAVE | SAVE] [NOW] [FORCE] [ABORT]",
-    arity=-1,
-    flags=("admin", "noscript", "loading", "stale", "no_multi", "allow_busy"),
-    group="server",
-    summary="Stop the daemon as SIGTERM does",
-)
+    "SHUTDOWN [NOSAVE|SAVE] [NOW] [FORCE] [ABORT]", arity=-1, flags=("admin", "noscript", "loading", "stale", "no_multi"),
+    group="server", summary="Stops the daemon.",
+)  # fmt: skip
 def shutdown(session: Session, args: list[bytes]) -> bytes:
-    """No reply: the daemon commits, says goodbye to its peers and ends. It always saves, NOSAVE or not."""
-    options = {arg.lower() for arg in args[1:]}
-    if options - {b"nosave", b"save", b"now", b"force", b"abort"} or {b"nosave", b"save"} <= options:
-        raise UsageError(SYNTAX)
-    if b"abort" in options:
-        if len(options) > 1:
-            raise UsageError(SYNTAX)
+    options = {arg.upper() for arg in args[1:]}
+    if options - {b"NOSAVE", b"SAVE", b"NOW", b"FORCE", b"ABORT"} or {b"NOSAVE", b"SAVE"} <= options:
+        raise UsageError("ERR syntax error")
+    if b"ABORT" in options:
         raise UsageError("ERR No shutdown in progress.")
     session.hub.shutdown()
+    session.close_after_reply()
     return b""

@@ -1,146 +1,141 @@
-"""Publish and subscribe, and with it the keyspace events.
-
-Knows channels and the framing of subscription replies, which are pushes in RESP3 and arrays in RESP2. Must not know
-who publishes keyspace events (`daemon.api.database`).
-"""
+"""SUBSCRIBE and its kin, and PUBLISH, which is local. Keyspace events are always on."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from crdt.errors import UsageError
 from daemon.api.glob import compile_glob
 from daemon.api.registry import command
-from daemon.api.session import SUBSCRIBED, Session
+from daemon.api.session import SUBSCRIBED
 
-_FLAGS = ("pubsub", "noscript", "loading", "stale")
+if TYPE_CHECKING:
+    from daemon.api.session import Session
 
-
-@command("SUBSCRIBE channel [channel ...]", arity=-2, flags=_FLAGS, group="pubsub", summary="Listen to channels")
-def subscribe(session: Session, args: list[bytes]) -> bytes:
-    """One confirmation per channel. A RESP2 connection may then use few other commands."""
-    replies = []
-    for channel in args[1:]:
-        if channel not in session.channels:
-            session.channels[channel] = None
-            session.server.channels.subscribe(channel, session)
-        replies.append(_confirmation(session, b"subscribe", channel))
-    return _confirmed(session, replies)
+FLAGS = ("pubsub", "noscript", "loading", "stale")
 
 
-@command("PSUBSCRIBE pattern [pattern ...]", arity=-2, flags=_FLAGS, group="pubsub", summary="Listen to patterns")
-def psubscribe(session: Session, args: list[bytes]) -> bytes:
-    """One confirmation per pattern."""
-    replies = []
-    for pattern in args[1:]:
-        if pattern not in session.patterns:
-            session.patterns[pattern] = None
-            session.server.channels.subscribe_pattern(pattern, session)
-        replies.append(_confirmation(session, b"psubscribe", pattern))
-    return _confirmed(session, replies)
-
-
-@command("UNSUBSCRIBE [channel [channel ...]]", arity=-1, flags=_FLAGS, group="pubsub", summary="Stop listening")
-def unsubscribe(session: Session, args: list[bytes]) -> bytes:
-    """One confirmation per channel named, or per channel there was; one with nil if there was none."""
-    replies = []
-    for channel in args[1:] or list(session.channels):
-        if channel in session.channels:
-            del session.channels[channel]
-            session.server.channels.unsubscribe(channel, session)
-        replies.append(_confirmation(session, b"unsubscribe", channel))
-    return _confirmed(session, replies or [_confirmation(session, b"unsubscribe", None)])
-
-
-@command("PUNSUBSCRIBE [pattern [pattern ...]]", arity=-1, flags=_FLAGS, group="pubsub", summary="Stop listening")
-def punsubscribe(session: Session, args: list[bytes]) -> bytes:
-    """One confirmation per pattern named, or per pattern there was; one with nil if there was none."""
-    replies = []
-    for pattern in args[1:] or list(session.patterns):
-        if pattern in session.patterns:
-            del session.patterns[pattern]
-            session.server.channels.unsubscribe_pattern(pattern, session)
-        replies.append(_confirmation(session, b"punsubscribe", pattern))
-    return _confirmed(session, replies or [_confirmation(session, b"punsubscribe", None)])
-
-
-def _confirmation(session: Session, kind: bytes, name: bytes | None) -> bytes:
+def _confirm(session: Session, kind: bytes, name: bytes | None) -> bytes:
     resp = session.resp
-    return resp.push(
-        [resp.bulk(kind), resp.null if name is None else resp.bulk(name), resp.integer(session.subscriptions)]
-    )
+    count = len(session.channels) + len(session.patterns)
+    shown = resp.null if name is None else resp.bulk(name)
+    return resp.push([resp.bulk(kind), shown, resp.integer(count)])
 
 
-def _confirmed(session: Session, replies: Iterable[bytes]) -> bytes:
-    """Send the confirmations and leave or enter the subscribed state."""
-    if session.subscriptions:
+def _changed(session: Session) -> None:
+    if session.channels or session.patterns:
         session.gate |= SUBSCRIBED
     else:
         session.gate &= ~SUBSCRIBED
-    data = b"".join(replies)
-    if session.executing:
-        return data
-    # They are pushes, so CLIENT REPLY does not silence them.
-    session.push(data)
-    return b""
+
+
+def _refuse_in_exec(session: Session) -> None:
+    if session.executing and session.resp.version == 2:
+        raise UsageError("ERR Command not allowed inside a transaction")
+
+
+@command(
+    "SUBSCRIBE channel [channel ...]",
+    arity=-2,
+    flags=FLAGS,
+    group="pubsub",
+    summary="Listens for messages published to channels.",
+)
+def subscribe(session: Session, args: list[bytes]) -> bytes:
+    _refuse_in_exec(session)
+    out = []
+    for channel in args[1:]:
+        session.channels[channel] = None
+        session.server.channels.subscribe(channel, session)
+        out.append(_confirm(session, b"subscribe", channel))
+    _changed(session)
+    return b"".join(out)
+
+
+@command(
+    "PSUBSCRIBE pattern [pattern ...]", arity=-2, flags=FLAGS, group="pubsub",
+    summary="Listens for messages published to channels that match patterns.",
+)  # fmt: skip
+def psubscribe(session: Session, args: list[bytes]) -> bytes:
+    _refuse_in_exec(session)
+    out = []
+    for pattern in args[1:]:
+        session.patterns[pattern] = None
+        session.server.channels.subscribe_pattern(pattern, session)
+        out.append(_confirm(session, b"psubscribe", pattern))
+    _changed(session)
+    return b"".join(out)
+
+
+def _leave(session: Session, kind: bytes, held: dict[bytes, None], names: Iterable[bytes]) -> bytes:
+    channels = session.server.channels
+    leave = channels.unsubscribe if held is session.channels else channels.unsubscribe_pattern
+    out = []
+    for name in names:
+        held.pop(name, None)
+        leave(name, session)
+        out.append(_confirm(session, kind, name))
+    _changed(session)
+    return b"".join(out) or _confirm(session, kind, None)
+
+
+@command(
+    "UNSUBSCRIBE [channel [channel ...]]",
+    arity=-1,
+    flags=FLAGS,
+    group="pubsub",
+    summary="Stops listening to messages posted to channels.",
+)
+def unsubscribe(session: Session, args: list[bytes]) -> bytes:
+    return _leave(session, b"unsubscribe", session.channels, args[1:] or list(session.channels))
+
+
+@command(
+    "PUNSUBSCRIBE [pattern [pattern ...]]", arity=-1, flags=FLAGS, group="pubsub",
+    summary="Stops listening to messages published to channels that match patterns.",
+)  # fmt: skip
+def punsubscribe(session: Session, args: list[bytes]) -> bytes:
+    return _leave(session, b"punsubscribe", session.patterns, args[1:] or list(session.patterns))
 
 
 @command(
     "PUBLISH channel message",
     arity=3,
-    flags=("pubsub", "loading", "stale", "fast"),
+    flags=("pubsub", "fast", "loading", "stale"),
     group="pubsub",
-    summary="Post a message to a channel of this daemon",
+    summary="Posts a message to a channel.",
 )
 def publish(session: Session, args: list[bytes]) -> bytes:
-    """The number of clients of this daemon that received it; peers do not."""
     return session.resp.integer(session.server.channels.publish(args[1], args[2]))
 
 
-@command(
-    "PUBSUB CHANNELS [pattern]",
-    arity=-2,
-    flags=("pubsub", "loading", "stale"),
-    group="pubsub",
-    summary="List the channels that somebody listens to.",
-)
+@command("PUBSUB CHANNELS [pattern]", arity=-2, flags=FLAGS, group="pubsub", summary="Returns the active channels.")
 def pubsub_channels(session: Session, args: list[bytes]) -> bytes:
-    """Channels with subscribers; patterns do not count."""
-    names: Iterable[bytes] = session.server.channels.channels
-    if len(args) > 3:
-        raise UsageError(
-            "ERR unknown subcommand or wrong number of arguments for 'CHANNELS'. Try PUBSUB HELP."
-        )
-    if len(args) == 3:
-        matches = compile_glob(args[2]).fullmatch
-        names = [name for name in names if matches(name) is not None]
+    names = list(session.server.channels.channels)
+    if len(args) > 2:
+        expression = compile_glob(args[2])
+        names = [name for name in names if expression.fullmatch(name)]
     return session.resp.bulks(names)
 
 
 @command(
     "PUBSUB NUMSUB [channel [channel ...]]",
     arity=-2,
-    flags=("pubsub", "loading", "stale"),
+    flags=FLAGS,
     group="pubsub",
-    summary="Count the listeners of channels.",
+    summary="Returns a count of subscribers to channels.",
 )
 def pubsub_numsub(session: Session, args: list[bytes]) -> bytes:
-    """Channel, number of subscribers, and so on; a flat array in both versions of the protocol."""
-    resp = session.resp
-    channels = session.server.channels.channels
-    parts = []
+    resp, channels = session.resp, session.server.channels.channels
+    out = []
     for name in args[2:]:
-        parts += [resp.bulk(name), resp.integer(len(channels.get(name, ())))]
-    return resp.array(parts)
+        out += [resp.bulk(name), resp.integer(len(channels.get(name, ())))]
+    return resp.array(out)
 
 
 @command(
-    "PUBSUB NUMPAT",
-    arity=2,
-    flags=("pubsub", "loading", "stale"),
-    group="pubsub",
-    summary="Count the patterns that somebody listens to.",
+    "PUBSUB NUMPAT", arity=2, flags=FLAGS, group="pubsub", summary="Returns a count of unique pattern subscriptions."
 )
 def pubsub_numpat(session: Session, args: list[bytes]) -> bytes:
-    """Number of different patterns."""
     return session.resp.integer(len(session.server.channels.patterns))

@@ -1,123 +1,121 @@
-"""MULTI, EXEC, DISCARD, WATCH, UNWATCH: several commands as one.
+"""MULTI, EXEC, DISCARD, WATCH, UNWATCH.
 
-Knows a session's queue and its watched keys. Promises that the commands of one EXEC run without anything in between and
-in one space, so that they become one frame: other replicas see all of them or none. Must not know frames.
+EXEC runs its queue in one turn of the loop, so it becomes part of one frame: other replicas see all of it or none.
+WATCH fails on changes by clients of this daemon and by peers alike.
 """
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from crdt.errors import UsageError
-from daemon.api.dispatch import feed_monitors, invoke
-from daemon.api.registry import Command, command, resolve
-from daemon.api.resp import array_header
-from daemon.api.session import MONITORED, QUEUING, Session, Transaction
+from daemon.api.dispatch import invoke
+from daemon.api.registry import command
+from daemon.api.session import QUEUING, Transaction
 
-_FLAGS = ("noscript", "loading", "stale", "fast", "allow_busy")
-_ABORTED = "EXECABORT Transaction discarded because of previous errors."
-_SPACES = "EXECABORT Transaction discarded because it writes to more than one space."
+if TYPE_CHECKING:
+    from daemon.api.session import Session
+
+OK = b"+OK\r\n"
+SEVERAL_SPACES = "EXECABORT Transaction discarded because it writes to more than one space, which no frame can carry"
 
 
-@command("MULTI", arity=1, flags=_FLAGS, group="transactions", summary="Mark the start of a transaction block")
+@command(
+    "MULTI",
+    arity=1,
+    flags=("fast", "noscript", "loading", "stale"),
+    group="transactions",
+    summary="Starts a transaction.",
+)
 def multi(session: Session, args: list[bytes]) -> bytes:
-    """From now on commands are queued for EXEC."""
     if session.transaction is not None:
         raise UsageError("ERR MULTI calls can not be nested")
     session.transaction = Transaction()
     session.gate |= QUEUING
-    return session.resp.ok
+    return OK
 
 
-@command("DISCARD", arity=1, flags=_FLAGS, group="transactions", summary="Discard all commands issued after MULTI")
+@command(
+    "DISCARD",
+    arity=1,
+    flags=("fast", "noscript", "loading", "stale"),
+    group="transactions",
+    summary="Discards a transaction.",
+)
 def discard(session: Session, args: list[bytes]) -> bytes:
-    """Forget the queue and the watched keys."""
     if session.transaction is None:
         raise UsageError("ERR DISCARD without MULTI")
     session.discard()
-    return session.resp.ok
+    return OK
 
 
 @command(
     "EXEC",
     arity=1,
-    flags=("noscript", "loading", "stale", "skip_slowlog"),
+    flags=("noscript", "loading", "stale"),
     group="transactions",
-    summary="Execute all commands issued after MULTI",
+    summary="Executes all commands in a transaction.",
 )
 def exec_(session: Session, args: list[bytes]) -> bytes:
-    """The replies of all queued commands; nil if a watched key has changed."""
     transaction = session.transaction
     if transaction is None:
         raise UsageError("ERR EXEC without MULTI")
     stale = session.stale
-    session.discard()
     if transaction.failed:
-        raise UsageError(_ABORTED)
+        session.discard()
+        raise UsageError("EXECABORT Transaction discarded because of previous errors.")
     if stale:
+        session.discard()
         return session.resp.null_array
-    if _spaces_written(session, transaction) > 1:
-        raise UsageError(_SPACES)
-    replies = []
+    if _writes_to_several(session, transaction):
+        session.discard()
+        raise UsageError(SEVERAL_SPACES)
+    session.discard()
     session.executing = True
+    replies: list[bytes] = []
     try:
-        for entry, queued in transaction.queue:
-            replies.append(invoke(session, entry, queued))
-            if session.gate & MONITORED:
-                feed_monitors(session, resolve(queued) or entry, queued)
+        for entry, request in transaction.queue:
+            replies.append(invoke(session, entry, request))
+            if entry.write:
+                session.writes[session.db] = session.db.written()
     finally:
         session.executing = False
-    return array_header(len(replies)) + b"".join(replies)
+    return session.resp.array(replies)
 
 
-def _spaces_written(session: Session, transaction: Transaction) -> int:
-    """How many spaces the queued commands would write to, judged by SELECT, COPY ... DB and FLUSHALL."""
-    current = session.db.index
-    spaces = len(session.hub.databases)
-    written: set[int] = set()
-    for entry, args in transaction.queue:
-        if entry.name == "select":
-            current = _number(args[1], spaces, current)
-        elif entry.name == "flushall":
-            written.update(range(spaces))
+def _writes_to_several(session: Session, transaction: Transaction) -> bool:
+    """Whether the queue would write to more than one space; SELECT within it counts."""
+    spaces: set[int] = set()
+    selected = session.db.index
+    for entry, request in transaction.queue:
+        if entry.name == "select" and request[1].isdigit():
+            selected = int(request[1])
         elif entry.write:
-            written.add(_target(entry, args, spaces, current))
-    return len(written)
-
-
-def _target(entry: Command, args: list[bytes], spaces: int, current: int) -> int:
-    """The space that one command writes to: COPY may name another than the selected one."""
-    if entry.name == "copy":
-        for at in range(3, len(args) - 1):
-            if args[at].lower() == b"db":
-                return _number(args[at + 1], spaces, current)
-    return current
-
-
-def _number(arg: bytes, spaces: int, current: int) -> int:
-    """The space that SELECT `arg` leads to; one that it refuses changes nothing."""
-    return int(arg) if arg.isdigit() and len(arg) < 10 and int(arg) < spaces else current
+            spaces.add(selected)
+    return len(spaces) > 1
 
 
 @command(
-    "WATCH key [key ...]",
-    arity=-2,
-    flags=_FLAGS,
-    keys=(1, -1, 1),
-    group="transactions",
-    summary="Watch the given keys to determine execution of the MULTI/EXEC block",
-)
+    "WATCH key [key ...]", arity=-2, flags=("fast", "noscript", "loading", "stale", "no_multi_queue"), keys=(1, -1, 1),
+    group="transactions", summary="Monitors changes to keys to determine the execution of a transaction.",
+)  # fmt: skip
 def watch(session: Session, args: list[bytes]) -> bytes:
-    """EXEC will answer nil if one of the keys changes before, by a client here or by a peer."""
     if session.transaction is not None:
         raise UsageError("ERR WATCH inside MULTI is not allowed")
-    if not session.stale:
-        for key in args[1:]:
+    for key in args[1:]:
+        if (session.db, key) not in session.watched:
             session.watched[session.db, key] = None
             session.db.watch(key, session)
-    return session.resp.ok
+    return OK
 
 
-@command("UNWATCH", arity=1, flags=_FLAGS, group="transactions", summary="Forget about all watched keys")
+@command(
+    "UNWATCH",
+    arity=1,
+    flags=("fast", "noscript", "loading", "stale"),
+    group="transactions",
+    summary="Forgets about watched keys.",
+)
 def unwatch(session: Session, args: list[bytes]) -> bytes:
-    """EXEC no longer depends on any key."""
     session.unwatch()
-    return session.resp.ok
+    return OK
