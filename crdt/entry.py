@@ -12,6 +12,7 @@ stored: None, bytes, or `msgpack.ExtType(1, canonical bytes)`, which names actor
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import repeat
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import msgpack
@@ -58,6 +59,11 @@ class Entry:
         """Take in a row that a peer wrote. The payload has been checked by `check`."""
         raise NotImplementedError
 
+    def insert_all(self, state: State, fields: list[bytes], payloads: list[Wire] | None, dots: list[int]) -> None:
+        """Take in many rows at once; `payloads` None means that each is None."""
+        for field, payload, dot in zip(fields, payloads or repeat(None), dots, strict=False):
+            self.insert(state, field, payload, dot)
+
     def discard(self, state: State, field: bytes | None, dot: int) -> Raw | Gone:
         """Drop a row; the raw payload it had, or GONE if it was not live."""
         raise NotImplementedError
@@ -100,7 +106,7 @@ class Opaque(Entry):
         self.held: dict[int, tuple[bytes | None, Wire]] = {}
 
     @property
-    def CODE(self) -> int:  # type: ignore[override]  # noqa: N802
+    def CODE(self) -> int:  # type: ignore[override]
         return self.code
 
     def row(self, field: bytes | None, dot: int) -> Raw | Gone:

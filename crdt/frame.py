@@ -14,6 +14,7 @@ are the keys.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain, repeat
@@ -43,6 +44,14 @@ class Group:
     def hlcs(self) -> Iterator[int]:
         """The timestamp of each row."""
         return chain.from_iterable(repeat(hlc, count) for count, hlc in self.stamps)
+
+    def above(self, seq: int) -> Group:
+        """The rows after this one."""
+        return self.pick(list(range(bisect_right(self.seqs, seq), len(self.seqs))))
+
+    def upto(self, seq: int) -> Group:
+        """The rows up to this one."""
+        return self.pick(list(range(bisect_right(self.seqs, seq))))
 
     def pick(self, keep: list[int]) -> Group:
         """The rows at these positions."""

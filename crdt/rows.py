@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 from crdt.dots import Actor, vector_term
@@ -75,7 +75,9 @@ class ActorRows:
         """This actor's share of the vector's hash."""
         return vector_term(self.seed, self.applied) if self.applied else 0
 
-    def extend(self, dots: list[int], entries: list[Entry], fields: list[bytes | None], hlcs: array[int]) -> None:
+    def extend(
+        self, dots: Sequence[int], entries: Sequence[Entry], fields: Sequence[bytes | None], hlcs: Sequence[int]
+    ) -> None:
         """Append rows; `dots` ascend and lie above every dot appended before."""
         start, total = 0, len(dots)
         while start < total:
@@ -106,6 +108,17 @@ class ActorRows:
         if i < len(chunk.dots) and chunk.dots[i] == dot:
             return chunk, i
         return None
+
+    def find(self, dots: Iterable[int]) -> Iterator[tuple[Chunk, int]]:
+        """Chunk and position of rows that are indexed, for ascending dots."""
+        last, i = -1, 0
+        for dot in dots:
+            if dot > last:
+                chunk, i = self.chunks[bisect_right(self.firsts, dot) - 1], 0
+                last = chunk.dots[-1]
+            i = bisect_left(chunk.dots, dot, i)
+            assert i < len(chunk.dots) and chunk.dots[i] == dot, "a row that was live is indexed until a compaction"
+            yield chunk, i
 
     def between(self, start: int, stop: int) -> Iterator[tuple[Chunk, int, int]]:
         """(chunk, first position, position after the last) of the committed rows with start <= dot < stop."""

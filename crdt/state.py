@@ -18,34 +18,43 @@ Source: Almeida, Shoker, Baquero 2018 (dots, causal contexts); the join without 
 
 from __future__ import annotations
 
-from array import array
 from bisect import bisect_right
 from collections.abc import Container, Iterable, Iterator, Mapping
-from typing import Any, Final
-
-import msgpack
-from xxhash import xxh3_64_intdigest, xxh3_128_intdigest
+from itertools import chain, groupby, repeat
+from operator import itemgetter
+from typing import Final
 
 from crdt.clock import HybridClock
+from crdt.columns import Row, grouped
 from crdt.dots import FIRST_OWN, MASK_64, MASK_128, SEQ_BITS, SEQ_MASK, Actor, Dot, Runs
-from crdt.entry import GONE, Entry, Gone, Opaque, Raw, Wire
-from crdt.frame import Frame, Group, plain, stamps_of
+from crdt.entry import GONE, Entry, Opaque, Raw, Wire
+from crdt.frame import Frame, Group, plain
+from crdt.hashing import group_hash
 from crdt.rows import ActorRows, Chunk
 
-_CLOCK_FACTOR: Final = 0x9E3779B97F4A7C15  # odd, so that every timestamp keeps its 64 bits
-_TYPE_FACTOR: Final = 0xC2B2AE3D27D4EB4F
-_STRUCTURED: Final = 0x165667B19E3779F9
 RANGE_FROM: Final = 64  # removing more rows than this names a range instead of every dot
 
 Changes = dict[tuple[bytes, str], None]  # (key, event) in order, each once
+_Cells = tuple[list[Entry], list[bytes | None]]  # entries, and the field of each
+
+
+class _Leaving:
+    """What a peer's removals took out: the entries that may be empty now, and the cells that readers saw."""
+
+    __slots__ = ("cells", "entries")
+
+    def __init__(self) -> None:
+        self.entries: dict[Entry, None] = {}
+        self.cells: list[tuple[Entry, bytes | None]] = []
 
 
 class State:
     """One space's rows. `actor` names the life of the store that writes here."""
 
     __slots__ = (
-        "actors", "chunks_held", "clock", "contested", "cut_dot", "dot", "entries", "fields", "hash", "hidden", "indexes", "keys", "live",
-        "mark", "me", "orphans", "ranges", "removed", "seen", "stamp_hlcs", "stamp_starts", "swept", "thin", "vector_hash", "vector_sum",
+        "actors", "chunks_held", "clock", "contested", "cut_dot", "dot", "encode", "entries", "fields", "hash", "hidden",
+        "indexes", "keys", "kinds", "live", "mark", "me", "orphans", "ranges", "removed", "seen", "stamp_hlcs",
+        "stamp_starts", "swept", "thin", "vector_hash", "vector_sum",
     )  # fmt: skip
 
     def __init__(self, actor: Actor, clock: HybridClock | None = None) -> None:
@@ -64,6 +73,9 @@ class State:
         self.orphans: list[tuple[Entry, bytes | None]] = []  # number cells that may hold baselines of own dead lineages
         self.contested: dict[tuple[int, bytes | None], tuple[Entry, bytes | None]] = {}  # cells seen with siblings
         self.me = self._admit(actor, FIRST_OWN)
+        from crdt.types import catalog, number  # they import this module
+
+        self.kinds, self.encode = catalog.CATALOG, number.encode
         self._open()
 
     # -- actors and vectors ---------------------------------------------------------------------------------------
@@ -271,94 +283,61 @@ class State:
             self.settle(entry)
 
     def _settle_removed(self) -> dict[Actor, Runs]:
-        """Subtract the removed rows from the hash; the committed ones, by actor."""
-        removes: dict[Actor, list[int]] = {}
-        for dot, entry, field, raw in self.removed:
-            self._subtract(dot, entry, field, raw)
-            removes.setdefault(self.actors[dot >> SEQ_BITS].actor, []).append(dot & SEQ_MASK)
+        """Take the removed rows out of the books; those that no range covers, by actor."""
+        gone = [(dot, entry, field, raw) for dot, entry, field, raw in self.removed]
+        named: dict[int, list[int]] = {}
+        for row in gone:
+            named.setdefault(row[0] >> SEQ_BITS, []).append(row[0] & SEQ_MASK)
         for entry, rows in self.swept:
-            for field, dot, raw in rows:
-                if dot <= self.cut_dot:
-                    self._subtract(dot, entry, field, raw)
-        return {actor: Runs(sorted(seqs)) for actor, seqs in removes.items()}
+            gone += [(dot, entry, field, raw) for field, dot, raw in rows if dot <= self.cut_dot]
+        gone.sort(key=itemgetter(0))
+        for index, part in groupby(gone, key=lambda row: row[0] >> SEQ_BITS):
+            owner, dead = self.actors[index], list(part)
+            dots = [row[0] for row in dead]
+            found = owner.find(dots)
+            self._discount(owner, [(*row, self._died(owner, chunk, i)) for row, (chunk, i) in zip(dead, found, strict=True)])
+        return {self.actors[index].actor: Runs(sorted(seqs)) for index, seqs in named.items()}
 
-    def _settle_added(self) -> list[Group]:
-        """The pending rows that are still live, as groups; indexed and added to the hash."""
-        by: dict[Any, list[int]] = {}
-        for i, entry in enumerate(self.entries):
-            if entry is not None:
-                by.setdefault(entry.CODE if self.fields[i] is None else entry, []).append(i)
-        groups = []
-        rows: list[tuple[int, Entry, bytes | None, int]] = []
-        for where, positions in by.items():
-            group = self._gather(where, positions, rows)
-            if group is not None:
-                groups.append(group)
-        self._index(self.me, rows, ordered=len(groups) < 2)
-        return groups
-
-    def _gather(self, where: Any, positions: list[int], rows: list[tuple[int, Entry, bytes | None, int]]) -> Group | None:
-        single = isinstance(where, int)
-        base, entries, fields = self.cut_dot + 1, self.entries, self.fields
-        names: list[bytes] = []
-        payloads: list[Wire] = []
-        seqs: list[int] = []
-        hlcs: list[int] = []
-        starts, stamps = self.stamp_starts, self.stamp_hlcs
-        at, until = -1, 0
-        low = base - self.me.base
-        for i in positions:
-            entry = entries[i] if single else where
-            field = fields[i]
-            raw = entry.row(field, base + i)
-            if raw is GONE:
-                continue
-            while i >= until:
-                at += 1
-                until = starts[at + 1] if at + 1 < len(starts) else len(entries)
-            names.append(entry.key if single else field)
-            payloads.append(raw if raw is None or raw.__class__ is bytes else self.wire(raw, base + i))
-            seqs.append(low + i)
-            hlcs.append(stamps[at])
-            rows.append((base + i, entry, field, stamps[at]))
-        if not seqs:
-            return None
-        none = payloads[0] is None and not any(payload is not None for payload in payloads)
-        code, key = (where, None) if single else (where.CODE, where.key)
-        group = Group(code, key, names, None if none else payloads, seqs, stamps_of(hlcs))
-        self.hash = (self.hash + group_hash(self.me.seed, group)) & MASK_128
-        return group
-
-    def _index(self, owner: ActorRows, rows: list[tuple[int, Entry, bytes | None, int]], ordered: bool) -> None:
-        if not rows:
-            return
-        if not ordered:
-            rows.sort(key=lambda row: row[0])
-        dots, entries, fields, hlcs = zip(*rows, strict=True)
-        owner.extend(list(dots), list(entries), list(fields), array("Q", hlcs))
-        self.live += len(rows)
-
-    def _subtract(self, dot: int, entry: Entry, field: bytes | None, raw: Raw) -> None:
-        """A committed row died: take it out of the hash and count it in its chunk."""
-        owner = self.actors[dot >> SEQ_BITS]
-        found = owner.locate(dot)
-        assert found is not None, "a row that was live is indexed until the next compaction"
-        chunk, i = found
+    def _died(self, owner: ActorRows, chunk: Chunk, i: int) -> int:
+        """Note that a committed row is no more; its timestamp."""
         chunk.dead += 1
         chunk.saved = None
         if chunk.dead * 2 > len(chunk.dots):
             self.thin.add(owner.index)
-        self.live -= 1
-        gone = row_hash(owner.seed, entry.CODE, entry.key, field, self.wire(raw, dot), dot & SEQ_MASK, chunk.hlcs[i])
+        return chunk.hlcs[i]
+
+    def _discount(self, owner: ActorRows, rows: list[Row]) -> None:
+        """Rows that died, ascending by dot: out of the hash and the count."""
+        self.live -= len(rows)
+        gone = sum(group_hash(owner.seed, group) for group in grouped(rows, self.wire))
         self.hash = (self.hash - gone) & MASK_128
+
+    def _settle_added(self) -> list[Group]:
+        """The pending rows that are still live, as groups; indexed and added to the hash."""
+        rows: list[Row] = []
+        stops = [*self.stamp_starts[1:], len(self.entries)]
+        for start, stop, hlc in zip(self.stamp_starts, stops, self.stamp_hlcs, strict=True):
+            dots = range(self.cut_dot + 1 + start, self.cut_dot + 1 + stop)
+            for dot, entry, field in zip(dots, self.entries[start:stop], self.fields[start:stop], strict=True):
+                if entry is not None:
+                    raw = entry.row(field, dot)
+                    if raw is not GONE:
+                        rows.append((dot, entry, field, raw, hlc))
+        groups = grouped(rows, self.wire)
+        if rows:
+            dots_, entries, fields, _, hlcs = zip(*rows, strict=True)
+            self.me.extend(dots_, entries, fields, hlcs)
+        self._count(self.me, groups)
+        return groups
+
+    def _count(self, owner: ActorRows, groups: list[Group]) -> None:
+        """Rows that came: into the hash and the count."""
+        self.live += sum(map(len, groups))
+        self.hash = (self.hash + sum(group_hash(owner.seed, group) for group in groups)) & MASK_128
 
     def wire(self, raw: Raw, dot: int) -> Wire:
         """The form of a payload that is hashed, sent and stored."""
-        if raw is None or raw.__class__ is bytes or raw.__class__ is msgpack.ExtType:
-            return raw
-        from crdt.types import number
-
-        return number.encode(self, raw, dot)
+        return self.encode(self, raw, dot) if raw.__class__ is tuple else raw
 
     def compact(self) -> None:
         """Give back what dead rows held. Not while something is pending: a cut needs the timestamps of removed rows."""
@@ -396,92 +375,121 @@ class State:
             self.seen.add(rows.index)
 
     def _merge(self, rows: ActorRows, frame: Frame) -> Changes:
-        have = rows.applied
-        changes: Changes = {}
+        leaving = _Leaving()
         for actor, gone in frame.removes.items():
             index = self.indexes.get(actor)
             if index is not None:
-                owner = self.actors[index]
-                for start, stop in gone.spans():
-                    for chunk, i, j in owner.between(owner.base + start, owner.base + stop):
-                        for k in range(i, j):
-                            self._drop(chunk.entries[k], chunk.fields[k], chunk.dots[k], changes)
+                self._remove(self.actors[index], gone, leaving)
         for path, vector in frame.ranges:
-            self._remove_range(path, vector, changes)
-        self._add(rows, frame.groups, have, changes)
+            self._remove_range(path, vector, leaving)
+        changes: Changes = {}
+        added = self._add(rows, frame.groups, rows.applied, changes)
         self._advance(rows, frame.last)
+        self._settle(leaving, added, changes)
         if self.thin:
             self.compact()
         return changes
 
-    def _drop(self, entry: Entry, field: bytes | None, dot: int, changes: Changes) -> None:
+    def _remove(self, owner: ActorRows, gone: Runs, leaving: _Leaving) -> None:
+        """The rows of these seqs, as far as they are live, leave their entries."""
+        rows: list[Row] = []
+        for start, stop in gone.spans():
+            for chunk, i, j in owner.between(owner.base + start, owner.base + stop):
+                for k in range(i, j):
+                    self._drop(owner, chunk, k, rows, leaving)
+        if rows:
+            self._discount(owner, rows)
+
+    def _drop(self, owner: ActorRows, chunk: Chunk, i: int, rows: list[Row], leaving: _Leaving) -> None:
+        entry, field, dot = chunk.entries[i], chunk.fields[i], chunk.dots[i]
+        shown = self.keys.get(entry.key) is entry and entry.visible()
         raw = entry.discard(self, field, dot)
-        if isinstance(raw, Gone):
+        if raw is GONE:
             return
-        self._subtract(dot, entry, field, raw)
-        changes[entry.key, entry.REMOVED] = None
-        if not entry.visible():
-            self.settle(entry)
+        rows.append((dot, entry, field, raw, self._died(owner, chunk, i)))
+        leaving.entries[entry] = None
+        if shown:
+            leaving.cells.append((entry, field))
+
+    def _settle(self, leaving: _Leaving, added: _Cells, changes: Changes) -> None:
+        """What left may have emptied entries; say so, but not of cells that were only overwritten."""
+        for entry in leaving.entries:
+            if not entry.visible():
+                self.settle(entry)
+        overwritten = set(zip(map(id, added[0]), added[1], strict=True)) if leaving.cells else ()
+        for entry, field in leaving.cells:
+            if (id(entry), field) not in overwritten:
+                changes[entry.key, entry.REMOVED] = None
             if entry.key not in self.keys:
                 changes[entry.key, "del"] = None
 
-    def _remove_range(self, path: tuple[bytes, ...], vector: Mapping[Actor, int], changes: Changes) -> None:
+    def _remove_range(self, path: tuple[bytes, ...], vector: Mapping[Actor, int], leaving: _Leaving) -> None:
         limit = {self.indexes[a]: n for a, n in vector.items() if a in self.indexes}
-        entries = self.all_of(path[0]) if path else [e for k in [*self.keys, *self.hidden] for e in self.all_of(k)]
+        entries = self.all_of(path[0]) if path else [e for k in {**self.keys, **self.hidden} for e in self.all_of(k)]
+        doomed: dict[int, list[int]] = {}
         for entry in entries:
-            if len(path) > 1 and bytes([entry.CODE]) != path[1]:
-                continue
-            doomed = [
-                (field, dot)
-                for field, dot, raw in entry.rows()
-                if dot & SEQ_MASK <= limit.get(dot >> SEQ_BITS, 0) and dot <= self._committed(dot) and ranged(raw)
-            ]
-            for field, dot in doomed:
-                self._drop(entry, field, dot, changes)
+            if len(path) < 2 or bytes([entry.CODE]) == path[1]:
+                for _, dot, raw in entry.rows():
+                    if dot & SEQ_MASK <= limit.get(dot >> SEQ_BITS, 0) and dot <= self._committed(dot) and ranged(raw):
+                        doomed.setdefault(dot >> SEQ_BITS, []).append(dot & SEQ_MASK)
+        for index, seqs in doomed.items():
+            self._remove(self.actors[index], Runs(sorted(seqs)), leaving)
 
     def _committed(self, dot: int) -> int:
         """The greatest dot of the same actor that stands in a frame."""
         return self.cut_dot if dot >> SEQ_BITS == self.me.index else dot
 
-    def _add(self, rows: ActorRows, groups: list[Group], above: int, changes: Changes | None) -> None:
-        """Insert a peer's rows above seq `above`, index and hash them."""
-        added: list[tuple[int, Entry, bytes | None, int]] = []
-        top = 0
-        for group in groups:
-            if group.seqs[0] <= above:
-                group = group.pick([i for i, seq in enumerate(group.seqs) if seq > above])
-                if not len(group):
-                    continue
-            self._add_group(rows, group, added, changes)
-            self.hash = (self.hash + group_hash(rows.seed, group)) & MASK_128
-            top = max(top, max(hlc for _, hlc in group.stamps))
-        self._index(rows, added, ordered=len(groups) < 2)
-        if top:
-            self.clock.absorb(top)
-
-    def _add_group(
-        self, rows: ActorRows, group: Group, added: list[tuple[int, Entry, bytes | None, int]], changes: Changes | None
-    ) -> None:
-        base, payloads = rows.base, group.payloads
-        single = group.key is None
-        entry = None if group.key is None else self._entry(group.code, group.key)
-        for i, (name, seq, hlc) in enumerate(zip(group.fields, group.seqs, group.hlcs(), strict=True)):
-            if single:
-                entry = self._entry(group.code, name)
-            assert entry is not None
-            field = None if single else name
-            entry.insert(self, field, None if payloads is None else payloads[i], base + seq)
-            added.append((base + seq, entry, field, hlc))
-            if single:
+    def _add(self, rows: ActorRows, groups: list[Group], above: int, changes: Changes | None) -> _Cells:
+        """Insert a peer's rows above seq `above`, index and hash them. The cells they went to."""
+        kept = [group if group.seqs[0] > above else group.above(above) for group in groups]
+        kept = [group for group in kept if len(group)]
+        dots: list[int] = []
+        entries: list[Entry] = []
+        fields: list[bytes | None] = []
+        for group in kept:
+            added = [rows.base + seq for seq in group.seqs]
+            dots += added
+            if group.key is None:
+                entries += self._insert_keys(group, added, changes)
+                fields += repeat(None, len(added))
+            else:
+                entry = self._entry(group.code, group.key)
+                entry.insert_all(self, group.fields, group.payloads, added)
                 self._shown(entry, changes)
-        if entry is not None and not single:
+                entries += repeat(entry, len(added))
+                fields += group.fields
+        if kept:
+            hlcs = list(chain.from_iterable(group.hlcs() for group in kept))
+            if len(kept) > 1:
+                order = sorted(range(len(dots)), key=dots.__getitem__)
+                rows.extend(*([column[i] for i in order] for column in (dots, entries, fields, hlcs)))  # type: ignore[arg-type, attr-defined]
+            else:
+                rows.extend(dots, entries, fields, hlcs)
+            self._count(rows, kept)
+            self.clock.absorb(max(hlcs))
+        return entries, fields
+
+    def _insert_keys(self, group: Group, dots: list[int], changes: Changes | None) -> list[Entry]:
+        """Rows of a type with a cell per key; the entry of each."""
+        out: list[Entry] = []
+        keys, hidden = self.keys, self.hidden
+        for key, payload, dot in zip(group.fields, group.payloads or repeat(None), dots, strict=False):
+            shown = keys.get(key)
+            entry = shown if shown is not None and group.code == shown.CODE else self._entry(group.code, key)
+            entry.insert(self, None, payload, dot)
+            if shown is None and key not in hidden and entry.visible():
+                keys[key] = shown = entry
             self._shown(entry, changes)
+            out.append(entry)
+        return out
 
     def _shown(self, entry: Entry, changes: Changes | None) -> None:
-        if self.keys.get(entry.key) is not entry or not entry.visible():
+        """The entry has new rows: put it where it belongs, and say so if readers can see it."""
+        key = entry.key
+        if self.keys.get(key) is not entry or not entry.visible():
             self.settle(entry)
-        if changes is not None:
-            changes[entry.key, entry.ADDED] = None
+        if changes is not None and self.keys.get(key) is entry:
+            changes[key, entry.ADDED] = None
 
     def _entry(self, code: int, key: bytes) -> Entry:
         entry = self.keys.get(key)
@@ -490,39 +498,28 @@ class State:
         for other in self.hidden.get(key, ()):
             if other.CODE == code:
                 return other
-        from crdt.types.catalog import entry_class
-
-        cls = entry_class(code)
+        cls = self.kinds.get(code)
         return Opaque(key, code) if cls is None else cls(key)
 
     # -- snapshot and checkpoint ---------------------------------------------------------------------------------------
 
     def groups(self, chunk: Chunk, start: int = 0) -> list[Group]:
         """The live rows of a chunk from a position on, as groups."""
-        by: dict[Any, list[int]] = {}
-        for i in chunk.live():
-            if i >= start:
-                entry = chunk.entries[i]
-                by.setdefault(entry.CODE if chunk.fields[i] is None else entry, []).append(i)
-        out = []
-        for where, positions in by.items():
-            single = isinstance(where, int)
-            names = [chunk.entries[i].key if single else chunk.fields[i] for i in positions]
-            payloads = [self.wire(chunk.entries[i].row(chunk.fields[i], chunk.dots[i]), chunk.dots[i]) for i in positions]
-            seqs = [chunk.dots[i] & SEQ_MASK for i in positions]
-            none = all(payload is None for payload in payloads)
-            stamps = stamps_of(chunk.hlcs[i] for i in positions)
-            code, key = (where, None) if single else (where.CODE, where.key)
-            out.append(Group(code, key, names, None if none else payloads, seqs, stamps))  # type: ignore[arg-type]
-        return out
+        columns = (chunk.dots[start:], chunk.entries[start:], chunk.fields[start:], chunk.hlcs[start:])
+        rows: list[Row] = []
+        for dot, entry, field, hlc in zip(*columns, strict=True):
+            raw = entry.row(field, dot)
+            if raw is not GONE:
+                rows.append((dot, entry, field, raw, hlc))
+        return grouped(rows, self.wire)
 
     def load(self, actor: Actor, start: int, groups: list[Group], limit: int) -> None:
         """Rows of the checkpoint segment (actor, start); an actor's segments come in order. Rows above `limit` are left
         to the log.
         """
         rows = self.intern(actor)
-        kept = [g.pick([i for i, seq in enumerate(g.seqs) if seq <= limit]) if g.seqs[-1] > limit else g for g in groups]
-        kept = [g for g in kept if len(g)]
+        kept = [group if group.seqs[-1] <= limit else group.upto(limit) for group in groups]
+        kept = [group for group in kept if len(group)]
         before = len(rows.chunks)
         rows.divide()
         self._add(rows, kept, 0, None)
@@ -536,23 +533,30 @@ class State:
         self.seen = {index for index, rows in self.actors.items() if rows.applied}
         self._open()
 
-    def join(self, vector: Mapping[Actor, int], live: Mapping[Actor, Container[int]], rows: Mapping[Actor, list[Group]]) -> Changes:
+    def join(
+        self, vector: Mapping[Actor, int], live: Mapping[Actor, Container[int]], rows: Mapping[Actor, list[Group]]
+    ) -> Changes:
         """Join a snapshot: its vector, the seqs live in it, and the rows that this state lacks. Both sides have cut.
 
         Keep a row if it is live there or above their vector; take a row of theirs if it is above the own vector.
         """
         assert self.dot == self.cut_dot, "cut before a join"
         changes: Changes = {}
+        leaving = _Leaving()
         for actor, n in vector.items():
             owner = self.intern(actor)
             theirs = live.get(actor, ())
-            for chunk, i, j in owner.between(owner.base, owner.base + n + 1):
-                for k in range(i, j):
-                    if chunk.dots[k] - owner.base not in theirs:
-                        self._drop(chunk.entries[k], chunk.fields[k], chunk.dots[k], changes)
+            spans = owner.between(owner.base, owner.base + n + 1)
+            seqs = (chunk.dots[k] - owner.base for chunk, i, j in spans for k in range(i, j))
+            self._remove(owner, Runs(seq for seq in seqs if seq not in theirs), leaving)
+        entries: list[Entry] = []
+        fields: list[bytes | None] = []
         for actor, groups in rows.items():
             owner = self.intern(actor)
-            self._add(owner, groups, owner.applied, changes)
+            added = self._add(owner, groups, owner.applied, changes)
+            entries += added[0]
+            fields += added[1]
+        self._settle(leaving, (entries, fields), changes)
         for actor, n in vector.items():
             owner = self.intern(actor)
             if n > owner.applied:
@@ -566,37 +570,3 @@ class State:
 def ranged(raw: Raw) -> bool:
     """Whether a range may take a row with this raw payload: counts and baselines are removed by name only."""
     return raw[0] == 0 if raw.__class__ is tuple else plain(raw)
-
-
-# -- hashing: part of the wire version -------------------------------------------------------------------------------------
-
-
-def row_hash(actor_seed: int, code: int, key: bytes, field: bytes | None, payload: Wire, seq: int, hlc: int) -> int:
-    """128-bit hash of one row; xxh3 with dot, type, key and time in the seed. Against defects, not against forgery."""
-    seed = (xxh3_64_intdigest(key, actor_seed ^ (code * _TYPE_FACTOR & MASK_64)) + hlc * _CLOCK_FACTOR + seq) & MASK_64
-    if payload is None:
-        return xxh3_128_intdigest(field or b"", seed)
-    if payload.__class__ is not bytes:
-        seed ^= _STRUCTURED
-        payload = payload.data
-    if field is not None:
-        seed = xxh3_64_intdigest(field, seed)
-    return xxh3_128_intdigest(payload, seed)
-
-
-def group_hash(actor_seed: int, group: Group) -> int:
-    """Sum of the row hashes of a group (not reduced mod 2^128)."""
-    if group.key is None or group.payloads is not None:
-        payloads = group.payloads or [None] * len(group)
-        single = group.key is None
-        return sum(
-            row_hash(actor_seed, group.code, name if single else group.key, None if single else name, payload, seq, hlc)  # type: ignore[arg-type]
-            for name, payload, seq, hlc in zip(group.fields, payloads, group.seqs, group.hlcs(), strict=True)
-        )
-    base = xxh3_64_intdigest(group.key, actor_seed ^ (group.code * _TYPE_FACTOR & MASK_64))
-    if len(group.stamps) == 1:
-        base += group.stamps[0][1] * _CLOCK_FACTOR
-        seeds = [(base + seq) & MASK_64 for seq in group.seqs]
-    else:
-        seeds = [(base + hlc * _CLOCK_FACTOR + seq) & MASK_64 for seq, hlc in zip(group.seqs, group.hlcs(), strict=True)]
-    return sum(map(xxh3_128_intdigest, group.fields, seeds))

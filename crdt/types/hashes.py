@@ -88,6 +88,16 @@ class HashEntry(Entry):
         self.number(field).insert(state, self, field, payload, dot)
         self.tidy(field)
 
+    def insert_all(self, state: State, fields: list[bytes], payloads: list[Wire] | None, dots: list[int]) -> None:
+        assert payloads is not None
+        fresh = dict(zip(fields, payloads, strict=True))
+        plain = len(fresh) == len(fields) and set(map(type, payloads)) == {bytes}
+        if plain and self.values.keys().isdisjoint(fresh) and self.ghosts.keys().isdisjoint(fresh):
+            self.values.update(fresh)
+            self.dots.update(zip(fields, dots, strict=True))
+        else:
+            super().insert_all(state, fields, payloads, dots)
+
     def discard(self, state: State, field: bytes | None, dot: int) -> Raw | Gone:
         assert field is not None
         if self.dots.get(field) == dot:

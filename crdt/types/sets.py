@@ -46,7 +46,8 @@ class SetEntry(Entry):
         return held == dot or (held.__class__ is tuple and dot in held)
 
     def row(self, field: bytes | None, dot: int) -> Raw | Gone:
-        return None if self.holds(field, dot) else GONE
+        held = self.dots.get(field)  # type: ignore[arg-type]
+        return None if held == dot or (held.__class__ is tuple and dot in held) else GONE  # type: ignore[operator]
 
     def insert(self, state: State, field: bytes | None, payload: Wire, dot: int) -> None:
         assert field is not None
@@ -55,6 +56,13 @@ class SetEntry(Entry):
             self.dots[field] = dot
         elif not self.holds(field, dot):
             self.dots[field] = (*held, dot) if isinstance(held, tuple) else (held, dot)
+
+    def insert_all(self, state: State, fields: list[bytes], payloads: list[Wire] | None, dots: list[int]) -> None:
+        fresh = dict(zip(fields, dots, strict=True))
+        if len(fresh) == len(dots) and self.dots.keys().isdisjoint(fresh):
+            self.dots.update(fresh)
+        else:
+            super().insert_all(state, fields, payloads, dots)
 
     def discard(self, state: State, field: bytes | None, dot: int) -> Raw | Gone:
         assert field is not None

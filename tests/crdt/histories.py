@@ -25,7 +25,8 @@ from crdt.dots import Actor, Runs, dominates, vector_hash
 from crdt.entry import Wire
 from crdt.errors import UsageError
 from crdt.frame import Frame, Group
-from crdt.state import State, row_hash
+from crdt.hashing import row_hash
+from crdt.state import State
 from crdt.types import counters, flags, hashes, keyspace, number, sets, strings
 
 STRANGE = 200  # a type that this version does not know

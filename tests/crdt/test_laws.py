@@ -379,14 +379,14 @@ def log_ignores_snapshot(patch: pytest.MonkeyPatch) -> None:
 
 @mistake
 def hash_is_not_subtracted(patch: pytest.MonkeyPatch) -> None:
-    subtract = State._subtract
+    discount = State._discount
 
     def wrong(self: State, *args: Any) -> None:
         total = self.hash
-        subtract(self, *args)
+        discount(self, *args)
         self.hash = total
 
-    patch.setattr(State, "_subtract", wrong)
+    patch.setattr(State, "_discount", wrong)
 
 
 @mistake
