@@ -115,8 +115,14 @@ class Runs:
     def __init__(self, ascending: Iterable[int] = ()) -> None:
         self.starts: list[int] = []
         self.stops: list[int] = []
+        stop = -1
         for seq in ascending:
-            self.append(seq, seq + 1)
+            if seq == stop:
+                stop = self.stops[-1] = seq + 1
+            else:
+                stop = seq + 1
+                self.starts.append(seq)
+                self.stops.append(stop)
 
     def append(self, start: int, stop: int) -> None:
         """Add a run that begins no earlier than the last one does."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 from crdt.dots import Actor, vector_term
@@ -35,7 +35,9 @@ class Chunk:
         self.fields: list[bytes | None] = []
         self.hlcs: array[int] = array("Q")
         self.dead = 0
-        self.saved: int | None = None  # first dot under which the checkpoint holds these rows; None: not as they are now
+        self.saved: int | None = (
+            None  # first dot under which the checkpoint holds these rows; None: not as they are now
+        )
 
     def __len__(self) -> int:
         return len(self.dots)
@@ -45,6 +47,13 @@ class Chunk:
         for i, (dot, entry, field) in enumerate(zip(self.dots, self.entries, self.fields, strict=True)):
             if entry.holds(field, dot):
                 yield i
+
+    def lose(self, count: int) -> bool:
+        """Some rows died; whether most are dead now."""
+        if count:
+            self.dead += count
+            self.saved = None
+        return self.dead * 2 > len(self.dots)
 
     def compact(self) -> None:
         """Forget the dead. Only right after a cut: until then a removed row's timestamp is still needed."""
@@ -109,16 +118,22 @@ class ActorRows:
             return chunk, i
         return None
 
-    def find(self, dots: Iterable[int]) -> Iterator[tuple[Chunk, int]]:
-        """Chunk and position of rows that are indexed, for ascending dots."""
-        last, i = -1, 0
-        for dot in dots:
-            if dot > last:
-                chunk, i = self.chunks[bisect_right(self.firsts, dot) - 1], 0
-                last = chunk.dots[-1]
-            i = bisect_left(chunk.dots, dot, i)
-            assert i < len(chunk.dots) and chunk.dots[i] == dot, "a row that was live is indexed until a compaction"
-            yield chunk, i
+    def kill(self, dots: list[int]) -> tuple[list[int], bool]:
+        """Rows that are indexed, ascending, are no more: their timestamps, and whether a chunk is mostly dead now."""
+        stamps: list[int] = []
+        thin = False
+        start = 0
+        while start < len(dots):
+            chunk = self.chunks[bisect_right(self.firsts, dots[start]) - 1]
+            stop = bisect_right(dots, chunk.dots[-1], start)
+            i = -1
+            for dot in dots[start:stop]:
+                i = bisect_left(chunk.dots, dot, i + 1)
+                assert chunk.dots[i] == dot, "a row that was live is indexed until a compaction"
+                stamps.append(chunk.hlcs[i])
+            thin |= chunk.lose(stop - start)
+            start = stop
+        return stamps, thin
 
     def between(self, start: int, stop: int) -> Iterator[tuple[Chunk, int, int]]:
         """(chunk, first position, position after the last) of the committed rows with start <= dot < stop."""
@@ -144,11 +159,11 @@ class ActorRows:
         """Drop empty chunks, shrink half-dead ones, and join neighbours that became small."""
         kept: list[Chunk] = []
         for chunk in self.chunks:
+            if chunk.dead == len(chunk):
+                continue
             if chunk.dead * 2 > len(chunk):
                 chunk.compact()
                 chunk.saved = None
-            if not len(chunk):
-                continue
             if kept and len(kept[-1]) + len(chunk) <= CHUNK // 2:
                 last = kept[-1]
                 last.dots.extend(chunk.dots)

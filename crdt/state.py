@@ -18,9 +18,9 @@ Source: Almeida, Shoker, Baquero 2018 (dots, causal contexts); the join without 
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Container, Iterable, Iterator, Mapping
-from itertools import chain, groupby, repeat
+from itertools import chain, repeat
 from operator import itemgetter
 from typing import Final
 
@@ -38,14 +38,8 @@ Changes = dict[tuple[bytes, str], None]  # (key, event) in order, each once
 _Cells = tuple[list[Entry], list[bytes | None]]  # entries, and the field of each
 
 
-class _Leaving:
-    """What a peer's removals took out: the entries that may be empty now, and the cells that readers saw."""
-
-    __slots__ = ("cells", "entries")
-
-    def __init__(self) -> None:
-        self.entries: dict[Entry, None] = {}
-        self.cells: list[tuple[Entry, bytes | None]] = []
+_Dead = tuple[int, Entry, bytes | None, Raw]
+_Leaving = dict[Entry, list[bytes | None] | None]  # entries that lose rows to a peer; the fields, if readers see them
 
 
 class State:
@@ -254,7 +248,7 @@ class State:
         self.fields: list[bytes | None] = []
         self.stamp_starts: list[int] = [0]
         self.stamp_hlcs: list[int] = [self.clock.now]
-        self.removed: list[tuple[int, Entry, bytes | None, Raw]] = []
+        self.removed: list[_Dead] = []
         self.ranges: list[tuple[tuple[bytes, ...], dict[Actor, int]]] = []
         self.swept: list[tuple[Entry, Iterator[tuple[bytes | None, int, Raw]]]] = []
 
@@ -284,30 +278,32 @@ class State:
 
     def _settle_removed(self) -> dict[Actor, Runs]:
         """Take the removed rows out of the books; those that no range covers, by actor."""
-        gone = [(dot, entry, field, raw) for dot, entry, field, raw in self.removed]
-        named: dict[int, list[int]] = {}
-        for row in gone:
-            named.setdefault(row[0] >> SEQ_BITS, []).append(row[0] & SEQ_MASK)
-        for entry, rows in self.swept:
-            gone += [(dot, entry, field, raw) for field, dot, raw in rows if dot <= self.cut_dot]
-        gone.sort(key=itemgetter(0))
-        for index, part in groupby(gone, key=lambda row: row[0] >> SEQ_BITS):
-            owner, dead = self.actors[index], list(part)
-            dots = [row[0] for row in dead]
-            found = owner.find(dots)
-            self._discount(owner, [(*row, self._died(owner, chunk, i)) for row, (chunk, i) in zip(dead, found, strict=True)])
-        return {self.actors[index].actor: Runs(sorted(seqs)) for index, seqs in named.items()}
+        swept = [(dot, e, field, raw) for e, rows in self.swept for field, dot, raw in rows if dot <= self.cut_dot]
+        for owner, dead in self._by_owner(swept):
+            self._bury(owner, dead)
+        removes: dict[Actor, Runs] = {}
+        for owner, dead in self._by_owner(self.removed):
+            self._bury(owner, dead)
+            removes[owner.actor] = Runs([row[0] - owner.base for row in dead])
+        return removes
 
-    def _died(self, owner: ActorRows, chunk: Chunk, i: int) -> int:
-        """Note that a committed row is no more; its timestamp."""
-        chunk.dead += 1
-        chunk.saved = None
-        if chunk.dead * 2 > len(chunk.dots):
+    def _by_owner(self, dead: list[_Dead]) -> Iterator[tuple[ActorRows, list[_Dead]]]:
+        dead.sort(key=itemgetter(0))
+        start = 0
+        while start < len(dead):
+            owner = self.actors[dead[start][0] >> SEQ_BITS]
+            stop = bisect_left(dead, owner.base + SEQ_MASK + 1, start, key=itemgetter(0))
+            yield owner, dead[start:stop]
+            start = stop
+
+    def _bury(self, owner: ActorRows, dead: list[_Dead]) -> None:
+        stamps, thin = owner.kill([row[0] for row in dead])
+        self._discount(owner, [(*row, hlc) for row, hlc in zip(dead, stamps, strict=True)], thin)
+
+    def _discount(self, owner: ActorRows, rows: list[Row], thin: bool) -> None:
+        """Rows that died: out of the hash and the count."""
+        if thin:
             self.thin.add(owner.index)
-        return chunk.hlcs[i]
-
-    def _discount(self, owner: ActorRows, rows: list[Row]) -> None:
-        """Rows that died, ascending by dot: out of the hash and the count."""
         self.live -= len(rows)
         gone = sum(group_hash(owner.seed, group) for group in grouped(rows, self.wire))
         self.hash = (self.hash - gone) & MASK_128
@@ -375,7 +371,7 @@ class State:
             self.seen.add(rows.index)
 
     def _merge(self, rows: ActorRows, frame: Frame) -> Changes:
-        leaving = _Leaving()
+        leaving: _Leaving = {}
         for actor, gone in frame.removes.items():
             index = self.indexes.get(actor)
             if index is not None:
@@ -393,32 +389,42 @@ class State:
     def _remove(self, owner: ActorRows, gone: Runs, leaving: _Leaving) -> None:
         """The rows of these seqs, as far as they are live, leave their entries."""
         rows: list[Row] = []
+        thin = False
+        last: Entry | None = None
+        cells: list[bytes | None] = []
         for start, stop in gone.spans():
             for chunk, i, j in owner.between(owner.base + start, owner.base + stop):
-                for k in range(i, j):
-                    self._drop(owner, chunk, k, rows, leaving)
+                before = len(rows)
+                columns = (chunk.dots[i:j], chunk.entries[i:j], chunk.fields[i:j], chunk.hlcs[i:j])
+                for dot, entry, field, hlc in zip(*columns, strict=True):
+                    if entry is not last:
+                        last, cells = entry, self._leaves(entry, leaving)
+                    raw = entry.discard(self, field, dot)
+                    if raw is not GONE:
+                        rows.append((dot, entry, field, raw, hlc))
+                        cells.append(field)
+                thin |= chunk.lose(len(rows) - before)
         if rows:
-            self._discount(owner, rows)
+            self._discount(owner, rows, thin)
 
-    def _drop(self, owner: ActorRows, chunk: Chunk, i: int, rows: list[Row], leaving: _Leaving) -> None:
-        entry, field, dot = chunk.entries[i], chunk.fields[i], chunk.dots[i]
-        shown = self.keys.get(entry.key) is entry and entry.visible()
-        raw = entry.discard(self, field, dot)
-        if raw is GONE:
-            return
-        rows.append((dot, entry, field, raw, self._died(owner, chunk, i)))
-        leaving.entries[entry] = None
-        if shown:
-            leaving.cells.append((entry, field))
+    def _leaves(self, entry: Entry, leaving: _Leaving) -> list[bytes | None]:
+        """Where to note the fields of an entry that lose a row."""
+        cells = leaving.get(entry)
+        if cells is None:
+            cells = []
+            leaving[entry] = cells if self.keys.get(entry.key) is entry else None
+        return cells
 
     def _settle(self, leaving: _Leaving, added: _Cells, changes: Changes) -> None:
         """What left may have emptied entries; say so, but not of cells that were only overwritten."""
-        for entry in leaving.entries:
+        overwritten = set(zip(map(id, added[0]), added[1], strict=True)) if leaving else ()
+        for entry, fields in leaving.items():
             if not entry.visible():
                 self.settle(entry)
-        overwritten = set(zip(map(id, added[0]), added[1], strict=True)) if leaving.cells else ()
-        for entry, field in leaving.cells:
-            if (id(entry), field) not in overwritten:
+            if not fields:
+                continue
+            name = id(entry)
+            if any((name, field) not in overwritten for field in fields):
                 changes[entry.key, entry.REMOVED] = None
             if entry.key not in self.keys:
                 changes[entry.key, "del"] = None
@@ -542,7 +548,7 @@ class State:
         """
         assert self.dot == self.cut_dot, "cut before a join"
         changes: Changes = {}
-        leaving = _Leaving()
+        leaving: _Leaving = {}
         for actor, n in vector.items():
             owner = self.intern(actor)
             theirs = live.get(actor, ())
