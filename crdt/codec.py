@@ -13,7 +13,7 @@ A frame in MessagePack, WIRE version 1; numbers that repeat are coded as differe
     deps     [actor number, n ...]
     groups   [code, key or nil, seqs, stamps, fields, payloads or nil] each
              seqs: offset from `first` if contiguous, else [offset, step, step ...]
-             stamps: [ms, counter] for all rows, or [count, ms, counter, count, ms, counter ...], each ms from the one before
+             stamps: [ms, counter] for all rows, or [count, ms, counter ...], each ms from the one before
     removes  [actor number, [gap, length, gap, length ...]] each
     ranges   [[component ...], [actor number, n ...]] each
 """
@@ -35,7 +35,10 @@ from crdt.types.catalog import entry_class
 
 MAX_NAME: Final = 64
 _COUNTER_MASK: Final = (1 << COUNTER_BITS) - 1
-_DECODING: Final = (ValueError, TypeError, IndexError, KeyError, OverflowError, msgpack.UnpackException, msgpack.ExtraData, RecursionError)
+_DECODING: Final = (
+    ValueError, TypeError, IndexError, KeyError, OverflowError, RecursionError,
+    msgpack.UnpackException, msgpack.ExtraData,
+)  # fmt: skip
 
 pack = msgpack.Packer(use_bin_type=True, autoreset=True).pack
 

@@ -95,7 +95,10 @@ def stamps_of(hlcs: Iterable[int]) -> Stamps:
 
 
 def covered(path: tuple[bytes, ...], group: Group, name: bytes) -> bool:
-    """Whether a range prefix may cover rows of the group with this key (components, not bytes: `a` is no prefix of `ab`)."""
+    """Whether a range prefix may cover rows of the group with this key.
+
+    A prefix is of components, not of bytes: `a` is no prefix of `ab`.
+    """
     return not path or (path[0] == name and (len(path) == 1 or path[1] == bytes([group.code])))
 
 
@@ -141,10 +144,10 @@ def _ranged(path: tuple[bytes, ...], group: Group, i: int) -> bool:
 def plain(payload: object) -> bool:
     """Whether a range may take the row: a count or a baseline has to be removed by name.
 
-    The canonical form of those begins with the msgpack of an array whose first element is 1 or 2 (crdt/types/number.py);
-    so it is for rows of types that this version does not know.
+    The canonical form of those begins with the msgpack of an array whose first element is 1 or 2
+    (crdt/types/number.py); so it is for rows of types that this version does not know.
     """
-    return type(payload) is not msgpack.ExtType or payload.data[1:2] not in (b"\1", b"\2")
+    return not isinstance(payload, msgpack.ExtType) or payload.data[1:2] not in (b"\1", b"\2")
 
 
 def _joined(groups: Iterable[Group]) -> list[Group]:
@@ -154,8 +157,9 @@ def _joined(groups: Iterable[Group]) -> list[Group]:
         name = (group.code, group.key)
         one = out.get(name)
         if one is None:
-            out[name] = Group(group.code, group.key, list(group.fields), None if group.payloads is None else list(group.payloads),
-                              list(group.seqs), list(group.stamps))  # fmt: skip
+            payloads = None if group.payloads is None else list(group.payloads)
+            columns = (list(group.fields), payloads, list(group.seqs), list(group.stamps))
+            out[name] = Group(group.code, group.key, *columns)
             continue
         if group.payloads is not None or one.payloads is not None:
             one.payloads = [*(one.payloads or [None] * len(one)), *(group.payloads or [None] * len(group))]

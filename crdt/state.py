@@ -46,9 +46,9 @@ class State:
     """One space's rows. `actor` names the life of the store that writes here."""
 
     __slots__ = (
-        "actors", "chunks_held", "clock", "contested", "cut_dot", "dot", "encode", "entries", "fields", "hash", "hidden",
-        "indexes", "keys", "kinds", "live", "mark", "me", "orphans", "ranges", "removed", "seen", "stamp_hlcs",
-        "stamp_starts", "swept", "thin", "vector_hash", "vector_sum",
+        "actors", "chunks_held", "clock", "contested", "cut_dot", "dot", "encode", "entries", "fields", "hash",
+        "hidden", "indexes", "keys", "kinds", "live", "mark", "me", "orphans", "ranges", "removed", "seen",
+        "stamp_hlcs", "stamp_starts", "swept", "thin", "vector_hash", "vector_sum",
     )  # fmt: skip
 
     def __init__(self, actor: Actor, clock: HybridClock | None = None) -> None:
@@ -66,6 +66,7 @@ class State:
         self.seen: set[int] = set()  # actors applied since the own last cut: the next frame's deps
         self.orphans: list[tuple[Entry, bytes | None]] = []  # number cells that may hold baselines of own dead lineages
         self.contested: dict[tuple[int, bytes | None], tuple[Entry, bytes | None]] = {}  # cells seen with siblings
+        self.dot = 0  # the own last operation, pending ones included
         self.me = self._admit(actor, FIRST_OWN)
         from crdt.types import catalog, number  # they import this module
 
@@ -468,7 +469,7 @@ class State:
             hlcs = list(chain.from_iterable(group.hlcs() for group in kept))
             if len(kept) > 1:
                 order = sorted(range(len(dots)), key=dots.__getitem__)
-                rows.extend(*([column[i] for i in order] for column in (dots, entries, fields, hlcs)))  # type: ignore[arg-type, attr-defined]
+                rows.extend(*([column[i] for i in order] for column in (dots, entries, fields, hlcs)))  # type: ignore[arg-type]
             else:
                 rows.extend(dots, entries, fields, hlcs)
             self._count(rows, kept)

@@ -54,6 +54,9 @@ NOT_FINITE: Final = "ERR increment would produce NaN or Infinity"
 HIGHEST_DIGIT: Final = 5_000
 LOWEST_DIGIT: Final = -11_000
 _UNKNOWN: Final = object()
+_MALFORMED: Final = (
+    ValueError, TypeError, IndexError, ArithmeticError, RecursionError, msgpack.UnpackException, msgpack.ExtraData
+)  # fmt: skip
 _decimal = re.compile(rb"[-+.0-9eE]+").fullmatch
 
 Amount = int | Decimal
@@ -130,7 +133,8 @@ class Number:
     def prune(self, state: State, entry: Entry, field: bytes | None) -> None:
         """Remove the baselines of own lineages that are dead: nobody can count on them any more."""
         alive = {lineage for _, lineage, _ in self.counts.values()}
-        dead = [d for d, (_, lineage, *_) in self.bases.items() if lineage >> SEQ_BITS == state.me.index and lineage not in alive]
+        own = [(dot, base[1]) for dot, base in self.bases.items() if base[1] >> SEQ_BITS == state.me.index]
+        dead = [dot for dot, lineage in own if lineage not in alive]
         if dead:
             self._retire(state, entry, field, dead)
             state.gap()
@@ -176,8 +180,7 @@ class Number:
         added = self.added(state)
         if not self.sets:
             return added or 0
-        raw = self.sets[self.winner(state)]
-        text = raw if type(raw) is bytes else raw[1]
+        text = text_of(self.sets[self.winner(state)])
         if added is None:
             return text
         value = parse(text)
@@ -281,6 +284,11 @@ class Number:
 # -- amounts ----------------------------------------------------------------------------------------------------------
 
 
+def text_of(raw: bytes | tuple[int, bytes, Bases]) -> bytes:
+    """The value of a set row."""
+    return raw if isinstance(raw, bytes) else raw[1]
+
+
 def plus(a: Amount, b: Amount) -> Amount:
     """Exact sum; an integral decimal becomes an int, so that equal amounts have one form."""
     if type(a) is int and type(b) is int:
@@ -339,7 +347,9 @@ def as_integer(shown: bytes | Amount | None) -> int:
 
 
 def checked_sum(shown: int, by: int, cell: object = None) -> int:
-    """Their sum, if both it and `shown` are signed 64-bit integers. Raises OverflowedError, or NotANumberError where Redis would.
+    """Their sum, if both it and `shown` are signed 64-bit integers.
+
+    Raises OverflowedError, or NotANumberError where Redis would.
 
     A cell that one replica alone wrote can only be out of range after INCRBYFLOAT: to Redis that is no integer.
     """
@@ -410,14 +420,16 @@ def check(payload: Wire, kinds: tuple[int, ...] = (SET, COUNT, BASE)) -> bool:
         return False
     try:
         row = msgpack.unpackb(payload.data)
-        if type(row) is not list or type(row[0]) is not int or row[0] not in kinds or msgpack.packb(row) != payload.data:
+        if type(row) is not list or msgpack.packb(row) != payload.data:
+            return False
+        if type(row[0]) is not int or row[0] not in kinds:
             return False
         if row[0] == COUNT:
             return len(row) == 3 and _seq(row[1]) and _amount(row[2])
         if row[0] == BASE:
             return len(row) == 6 and _seq(row[1]) and _seq(row[2]) and _amount(row[3]) and _actor(row[4], row[5])
         return len(row) == 3 and type(row[1]) is bytes and _bases(row[2])
-    except (ValueError, TypeError, IndexError, msgpack.UnpackException, msgpack.ExtraData, RecursionError, ArithmeticError):
+    except _MALFORMED:
         return False
 
 

@@ -47,7 +47,7 @@ class SetEntry(Entry):
 
     def row(self, field: bytes | None, dot: int) -> Raw | Gone:
         held = self.dots.get(field)  # type: ignore[arg-type]
-        return None if held == dot or (held.__class__ is tuple and dot in held) else GONE  # type: ignore[operator]
+        return None if held == dot or (held.__class__ is tuple and dot in held) else GONE
 
     def insert(self, state: State, field: bytes | None, payload: Wire, dot: int) -> None:
         assert field is not None

@@ -62,7 +62,7 @@ class StringEntry(Entry):
         if type(value) is Number:
             return value
         cell = Number()
-        if value is not None:
+        if isinstance(value, bytes):
             cell.sets[self.dot] = value
         self.value, self.dot = cell, -1
         return cell
@@ -83,8 +83,8 @@ class StringEntry(Entry):
 
     def discard(self, state: State, field: bytes | None, dot: int) -> Raw | Gone:
         if self.dot == dot:
-            raw, self.value, self.dot = self.value, None, -1
-            return raw
+            value, self.value, self.dot = self.value, None, -1
+            return value
         if type(self.value) is not Number:
             return GONE
         raw = self.value.discard(state, self, None, dot)
@@ -125,24 +125,24 @@ def get(state: State, key: bytes) -> bytes | None:
         return None
     if entry.__class__ is not StringEntry:
         raise WrongTypeError
-    value = entry.value  # type: ignore[attr-defined]
-    return value if value.__class__ is bytes else value.text(state)  # type: ignore[no-any-return]
+    value = entry.value
+    return value if value.__class__ is bytes else value.text(state)  # type: ignore[union-attr]
 
 
 def put(state: State, key: bytes, value: bytes) -> None:
     """SET: replaces what this replica has observed under the key, whatever its type."""
     entry = state.keys.get(key)
     if entry.__class__ is StringEntry and not (state.hidden and key in state.hidden):
-        dot = entry.dot  # type: ignore[union-attr]
+        dot = entry.dot
         if dot > state.mark:
-            entry.value = value  # type: ignore[union-attr]
+            entry.value = value
         elif dot >= 0:
-            state.retire(dot, entry, None, entry.value)  # type: ignore[union-attr, arg-type]
-            entry.dot = state.add(entry, None)  # type: ignore[union-attr, arg-type]
-            entry.value = value  # type: ignore[union-attr]
+            state.retire(dot, entry, None, entry.value)
+            entry.dot = state.add(entry, None)
+            entry.value = value
         else:
             entry.value.assign(state, entry, None, value)  # type: ignore[union-attr]
-            entry.simplify()  # type: ignore[union-attr]
+            entry.simplify()
         return
     if entry is None and not state.hidden:
         fresh = state.keys[key] = StringEntry(key)
@@ -166,7 +166,7 @@ def siblings(state: State, key: bytes) -> list[Sibling] | None:
         return None
     if entry.__class__ is not StringEntry:  # a grow-only counter is none
         raise WrongTypeError
-    return standing(state, entry.value, entry.dot)  # type: ignore[attr-defined]
+    return standing(state, entry.value, entry.dot)
 
 
 def standing(state: State, value: bytes | Number | None, dot: int) -> list[Sibling]:
@@ -177,7 +177,7 @@ def standing(state: State, value: bytes | Number | None, dot: int) -> list[Sibli
     assert type(value) is Number
     winner = value.winner(state)
     order = sorted(value.sets, key=lambda d: (d == winner, state.hlc(d), state.name(d)), reverse=True)
-    plain = [_sibling(state, d, raw if type(raw) is bytes else raw[1]) for d in order for raw in (value.sets[d],)]
+    plain = [_sibling(state, d, number.text_of(value.sets[d])) for d in order]
     added = value.added(state)
     if added is None:
         return plain
