@@ -1,7 +1,7 @@
 """Writing the live rows of a space to its store, a chunk at a time, while the space goes on changing.
 
-Knows: which chunks of the state are on disk as they are now (`Chunk.saved`), and which segments on disk nobody needs any
-more. Promises: no step takes longer than packing one chunk (about 2,000 rows); unchanged chunks are not written
+Knows: which chunks of the state are on disk as they are now (`Chunk.saved`), and which segments on disk nobody needs
+any more. Promises: no step takes longer than packing one chunk (about 2,000 rows); unchanged chunks are not written
 again; what is finished is a valid checkpoint at the vector at which it was begun (fuzzy: see store.py).
 Must not know: when a checkpoint is due.
 """
@@ -9,13 +9,14 @@ Must not know: when a checkpoint is due.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 
 from crdt.codec import encode_rows
 from crdt.dots import SEQ_MASK, Actor
 from crdt.replica.effects import LogFrame
 from crdt.rows import ActorRows, Chunk
 from crdt.state import State
-from daemon.store import Store
+from daemon.store import Store, StoreError
 
 
 class Checkpointer:
@@ -53,13 +54,23 @@ class Checkpointer:
 
     def write(self, frames: tuple[LogFrame, ...], meta: Mapping[str, bytes], floors: Mapping[Actor, int]) -> None:
         """A whole checkpoint with frames and floors in one transaction, for a joined snapshot. Raises StoreFailed."""
-        if self._walk is not None:
-            self._store.abandon_checkpoint()
-            self._forget()
+        self.abandon()
         self.begin()
         while self.step():
             pass
         self._finish(frames, meta, floors)
+
+    def abandon(self) -> None:
+        """Give up the checkpoint being written, if any; the valid one stays. Raises nothing."""
+        if self._walk is None:
+            return
+        self._walk = None
+        self._state.chunks_held = False
+        for rows in self._state.actors.values():
+            for chunk in rows.chunks:
+                chunk.saved = None  # what was staged is gone: every chunk has to be written again
+        with suppress(StoreError):
+            self._store.abandon_checkpoint()  # where it fails, the next `begin` does it again
 
     def _steps(self) -> Iterator[None]:
         for rows in list(self._state.actors.values()):
@@ -89,10 +100,3 @@ class Checkpointer:
         self._on_disk = self._visited
         self._walk = None
         self._state.chunks_held = False
-
-    def _forget(self) -> None:
-        """What was staged is gone: every chunk has to be written again."""
-        self._walk = None
-        for rows in self._state.actors.values():
-            for chunk in rows.chunks:
-                chunk.saved = None

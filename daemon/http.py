@@ -103,13 +103,13 @@ class NodeCollector(Collector):
             "held_frames": ("gossamer_held_frames", "Received frames that wait for what they depend on."),
             "log_bytes": ("gossamer_log_bytes", "Bytes of frames kept for peers."),
         }
-        spaces = report.status(self._node)["spaces"]
+        spaces = [(space.name, report.figures(space)) for space in self._node.spaces]
         for field, (name, text) in gauges.items():
             gauge = GaugeMetricFamily(name, text, labels=["space"])
-            yield _labelled(gauge, [((space["name"],), space[field]) for space in spaces])
+            yield _labelled(gauge, [((space,), known[field]) for space, known in spaces])
         text = "Peers found with the same vector and other rows."
         divergences = CounterMetricFamily("gossamer_divergences", text, labels=["space"])
-        yield _labelled(divergences, [((space["name"],), space["divergences"]) for space in spaces])
+        yield _labelled(divergences, [((space,), known["divergences"]) for space, known in spaces])
         text = "How long the last start took to load."
         recovery = GaugeMetricFamily("gossamer_recovery_seconds", text, labels=["space"])
         yield _labelled(recovery, [((space.name,), space.recovery_seconds) for space in self._node.spaces])

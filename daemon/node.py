@@ -14,6 +14,7 @@ import random
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version as installed
 from pathlib import Path
@@ -22,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from config.brokers import Broker
+from config.errors import ConfigError
 from config.load import all_settings
 from config.machine import Machine, make_run_dir
 from config.reload import reloaded
@@ -177,13 +179,14 @@ class Node:
     def _open_spaces(self) -> None:
         settings, transport = self.config, self.transport
         assert transport is not None
-        gossip, store = settings.gossip, settings.store
+        store = settings.store
         tuning = _tuning(settings)
-        inline = store.durability == "always" or gossip.interval == 0
+        inline = _inline(settings)
         run = Machine.here().run_dir(os.environ)
+        boot = boot_id() if _has_run_dir(run) else None
         for index, name in enumerate(settings.replica.spaces):
             opened = Store.open(store.dir, name, store.durability)
-            witness = Witness(_witness_path(run, settings.replica.name, opened), opened.identity, boot_id())
+            witness = Witness(_witness_path(run, settings.replica.name, opened), opened.identity, boot)
             space = Space(
                 index, name, opened, witness, settings.replica.name, tuning, transport, self.rng, self.fail,
                 inline, store.log_budget,
@@ -207,7 +210,8 @@ class Node:
             else:
                 space.store.close()
         if self.transport is not None:
-            await asyncio.wait_for(self.transport.stop(farewell), STOP_WITHIN)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self.transport.stop(farewell), STOP_WITHIN)
         if self._embedded is not None:
             await self._embedded.stop()
 
@@ -219,7 +223,7 @@ class Node:
         self.limits = _limits(settings)
         configure(settings.log.level, settings.log.format)
         for space in self.spaces:
-            space.retune(_tuning(settings), settings.store.log_budget)
+            space.retune(_tuning(settings), settings.store.log_budget, _inline(settings))
         log.info("reloaded", changed=list(outcome.changed), after_restart=list(outcome.restart))
 
     # -- the network --------------------------------------------------------------------------------------------------
@@ -279,8 +283,6 @@ class Node:
     def settle(self) -> None:
         """The turn is over: commit what it wrote, where replies wait for that."""
         for space in self.spaces:
-            if self.hold_replies and space.replica.dirty:
-                space.replica.acknowledged = True
             space.settle()
 
     def space_of(self, database: Database) -> Space:
@@ -305,7 +307,6 @@ class Node:
             for space in self.spaces:
                 if space.replica.dirty:
                     space.begin()
-                    space.replica.acknowledged = True
                     space.commit()
 
         def housekeep() -> None:
@@ -328,8 +329,17 @@ def _address(broker: Broker) -> BrokerAddress:
 
 def _witness_path(run: Path, replica: str, store: Store) -> Path:
     """In the run directory, which is outside every data directory; a file for each store that was ever made."""
-    make_run_dir(run, os.getuid())
     return run / f"{replica}.{store.database_id.hex()}.witness"
+
+
+def _has_run_dir(run: Path) -> bool:
+    """Whether a witness can be kept. Without one every start is a new actor, which is no reason not to start."""
+    try:
+        make_run_dir(run, os.getuid())
+    except ConfigError as error:
+        log.warning("no_run_directory", what=f"{error}; until then every start is a new actor")
+        return False
+    return True
 
 
 def _all_shown(settings: Settings) -> dict[str, str]:
@@ -347,6 +357,11 @@ def _tuning(settings: Settings) -> Tuning:
         max_drift_ms=int(gossip.max_drift * 1000),
         durable=settings.store.durability == "always",
     )
+
+
+def _inline(settings: Settings) -> bool:
+    """Whether each turn that wrote ends with a commit."""
+    return settings.store.durability == "always" or settings.gossip.interval == 0
 
 
 def _limits(settings: Settings) -> Limits:

@@ -12,9 +12,9 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from random import Random
-from typing import Any, Protocol
+from typing import Protocol
 
 import structlog
 
@@ -37,7 +37,7 @@ log = structlog.get_logger("space")
 
 CUT_AT = 2048  # pending operations that are cut at once: a frame of this size fits a message, and takes about 1 ms
 QUEUE = 64  # commits under way in the worker before the loop waits for the disk
-CHECKPOINT_AFTER = 8 << 20  # bytes of log since the last checkpoint, or half of what the last one wrote
+CHECKPOINT_AFTER = 8 << 20  # bytes of log since the last checkpoint; more where there are many rows to write
 LOAD_SLICE = 0.005  # seconds of loading between two turns of the loop
 
 
@@ -83,13 +83,14 @@ class Space:
         self._fail = fail
         self._log_budget = log_budget
         self._worker = ThreadPoolExecutor(1, thread_name_prefix=f"store-{name}")
-        self._queue: deque[Persist] = deque()
-        self._committing = False
+        self._queue: deque[Persist] = deque()  # ordered and not confirmed; the head may be under way
+        self._underway: tuple[Persist, Future[None]] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._armed_for = float("inf")
         self._settling = False
-        self._log_at_checkpoint = 0
-        self._maintenance: asyncio.Future[Any] | None = None
+        self._logged = 0  # bytes of log that a start would have to replay
+        self._maintenance: asyncio.Task[None] | None = None
+        self._tidiness_failed = False
         self._loop = asyncio.get_running_loop()
         nonce = witness.claim(lambda nonce: store.last(Actor(replica_name, nonce)))
         self.continued = nonce is not None
@@ -122,6 +123,7 @@ class Space:
             logged = next(loaded.log, None)
             if logged is None:
                 break
+            self._logged += len(logged.data)
             frame = decode_frame(logged.data)
             self.state.replay(frame)
             self._own_time(frame.actor, frame.groups)
@@ -173,9 +175,10 @@ class Space:
         """The loop's time, which is the engine's."""
         return self._loop.time()
 
-    def retune(self, tuning: Tuning, log_budget: int) -> None:
+    def retune(self, tuning: Tuning, log_budget: int, inline: bool) -> None:
         """Settings changed while running."""
         self.replica.tuning = tuning
+        self.inline = inline
         self.state.clock.max_drift_ms = tuning.max_drift_ms
         self._log_budget = log_budget
 
@@ -190,12 +193,19 @@ class Space:
 
     def settle(self) -> None:
         """The turn that wrote is over: commit if this durability asks for it, or if much is pending."""
+        self._promise()
         if self.replica.dirty and (self.inline or self.state.dot - self.state.cut_dot >= CUT_AT):
             self.commit()
 
     def commit(self) -> None:
         """Cut and store what is new."""
+        self._promise()
         self._run(self.replica.commit(self._loop.time()))
+
+    def _promise(self) -> None:
+        """What a client wrote counts as acknowledged: from then on this daemon does not make room for a namesake."""
+        if self.state.dot != self.state.cut_dot:
+            self.replica.acknowledged = True
 
     def ask(self, seq: int) -> None:
         """Find out which peers have applied own operation `seq`, at once."""
@@ -261,13 +271,10 @@ class Space:
             self._fail(7, effect.text)
 
     def _persist(self, effect: Persist) -> None:
-        if effect.snapshot or self.inline or len(self._queue) >= QUEUE:
-            self._drain()
-            self._store(effect)
-            self._handle(Persisted(effect.batch))
-            return
         self._queue.append(effect)
-        if not self._committing:
+        if effect.snapshot or self.inline or len(self._queue) > QUEUE:
+            self._drain()
+        elif self._underway is None:
             self._commit_next()
 
     def _store(self, effect: Persist) -> None:
@@ -278,66 +285,82 @@ class Space:
                 self.checkpointer.write(effect.frames, {}, dict(effect.floors))
             else:
                 self.store.commit(effect.frames, floors=dict(effect.floors))
-        except StoreError as error:
+        except Exception as error:
             self._fail(1, str(error))
             raise
+        if effect.snapshot:
+            self._logged = 0
+        self._logged += sum(len(frame.data) for frame in effect.frames)
         self.commits.observe(time.perf_counter() - began)
 
     def _commit_next(self) -> None:
-        self._committing = True
         effect = self._queue[0]
-        future = self._loop.run_in_executor(self._worker, self._store, effect)
-        future.add_done_callback(lambda _: self._on_stored(effect))
+        future = self._worker.submit(self._store, effect)
+        self._underway = effect, future
+        future.add_done_callback(lambda _: self._loop.call_soon_threadsafe(self._on_stored, effect, future))
 
-    def _on_stored(self, effect: Persist) -> None:
-        if not self._queue or self._queue[0] is not effect:
-            return  # `_drain` was here
+    def _on_stored(self, effect: Persist, future: Future[None]) -> None:
+        if self._underway is None or self._underway[0] is not effect or future.exception() is not None:
+            return  # `_drain` was here, or the daemon is ending
+        self._underway = None
         self._queue.popleft()
-        self._committing = False
         if self._queue:
             self._commit_next()
         self._handle(Persisted(effect.batch))
 
     def _drain(self) -> None:
         """Wait for the worker, and store what it had not begun."""
-        if not self._queue:
-            return
-        if self._committing:
-            self._worker.submit(lambda: None).result()
-            done = self._queue.popleft()
-            self._committing = False
-            self._handle(Persisted(done.batch))
         while self._queue:
-            effect = self._queue.popleft()
-            self._store(effect)
+            effect = self._queue[0]
+            if self._underway is None:
+                self._store(effect)
+            else:
+                self._underway[1].result()
+                self._underway = None
+            self._queue.popleft()
             self._handle(Persisted(effect.batch))
 
     # -- housekeeping -------------------------------------------------------------------------------------------------
 
     def housekeep(self) -> None:
         """A few times a second: fold the WAL, prune the log, write a checkpoint when one is due."""
-        if self._maintenance is not None and not self._maintenance.done():
-            return
-        if self._checkpoint_due():
-            self._maintenance = self._loop.create_task(self._checkpoint())
+        if self._maintenance is None or self._maintenance.done():
+            self._maintenance = self._loop.create_task(self._keep_house())
+
+    async def _keep_house(self) -> None:
+        """What fails here is tried again: commits that fail in the same way end the daemon anyway."""
+        try:
+            if self._checkpoint_due():
+                await self._checkpoint()
+            else:
+                await self._loop.run_in_executor(self._worker, self._tidy)
+        except StoreError as error:
+            self.checkpointer.abandon()
+            if not self._tidiness_failed:
+                log.error("housekeeping_failed", space=self.name, what=f"{error}; tried again until it works")
+            self._tidiness_failed = True
         else:
-            self._maintenance = self._loop.run_in_executor(self._worker, self._tidy)
+            self._tidiness_failed = False
 
     def _tidy(self) -> None:
         self.store.fold()
-        self.store.sweep()
-        self.store.prune(self._log_budget)
+        while self.store.sweep():
+            pass
+        while self.store.prune(self._log_budget).more:
+            pass
 
     def _checkpoint_due(self) -> bool:
-        since = self.store.log_bytes - self._log_at_checkpoint
-        return since > max(CHECKPOINT_AFTER, 16 * self.state.live) or self.store.wants_checkpoint
+        after = max(CHECKPOINT_AFTER, 16 * self.state.live)
+        # The log can only be pruned up to the last checkpoint.
+        return self._logged > min(after, self._log_budget) or self.store.wants_checkpoint
 
     async def _checkpoint(self) -> None:
         """Write a checkpoint in slices between other work."""
         if self.replica.dirty:
             self.commit()
         self.checkpointer.begin()
-        while self.checkpointer.running and self.checkpointer.step():
+        begun = self._logged
+        while self.checkpointer.running and self.checkpointer.step():  # noqa: ASYNC110
             await asyncio.sleep(0.001)  # others get their turn between two slices
         if not self.checkpointer.running:
             return  # a joined snapshot has written one meanwhile
@@ -345,10 +368,12 @@ class Space:
             self.commit()  # the segments lack what was removed meanwhile: those removals have to be in the log
         self._drain()
         self.checkpointer.finish()
-        self._log_at_checkpoint = self.store.log_bytes
+        self._logged -= begun
 
     def close(self) -> None:
         """Store and publish what is pending, say goodbye, let go of the files."""
+        if self._maintenance is not None:
+            self._maintenance.cancel()
         self.begin()
         if self.replica.dirty:
             self.commit()

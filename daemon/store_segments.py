@@ -51,13 +51,13 @@ class Segments:
         """Forget what was staged; the valid checkpoint stays."""
         if self._staged is None:
             return
-        self._staged = None
         self._superseded.clear()
         self._tombstones.clear()
         self._find_leftovers(self._file.write)
         # A begun generation takes the same number again: nothing of this one may be left to be taken for its own.
         while self.sweep(SWEEP_AT_ONCE):
             pass
+        self._staged = None  # only now: what failed above is done again by the next `begin`
 
     def put(self, actor: Actor, start: int, data: bytes | None) -> None:
         """Stage a segment, or with None its removal. A second call for the same one replaces the first."""

@@ -34,6 +34,6 @@ class Waiters:
     def check(self) -> None:
         """Something happened: call those whose condition holds."""
         for number, (condition, then) in list(self._waiting.items()):
-            if condition():
+            if number in self._waiting and condition():
                 self._waiting.pop(number, None)
                 then()

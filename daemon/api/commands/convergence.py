@@ -23,9 +23,12 @@ NEGATIVE = "ERR timeout is negative"
 
 
 def space_of(session: Session) -> Space:
-    """The space that the connection has selected, with nothing pending: commands that report cut first."""
+    """The space that the connection has selected, with nothing pending: commands that report cut first.
+
+    Inside EXEC nothing is cut, for a transaction is one frame: they report the state before it.
+    """
     space = session.hub.space_of(session.db)
-    if space.replica.dirty:
+    if space.replica.dirty and not session.executing:
         space.commit()
     return space
 
@@ -54,9 +57,11 @@ def wait(session: Session, args: list[bytes]) -> bytes:
             return space.replica.acked(seq)
         return len(space.replica.peers.online(space.now()))
 
+    if not session.may_park():
+        return resp.integer(count())
     if seq:
         space.ask(seq)
-    if count() >= wanted or not session.may_park():
+    if count() >= wanted:
         return resp.integer(count())
     number = space.waiters.add(lambda: count() >= wanted, lambda: session.resume(resp.integer(count())))
     return session.park(seconds, lambda: resp.integer(count()), lambda: space.waiters.forget(number))
@@ -68,16 +73,20 @@ def wait(session: Session, args: list[bytes]) -> bytes:
 )  # fmt: skip
 def vv(session: Session, args: list[bytes]) -> bytes:
     """The token; equal vectors give equal tokens on every replica."""
-    space = space_of(session)
-    text = base64.urlsafe_b64encode(canonical_vector(space.state.vector())).rstrip(b"=")
-    return session.resp.bulk(space.name.encode() + b"." + text)
+    state = space_of(session).state
+    vector = state.vector()
+    if state.seq:
+        vector[state.actor] = state.seq  # inside EXEC: with what the transaction has written so far
+    text = base64.urlsafe_b64encode(canonical_vector(vector)).rstrip(b"=")
+    return session.resp.bulk(session.db.name.encode() + b"." + text)
 
 
 def parse_token(token: bytes, space: str) -> dict[Actor, int]:
     """The vector of a token of this space. Raises UsageError."""
     name, _, text = token.rpartition(b".")
     try:
-        vector = parse_vector(base64.urlsafe_b64decode(text + b"=" * (-len(text) % 4)))
+        padded = text + b"=" * (-len(text) % 4)
+        vector = parse_vector(base64.b64decode(padded, altchars=b"-_", validate=True))
         named = name.decode()
     except (ValueError, binascii.Error):
         raise UsageError("ERR invalid token") from None
@@ -94,7 +103,7 @@ def parse_token(token: bytes, space: str) -> dict[Actor, int]:
 )  # fmt: skip
 def waitfor(session: Session, args: list[bytes]) -> bytes:
     """1 reached, 0 timed out."""
-    space = session.hub.space_of(session.db)
+    space = space_of(session)
     vector = parse_token(args[1], space.name)
     seconds = _seconds(args[2])
     resp = session.resp
@@ -102,8 +111,6 @@ def waitfor(session: Session, args: list[bytes]) -> bytes:
     def reached() -> bool:
         return dominates(space.state.vector(), vector)
 
-    if space.replica.dirty:
-        space.commit()
     if reached() or not session.may_park():
         return resp.integer(int(reached()))
     number = space.waiters.add(reached, lambda: session.resume(resp.integer(1)))
@@ -111,7 +118,7 @@ def waitfor(session: Session, args: list[bytes]) -> bytes:
 
 
 @command(
-    "CRDT.SYNC", arity=1, group="convergence",
+    "CRDT.SYNC", arity=1, flags=("no_multi",), group="convergence",
     summary="Commits and publishes what is pending, and greets the peers.",
 )  # fmt: skip
 def sync(session: Session, args: list[bytes]) -> bytes:

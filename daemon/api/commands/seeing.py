@@ -1,4 +1,4 @@
-"""CRDT.HASH, PEERS, CONFLICTS, DEBUG, STATUS: what one can see of convergence. All of it as of the last message heard."""
+"""CRDT.HASH, PEERS, CONFLICTS, DEBUG, STATUS: what one can see of convergence, as of the last message heard."""
 
 from __future__ import annotations
 

@@ -1,0 +1,588 @@
+"""Spaces on real stores: they converge, go on after any end, and promise nothing that is not stored."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+from crdt.types import sets
+from daemon import space as module
+from daemon.store import Durability, Store, StoreFailed
+from tests.daemon.spaces import Between, Member, same, until
+
+Make = Callable[..., Member]
+
+
+@pytest.fixture
+async def between() -> Between:
+    return Between()
+
+
+@pytest.fixture
+async def make(between: Between, tmp_path: Path) -> AsyncIterator[Make]:
+    """Members by name; those that still run at the end are killed."""
+    made: list[Member] = []
+
+    def begin(name: str, durability: Durability = "always") -> Member:
+        made.append(Member(between, name, tmp_path / name, durability))
+        return made[-1]
+
+    yield begin
+    for member in made:
+        if between.members.get(member.name) is member:
+            member.kill()
+
+
+async def test_what_one_writes_the_others_show(make: Make) -> None:
+    a, b, c = make("a"), make("b"), make("c")
+    for member in (a, b, c):
+        await member.start()
+    a.add(b"s", b"1", b"2")
+    b.add(b"s", b"3")
+    c.put(b"k", b"v")
+    await until(lambda: same(a, b, c) and a.members(b"s") == {b"1", b"2", b"3"}, "three to converge")
+    assert a.get(b"k") == b"v"
+    await until(lambda: all(m.space.replica.converged(m.space.now()) for m in (a, b, c)), "all to know it")
+
+
+async def test_always_is_stored_when_settle_returns(make: Make) -> None:
+    a = make("a")
+    await a.start()
+    a.add(b"s", b"1")
+    assert a.space.store.last(a.space.state.actor) == 1
+    a.kill()
+    await a.start()
+    assert a.members(b"s") == {b"1"}
+
+
+async def test_interval_is_stored_at_the_next_commit(make: Make) -> None:
+    a = make("a", "interval")
+    await a.start()
+    a.add(b"s", b"1")
+    actor = a.space.state.actor
+    assert a.space.store.last(actor) == 0
+    a.space.commit()
+    await until(lambda: a.space.replica.own_stored == 1, "the worker to store it")
+    assert a.space.store.last(actor) == 1
+
+
+async def test_much_that_is_pending_is_cut_at_once(make: Make) -> None:
+    a = make("a", "interval")
+    await a.start()
+    a.add(b"s", *(b"%d" % i for i in range(module.CUT_AT)))
+    assert not a.space.replica.dirty
+    await until(lambda: a.space.replica.own_stored == module.CUT_AT, "the worker to store it")
+
+
+async def test_more_commits_than_the_queue_takes(make: Make) -> None:
+    a = make("a", "interval")
+    await a.start()
+    for i in range(3 * module.QUEUE):
+        a.add(b"s", b"%d" % i)
+        a.space.commit()
+    assert len(a.space._queue) <= module.QUEUE
+    a.space._drain()
+    actor = a.space.state.actor
+    assert a.space.store.last(actor) == 3 * module.QUEUE
+    await asyncio.sleep(0)  # what the worker reported meanwhile finds it done
+    assert a.space.replica.stored == a.space.replica.batch
+    assert not a.failures
+
+
+async def test_nothing_leaves_before_it_is_stored(
+    make: Make, between: Between, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[str, int, int]] = []
+    for durability in ("always", "interval", "never"):
+        a = make(f"a-{durability}", durability)
+        await a.start()
+        publish = between.publish
+
+        def checked(sender: str, lane: str, to: str | None, data: bytes, a: Member = a, go: object = publish) -> bool:
+            state, store = a.space.state, a.space.store
+            seen.append((sender, a.space.replica.view.seq, store.last(state.actor)))
+            return go(sender, lane, to, data)  # type: ignore[operator]
+
+        monkeypatch.setattr(between, "publish", checked)
+        for i in range(20):
+            a.add(b"s", b"%d" % i)
+            if i % 3 == 0:
+                a.space.commit()
+            await asyncio.sleep(0.002)
+        a.space.commit()
+        await until(lambda: a.space.replica.counts["frames_out"] and a.space.replica.own_stored == 20, "it to leave")
+        a.close()
+        monkeypatch.undo()
+    assert len(seen) > 10
+    assert all(said <= stored for _, said, stored in seen)
+
+
+async def test_the_witness_knows_what_left(make: Make) -> None:
+    """What a peer has of us is never above what the run directory remembers."""
+    a, b = make("a"), make("b")
+    await a.start()
+    await b.start()
+    a.add(b"s", b"1", b"2")
+    await until(lambda: b.members(b"s") == {b"1", b"2"}, "b to have it")
+    nonce, seq = a.space._witness._recorded
+    assert (nonce, seq) == (a.space.state.actor.nonce, 2)
+
+
+@pytest.mark.parametrize("durability", ["always", "interval", "never"])
+async def test_a_restart_continues_the_actor(make: Make, durability: Durability) -> None:
+    a = make("a", durability)
+    await a.start()
+    a.add(b"s", b"1")
+    actor = a.space.state.actor
+    assert not a.space.continued
+    a.close()
+    await a.start()
+    assert a.space.continued
+    assert a.space.state.actor == actor
+    a.add(b"s", b"2")
+    assert a.space.state.seq == 2
+    a.kill()
+    await a.start()
+    assert a.space.state.actor == actor
+
+
+async def test_another_boot_is_a_new_actor_and_loses_nothing(make: Make) -> None:
+    a = make("a")
+    await a.start()
+    a.add(b"s", b"1")
+    first = a.space.state.actor
+    a.kill()
+    a.boot = "the next boot"
+    await a.start()
+    assert a.space.state.actor != first
+    a.add(b"s", b"2")
+    assert a.members(b"s") == {b"1", b"2"}
+    assert a.space.state.applied(first) == 1
+
+
+async def test_a_copied_directory_is_a_new_actor(make: Make, tmp_path: Path, between: Between) -> None:
+    a = make("a")
+    await a.start()
+    a.add(b"s", b"1")
+    copy = Member(between, "a", tmp_path / "copy")
+    shutil.copytree(tmp_path / "a", tmp_path / "copy", ignore=shutil.ignore_patterns("*-shm", "*.lock"))
+    actor = a.space.state.actor
+    a.kill()
+    await copy.start()
+    assert copy.space.state.actor != actor
+    assert copy.members(b"s") == {b"1"}
+    copy.kill()
+
+
+async def test_killed_at_any_moment_what_was_acknowledged_is_there(make: Make) -> None:
+    """Kill between commits, with a peer that writes as well; the same actor goes on each time."""
+    a, b = make("a"), make("b")
+    await a.start()
+    await b.start()
+    acknowledged: set[bytes] = set()
+    for life in range(6):
+        for i in range(5):
+            member = b"%d-%d" % (life, i)
+            a.add(b"a", member)
+            b.add(b"b", member)
+            acknowledged.add(member)
+            if i == life:
+                await asyncio.sleep(0.012)
+        a.kill()
+        await a.start()
+        assert a.space.continued
+        assert a.members(b"a") == acknowledged
+    await until(lambda: same(a, b), "both to converge")
+    assert b.members(b"a") == a.members(b"b") == acknowledged
+    assert a.space.replica.counts["divergences"] == 0
+    assert len(a.space.state.vector()) == 2
+
+
+async def test_cut_off_from_each_other_both_write(make: Make, between: Between) -> None:
+    a, b = make("a"), make("b")
+    await a.start()
+    await b.start()
+    between.cut()
+    for i in range(50):
+        a.add(b"s", b"a%d" % i)
+        b.add(b"s", b"b%d" % i)
+    between.mend()
+    await until(lambda: same(a, b), "both to converge")
+    assert len(a.members(b"s")) == 100
+
+
+async def test_a_turn_that_only_receives_is_stored_too(make: Make) -> None:
+    a, b = make("a"), make("b")
+    await a.start()
+    await b.start()
+    a.add(b"s", b"1")
+    actor = a.space.state.actor
+    await until(lambda: b.space.store.last(actor) == 1, "b to store what a wrote")
+
+
+# -- checkpoints --------------------------------------------------------------------------------------------------------
+
+
+async def _checkpoint(member: Member, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "CHECKPOINT_AFTER", -1)
+    monkeypatch.setattr(module.Space, "_checkpoint_due", lambda self: True)
+    member.space.housekeep()
+    assert member.space._maintenance is not None
+    await member.space._maintenance
+    monkeypatch.undo()
+
+
+async def test_checkpoint_in_slices_while_writes_go_on(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    a = make("a")
+    await a.start()
+    for i in range(8):
+        a.add(b"k%d" % i, *(b"%d" % n for n in range(i, i + 2000)))
+    monkeypatch.setattr(module.Space, "_checkpoint_due", lambda self: not self.checkpointer.written)
+    a.space.housekeep()
+    task = a.space._maintenance
+    assert task is not None
+    turns = 0
+    while not task.done():
+        turns += 1
+        a.add(b"meanwhile", b"%d" % turns)
+        a.space.begin()
+        sets.remove(a.space.state, b"k%d" % (turns % 8), [b"%d" % (turns + 100)])
+        a.space.settle()
+        await asyncio.sleep(0)
+    await task
+    assert turns > 5
+    assert a.space.checkpointer.written >= 8
+    before = a.space.state
+    assert a.space.store.checkpoint_vv
+    a.kill()
+    await a.start()
+    after = a.space.state
+    assert after.hash == before.hash
+    assert after.vector() == before.vector()
+    assert {k: a.members(k) for k in after.keys} == {k: set(sets.members(before, k)) for k in before.keys}
+    assert a.space.recovery_seconds > 0
+
+
+async def test_removals_pending_when_a_chunk_is_packed_are_not_lost(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A commit a second: a row is removed, its chunk is written without it, and the frame comes only at the end."""
+    a = make("a", "interval")
+    await a.start()
+    a.add(b"s", *(b"%d" % n for n in range(5000)))
+    monkeypatch.setattr(module.Space, "_checkpoint_due", lambda self: not self.checkpointer.written)
+    a.space.housekeep()
+    await asyncio.sleep(0)
+    a.space.begin()
+    sets.remove(a.space.state, b"s", [b"1", b"2500", b"4999"])
+    assert a.space._maintenance is not None
+    await a.space._maintenance
+    before = a.space.state.hash
+    a.kill()
+    await a.start()
+    assert a.space.state.hash == before
+    assert len(a.members(b"s")) == 4997
+
+
+async def test_killed_in_the_middle_of_a_checkpoint(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    a = make("a")
+    await a.start()
+    a.add(b"s", *(b"%d" % n for n in range(6000)))
+    a.space.checkpointer.begin()
+    a.space.checkpointer.step()
+    a.add(b"s", b"more")
+    state = a.space.state
+    a.kill()
+    await a.start()
+    assert a.space.state.hash == state.hash
+    await _checkpoint(a, monkeypatch)
+    a.kill()
+    await a.start()
+    assert a.space.state.hash == state.hash
+
+
+async def test_a_checkpoint_is_due_by_what_was_logged_since(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not by the size of the log: pruning makes that smaller, and a start would replay more and more."""
+    monkeypatch.setattr(module, "CHECKPOINT_AFTER", 20_000)
+    a = make("a")
+    a.log_budget = 30_000
+    await a.start()
+    most = 0
+    for i in range(400):
+        a.put(b"k%d" % (i % 10), b"x" * 500)
+        if i % 5 == 0:
+            a.space.housekeep()
+            assert a.space._maintenance is not None
+            await a.space._maintenance
+        most = max(most, a.space._logged)
+    assert most < 26_000
+    assert a.space.store.log_bytes < 60_000
+    assert a.space.store.checkpoint_vv
+    a.close()
+    await a.start()
+    assert a.space._logged <= 26_000
+
+
+async def test_a_log_beyond_a_small_budget_is_pruned(make: Make) -> None:
+    a = make("a")
+    a.log_budget = 10_000
+    await a.start()
+    for i in range(200):
+        a.put(b"k", b"%d" % i + b"x" * 500)
+    for _ in range(3):
+        a.space.housekeep()
+        assert a.space._maintenance is not None
+        await a.space._maintenance
+    assert a.space.store.log_bytes <= 10_000
+    assert a.space.store.floor()[a.space.state.actor] > 100
+    a.kill()
+    await a.start()
+    assert a.get(b"k") == b"199" + b"x" * 500
+
+
+async def test_a_snapshot_for_one_that_was_away_too_long(make: Make, between: Between) -> None:
+    """The joined snapshot is on disk as a whole: killed right after it, the replica has all of it."""
+    a, b = make("a"), make("b", "interval")
+    a.log_budget = 5_000
+    await a.start()
+    await b.start()
+    b.add(b"mine", b"1")
+    a.add(b"s", b"gone", b"stays")
+    b.space.commit()
+    await until(lambda: same(a, b), "both to converge")
+    between.cut()
+    a.space.begin()
+    sets.remove(a.space.state, b"s", [b"gone"])
+    a.space.settle()
+    for i in range(300):
+        a.put(b"k%d" % i, b"x" * 300)
+    for _ in range(3):
+        a.space.housekeep()
+        assert a.space._maintenance is not None
+        await a.space._maintenance
+    assert a.space.store.floor()
+    b.add(b"mine", b"2")
+    between.mend()
+    b.space.commit()
+    await until(lambda: same(a, b), "both to converge")
+    assert a.space.replica.counts["snapshots"] == 1
+    assert b.members(b"s") == {b"stays"}
+    assert b.space.store.floor()[a.space.state.actor] > 100
+    before = b.space.state.hash
+    b.kill()
+    await b.start()
+    assert b.space.state.hash == before
+    assert b.members(b"mine") == {b"1", b"2"}
+    assert b.get(b"k299") == b"x" * 300
+
+
+# -- what goes wrong ----------------------------------------------------------------------------------------------------
+
+
+def _full(*_args: object, **_options: object) -> None:
+    raise StoreFailed("disk full")
+
+
+@pytest.mark.parametrize("durability", ["always", "interval"])
+async def test_a_disk_that_takes_no_more_ends_the_daemon(
+    make: Make, between: Between, monkeypatch: pytest.MonkeyPatch, durability: Durability
+) -> None:
+    a, b = make("a", durability), make("b")
+    await a.start()
+    await b.start()
+    a.add(b"s", b"stored")
+    a.space.commit()
+    await until(lambda: b.members(b"s") == {b"stored"}, "b to have it")
+    monkeypatch.setattr(a.space.store, "commit", _full)
+    a.space.begin()
+    sets.add(a.space.state, b"s", [b"lost"])
+    if durability == "always":
+        with pytest.raises(StoreFailed):
+            a.space.settle()
+    else:
+        a.space.commit()
+        await until(lambda: a.failures, "the worker to fail")
+        await asyncio.sleep(0.05)
+    assert a.failures == [(1, "disk full")]
+    assert a.space.replica.own_stored == 1
+    await asyncio.sleep(0.05)
+    assert b.members(b"s") == {b"stored"}
+
+
+async def test_housekeeping_that_fails_is_tried_again(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    a = make("a")
+    await a.start()
+    a.add(b"s", *(b"%d" % n for n in range(5000)))
+    monkeypatch.setattr(module.Space, "_checkpoint_due", lambda self: not self.store.checkpoint_vv)
+    with monkeypatch.context() as broken:
+        broken.setattr(a.space.store, "finish_checkpoint", _full)
+        for _ in range(2):
+            a.space.housekeep()
+            assert a.space._maintenance is not None
+            await a.space._maintenance
+            assert not a.space.store.checkpoint_vv
+    assert not a.failures
+    a.space.housekeep()
+    await a.space._maintenance
+    assert a.space.store.checkpoint_vv
+    before = a.space.state.hash
+    a.kill()
+    await a.start()
+    assert a.space.state.hash == before
+    assert len(a.members(b"s")) == 5000
+
+
+async def test_a_damaged_frame_in_the_log_is_a_new_actor(make: Make, tmp_path: Path) -> None:
+    import sqlite3
+
+    a, b = make("a"), make("b")
+    await a.start()
+    await b.start()
+    for i in range(10):
+        a.add(b"s", b"%d" % i)
+    await until(lambda: same(a, b), "both to converge")
+    actor = a.space.state.actor
+    a.close()
+    with sqlite3.connect(tmp_path / "a" / "data" / "default.db") as db:
+        db.execute("UPDATE log SET data = randomblob(8) WHERE lsn = (SELECT max(lsn) FROM log WHERE actor = 1) - 3")
+    db.close()
+    await a.start()
+    assert a.space.state.actor != actor
+    assert a.space.replica.view.actor == a.space.state.actor
+    await until(lambda: same(a, b), "a to have it all again")
+    assert len(a.members(b"s")) == 10
+    a.add(b"s", b"new")
+    await until(lambda: same(a, b) and len(b.members(b"s")) == 11, "b to have what a wrote as a new actor")
+
+
+async def test_the_store_rolled_back_behind_our_back(make: Make, tmp_path: Path) -> None:
+    """A restored backup: the witness says so, and nothing that peers have is written twice."""
+    a, b = make("a"), make("b")
+    await a.start()
+    await b.start()
+    a.add(b"s", b"1")
+    await until(lambda: same(a, b), "both to converge")
+    a.close()
+    shutil.copytree(tmp_path / "a" / "data", tmp_path / "backup")
+    await a.start()
+    first = a.space.state.actor
+    a.add(b"s", b"2")
+    await until(lambda: same(a, b), "both to converge")
+    a.close()
+    shutil.rmtree(tmp_path / "a" / "data")
+    shutil.copytree(tmp_path / "backup", tmp_path / "a" / "data")
+    await a.start()
+    assert a.space.state.actor != first
+    a.add(b"s", b"3")
+    await until(lambda: same(a, b), "both to converge")
+    assert a.members(b"s") == {b"1", b"2", b"3"}
+
+
+async def test_a_stranger_under_our_name_ends_the_one_without_promises(make: Make) -> None:
+    from crdt.replica.effects import Alarm
+
+    a = make("a")
+    await a.start()
+    a.space._run([Alarm("name_taken", "another")])
+    assert a.failures == [(7, "another")]
+    assert a.space.alarms == {"name_taken": 1}
+
+
+async def test_only_writes_of_clients_count_as_promised(make: Make) -> None:
+    a, b = make("a"), make("b")
+    await a.start()
+    await b.start()
+    a.add(b"s", b"1")
+    assert a.space.replica.acknowledged
+    await until(lambda: same(a, b), "b to have it")
+    b.space.settle()
+    assert not b.space.replica.acknowledged
+    b.add(b"s", b"2")
+    assert b.space.replica.acknowledged
+
+
+# -- time ---------------------------------------------------------------------------------------------------------------
+
+TEN_YEARS = 10 * 365 * 86400 * 10**9
+
+
+async def test_a_clock_ten_years_ahead_blocks_nobody(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What saw the value from the future overwrites it, before and after a restart, and the alarm names the peer."""
+    a, b = make("a"), make("b")
+    await a.start()
+    await b.start()
+    now = module.time.time_ns
+    with monkeypatch.context() as patched:
+        patched.setattr(module.time, "time_ns", lambda: now() + TEN_YEARS)
+        a.put(b"k", b"from the future")
+    await until(lambda: b.get(b"k") == b"from the future", "b to have it")
+    assert b.space.alarms.get("clock") == 1
+    b.put(b"k", b"now")
+    await until(lambda: a.get(b"k") == b"now", "a to have what overwrote it")
+    b.kill()
+    await b.start()
+    b.put(b"k", b"later")
+    await until(lambda: a.get(b"k") == b"later" and same(a, b), "a to have it")
+
+
+async def test_a_clock_that_was_set_back_never_runs_behind_what_was_written(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a = make("a")
+    await a.start()
+    a.put(b"k", b"1")
+    before = a.space.state.clock.now
+    a.kill()
+    now = module.time.time_ns
+    monkeypatch.setattr(module.time, "time_ns", lambda: now() - TEN_YEARS)
+    await a.start()
+    a.put(b"k", b"2")
+    assert a.space.state.clock.now >= before
+    assert a.get(b"k") == b"2"
+
+
+# -- settings -----------------------------------------------------------------------------------------------------------
+
+
+async def test_new_settings_take_effect(make: Make) -> None:
+    from crdt.replica.tuning import Tuning
+
+    a = make("a", "interval")
+    await a.start()
+    tuning = Tuning(interval=0.0, max_drift_ms=5)
+    a.space.retune(tuning, 7, inline=True)
+    assert a.space.replica.tuning is tuning
+    assert a.space.state.clock.max_drift_ms == 5
+    a.add(b"s", b"1")
+    assert a.space.replica.own_stored == 1
+
+
+async def test_closing_during_a_checkpoint(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    a = make("a")
+    await a.start()
+    a.add(b"s", *(b"%d" % n for n in range(9000)))
+    monkeypatch.setattr(module.Space, "_checkpoint_due", lambda self: True)
+    a.space.housekeep()
+    task = a.space._maintenance
+    assert task is not None
+    await asyncio.sleep(0)
+    assert a.space.checkpointer.running
+    before = a.space.state.hash
+    a.close()
+    await asyncio.gather(task, return_exceptions=True)
+    assert task.cancelled()
+    await a.start()
+    assert a.space.state.hash == before
+
+
+def test_a_busy_store_is_refused(tmp_path: Path) -> None:
+    from daemon.store import StoreBusy
+
+    first = Store.open(tmp_path, "default")
+    with pytest.raises(StoreBusy):
+        Store.open(tmp_path, "default")
+    first.close()
