@@ -51,7 +51,7 @@ def incr(state: State, key: bytes, by: int) -> int:
     else:
         shown = number.as_integer(value)
     total = number.checked_sum(shown, by, value)
-    entry.number().increase(state, entry, None, by, shown)  # type: ignore[attr-defined]
+    entry.number().increase(state, entry, None, by, total)  # type: ignore[attr-defined]
     return total
 
 
@@ -71,7 +71,7 @@ def incr_float(state: State, key: bytes, by: Decimal) -> bytes:
         return text
     target = entry or state.create(StringEntry, key)
     assert isinstance(target, StringEntry)
-    target.number().increase(state, target, None, amount, before)
+    target.number().increase(state, target, None, amount, number.plus(before, amount))
     return text
 
 
@@ -86,7 +86,7 @@ def grow(state: State, key: bytes, by: int) -> int:
     total = number.checked_sum(shown, by)
     target = entry or state.create(GrowCounterEntry, key)
     assert isinstance(target, GrowCounterEntry)
-    target.number().increase(state, target, None, by, shown)
+    target.number().increase(state, target, None, by, total)
     return total
 
 

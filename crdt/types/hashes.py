@@ -256,7 +256,7 @@ def incr(state: State, key: bytes, field: bytes, by: int) -> int:
     except NotANumberError:
         raise NotANumberError(NOT_INTEGER) from None
     target = entry or _made(state, key)
-    target.number(field).increase(state, target, field, by, shown)
+    target.number(field).increase(state, target, field, by, total)
     return total
 
 
@@ -273,7 +273,7 @@ def incr_float(state: State, key: bytes, field: bytes, by: Decimal) -> bytes:
         put(state, key, [(field, text)])
         return text
     target = entry or _made(state, key)
-    target.number(field).increase(state, target, field, amount, before)
+    target.number(field).increase(state, target, field, amount, number.plus(before, amount))
     return text
 
 

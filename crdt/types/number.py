@@ -57,6 +57,7 @@ _UNKNOWN: Final = object()
 _MALFORMED: Final = (
     ValueError, TypeError, IndexError, ArithmeticError, RecursionError, msgpack.UnpackException, msgpack.ExtraData
 )  # fmt: skip
+_pack = msgpack.Packer(use_bin_type=True, autoreset=True).pack
 _decimal = re.compile(rb"[-+.0-9eE]+").fullmatch
 
 Amount = int | Decimal
@@ -203,8 +204,8 @@ class Number:
 
     # -- local writes -----------------------------------------------------------------------------------------------
 
-    def increase(self, state: State, entry: Entry, field: bytes | None, by: Amount, shown: Amount) -> None:
-        """Count `by` on top of `shown`, which the caller has read and checked."""
+    def increase(self, state: State, entry: Entry, field: bytes | None, by: Amount, after: Amount) -> None:
+        """Count `by`; `after` is what will be shown, which the caller has worked out and checked."""
         mine = self.mine
         if mine > state.mark:
             kind, lineage, total = self.counts[mine]
@@ -218,7 +219,7 @@ class Number:
             else:
                 self.counts[new] = (COUNT, new, by)
             self.mine = new
-        self._shown = plus(shown, by)
+        self._shown = after
 
     def assign(self, state: State, entry: Entry, field: bytes | None, value: bytes) -> int:
         """SET: replace the observed values, take what the counts hold without removing them. Returns the new dot."""
@@ -396,7 +397,7 @@ def encode(state: State, raw: tuple[Any, ...], dot: int) -> msgpack.ExtType:
     else:
         named = sorted((*state.name(lineage), n, _out(total)) for lineage, (n, total) in raw[2].items())
         row = [SET, raw[1], [[a.name, a.nonce, seq, n, total] for a, seq, n, total in named]]
-    return msgpack.ExtType(STRUCTURED, msgpack.packb(row))
+    return msgpack.ExtType(STRUCTURED, _pack(row))
 
 
 def decode(state: State, data: bytes, dot: int) -> tuple[Any, ...]:
@@ -420,7 +421,7 @@ def check(payload: Wire, kinds: tuple[int, ...] = (SET, COUNT, BASE)) -> bool:
         return False
     try:
         row = msgpack.unpackb(payload.data)
-        if type(row) is not list or msgpack.packb(row) != payload.data:
+        if type(row) is not list or _pack(row) != payload.data:
             return False
         if type(row[0]) is not int or row[0] not in kinds:
             return False

@@ -306,7 +306,7 @@ def deletion_leaves_no_baseline(patch: pytest.MonkeyPatch) -> None:
 def live_lineage_starts_anew(patch: pytest.MonkeyPatch) -> None:
     increase = Number.increase
 
-    def wrong(self: Number, st: State, entry: Any, name: bytes | None, by: Any, shown: Any) -> None:
+    def wrong(self: Number, st: State, entry: Any, name: bytes | None, by: Any, after: Any) -> None:
         mine, base = self.mine, self.known(st)
         if mine in self.counts and self.counts[mine][1] in base:
             lineage, total = self.counts[mine][1:]
@@ -316,7 +316,7 @@ def live_lineage_starts_anew(patch: pytest.MonkeyPatch) -> None:
             self.counts[dot] = (number.COUNT, dot, number.plus(left, by))
             self.mine, self._shown = dot, number._UNKNOWN
         else:
-            increase(self, st, entry, name, by, shown)
+            increase(self, st, entry, name, by, after)
 
     patch.setattr(Number, "increase", wrong)
 
