@@ -17,6 +17,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import redis
 from redis.backoff import NoBackoff
@@ -42,7 +43,8 @@ class Agent:
     def __init__(self, name: str, socket: str) -> None:
         self.name = name
         # redis-py would repeat a command whose reply was lost; that would count a task twice.
-        self._redis = redis.Redis(
+        # Any: redis-py's annotations do not know that with decode_responses every reply is text.
+        self._redis: Any = redis.Redis(
             unix_socket_path=socket, socket_timeout=10, retry=Retry(NoBackoff(), 0), decode_responses=True
         )
 
@@ -56,11 +58,8 @@ class Agent:
         # take the same task: better done twice than never.
         if task is None or not self._redis.srem(OPEN, task):
             return
-        with self._redis.pipeline(transaction=True) as all_or_nothing:
-            all_or_nothing.incr(COMPLETED)
-            all_or_nothing.hincrby(DONE, self.name, 1)
-            all_or_nothing.hset(STATUS, self.name, f"did {task}")
-            all_or_nothing.execute()
+        with self._redis.pipeline(transaction=True) as done:
+            done.incr(COMPLETED).hincrby(DONE, self.name, 1).hset(STATUS, self.name, f"did {task}").execute()
 
     def report(self) -> str:
         """One line about all agents, as this one's daemon knows them. Raises one of AWAY."""
