@@ -18,59 +18,27 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import count
 from random import Random
 from typing import Any, Final
 
 from crdt.dots import Actor
-from crdt.replica import messages
 from crdt.replica.effects import Alarm, Effect, Lane, Notify, Persist, Send, Witness
 from crdt.replica.events import Connected, Disconnected, Persisted, Received, Tick
 from crdt.replica.replica import Replica
 from crdt.replica.tuning import Tuning
-from crdt.types import sets
-from tests.simulation import writes
+from tests.simulation import checks, writes
 from tests.simulation.disk import Disk, Image
+from tests.simulation.node import Node
 from tests.simulation.oracle import Oracle, Violation
 from tests.simulation.plan import Action, Plan
+from tests.simulation.words import describe
 
 EPOCH_MS: Final = 1_700_000_000_000
 BOUND: Final = 20.0  # virtual seconds from the last fault to convergence, with heartbeats of 1 s
+MAX_EVENTS: Final = 20_000  # of a history; usual are 300
 HELD_BYTES: Final = 200_000
-
-
-@dataclass(eq=False)
-class Node:
-    """One daemon: its disk, and its process while that runs. `life` counts the processes."""
-
-    index: int
-    name: str
-    tuning: Tuning
-    disk: Disk
-    skew_ms: int = 0
-    life: int = 0
-    replica: Replica | None = None
-    connected: bool = False
-    gone: bool = False  # it has left for good
-    boot: int = 0
-    witness: tuple[int, int, int, int] | None = None  # serial of the disk, boot, nonce, seq
-    paused_until: float = 0.0
-    crash_in: int | None = None  # effects until the process is killed
-    crash: Action = ()
-    queue: list[Persist] = field(default_factory=list)
-    armed: float = float("inf")
-    commit_due: bool = False
-    order: int = 0  # of local operations, over all lives
-    pending: list[writes.Note] = field(default_factory=list)
-    notes: dict[int, tuple[int, list[writes.Note]]] = field(default_factory=dict)  # by batch, until it is stored
-    durable: dict[Actor, int] = field(default_factory=dict)
-    reached: dict[Actor, int] = field(default_factory=dict)  # the most that ever was durable here
-    sum_seen: int = 0
-    checkpoint: Any = None
-
-    def __str__(self) -> str:
-        return f"{self.name}#{self.index}"
 
 
 @dataclass(frozen=True)
@@ -120,7 +88,7 @@ class World:
         )
         return Node(index, name, tuning, disk)
 
-    # -- time -----------------------------------------------------------------------------------------------------------
+    # -- time ------------------------------------------------------------------------------------------------------------
 
     def at(self, time: float, what: Callable[..., None], *args: Any) -> None:
         """Call `what` at this time."""
@@ -146,6 +114,8 @@ class World:
         while queue and queue[0][0] <= until:
             self.now, _, what, args = heapq.heappop(queue)
             self.events += 1
+            if self.events > MAX_EVENTS:
+                raise Violation(f"{self.events} events: a storm of messages, or a deadline that is always due")
             what(*args)
         self.now = until
 
@@ -169,7 +139,7 @@ class World:
     def _running(self) -> list[Node]:
         return [node for node in self.nodes if node.replica is not None]
 
-    # -- actions ----------------------------------------------------------------------------------------------------------
+    # -- actions ---------------------------------------------------------------------------------------------------------
 
     def _act(self, action: Action) -> None:
         _, what, index, *args = action
@@ -188,6 +158,7 @@ class World:
             self._break_broker(args[0])
         elif what == "pause":
             node.paused_until = self.now + args[0]
+            self.at(node.paused_until, self._resume, node)
         elif what == "clock":
             node.skew_ms += args[0]
         elif what == "sync":
@@ -283,10 +254,11 @@ class World:
         for node in self.nodes:
             node.paused_until = 0.0
             node.crash_in = None
+            self._resume(node)
             if node.replica is None and not node.gone:
                 self.start(node, node.life)
 
-    # -- processes ----------------------------------------------------------------------------------------------------------
+    # -- processes -------------------------------------------------------------------------------------------------------
 
     def start(self, node: Node, life: int) -> None:
         """A daemon starts on its disk."""
@@ -353,7 +325,7 @@ class World:
         for name, data in sorted(self.retained.items()):
             self._carry(node, name, False, data)
 
-    # -- the engine's door ----------------------------------------------------------------------------------------------------
+    # -- the engine's door -----------------------------------------------------------------------------------------------
 
     def _wall(self, node: Node) -> int:
         return max(1, EPOCH_MS + int(self.now * 1000) + node.skew_ms)
@@ -362,12 +334,21 @@ class World:
         if node.life != life or node.replica is None:
             return
         if node.paused_until > self.now:
-            self.at(node.paused_until, self._handle, node, life, event)
+            node.backlog.append((life, event))
             return
         replica = node.replica
         replica.state.begin(self._wall(node))
         self._run(node, replica.handle(event, self.now))
         self._settle_later(node)
+
+    def _resume(self, node: Node) -> None:
+        """What came during a pause comes now, in order."""
+        if node.paused_until <= self.now:
+            backlog, node.backlog = node.backlog, []
+            for life, event in backlog:
+                self._handle(node, life, event)
+            node.armed = float("inf")
+            self._arm(node)
 
     def _tick(self, node: Node, life: int, armed: float) -> None:
         if node.life == life and node.armed == armed:
@@ -414,11 +395,15 @@ class World:
                 assert node.replica is not None
                 node.witness = (node.disk.serial, node.boot, node.replica.state.actor.nonce, effect.seq)
             elif isinstance(effect, Notify):
-                self._look(node, effect)
+                assert node.replica is not None
+                checks.reading(node, node.replica, effect)
             else:
                 self._alarm(node, effect)
         if self._survives(node, life):
-            self._observe(node)
+            assert node.replica is not None
+            checks.bounds(node, node.replica, self.oracle)
+            if self.plan.has("wait") and not self.plan.has("twin"):
+                checks.acknowledgements(node, node.replica, self.nodes)
             self._arm(node)
 
     def _survives(self, node: Node, life: int) -> bool:
@@ -441,7 +426,7 @@ class World:
             self._kill(node)
             node.gone = True
 
-    # -- disks ----------------------------------------------------------------------------------------------------------------
+    # -- disks -----------------------------------------------------------------------------------------------------------
 
     def _persist(self, node: Node, order: Persist) -> None:
         replica = node.replica
@@ -515,18 +500,12 @@ class World:
         for actor, n in node.durable.items():
             node.reached[actor] = max(n, node.reached.get(actor, 0))
 
-    # -- the network ------------------------------------------------------------------------------------------------------------
+    # -- the network -----------------------------------------------------------------------------------------------------
 
     def _send(self, node: Node, effect: Send) -> None:
-        if len(effect.data) > node.tuning.max_message:
-            raise Violation(f"{node} sends {len(effect.data)} bytes, more than {node.tuning.max_message}")
+        checks.message(node, effect)
         if self.log is not None:
-            self._say(f"   {node} -> {effect.to or effect.lane.name}: {self._describe(effect.data)}")
-        if effect.lane is Lane.HELLO:
-            hello = messages.decode(effect.data)
-            assert isinstance(hello, messages.Hello)
-            if hello.seq > node.durable.get(hello.actor, 0):
-                raise Violation(f"{node} says HELLO of operation {hello.seq}, which a crash could still take back")
+            self._say(f"   {node} -> {effect.to or effect.lane.name}: {describe(effect.data)}")
         if node.connected:
             self._spread(node, effect.lane, effect.to, effect.data)
 
@@ -551,53 +530,11 @@ class World:
         if epoch == self.epoch and node.connected:
             self._handle(node, node.life, event)
 
-    # -- checks -----------------------------------------------------------------------------------------------------------------
-
-    def _observe(self, node: Node) -> None:
-        replica = node.replica
-        assert replica is not None
-        view, state = replica.view, replica.state
-        self.oracle.viewed(view.vector_hash, view.vector_sum, view.state_hash, str(node))
-        if state.vector_sum < node.sum_seen:
-            raise Violation(f"the vector of {node} shrank")
-        node.sum_seen = state.vector_sum
-        if replica.held.bytes > HELD_BYTES or replica.pieces.bytes > HELD_BYTES:
-            raise Violation(f"{node} holds more than its bound")
-        if self.plan.has("wait") and not self.plan.has("twin"):
-            self._check_acks(node, replica)
-
-    def _check_acks(self, node: Node, replica: Replica) -> None:
-        for other in self.nodes:
-            peer = replica.peers.by_name.get(other.name)
-            if peer is not None and other is not node and peer.acked > other.reached.get(replica.state.actor, 0):
-                raise Violation(f"{node} counts {peer.acked} as acknowledged by {other}, who could still lose them")
-
-    def _look(self, node: Node, effect: Notify) -> None:
-        """A reader looks at what has changed."""
-        assert node.replica is not None
-        state = node.replica.state
-        keys = {key for key, _ in effect.changes}
-        if b"links" in keys:
-            seen = set(sets.members(state, b"links", sets.GROW))
-            for link in seen:
-                causes = writes.CAUSES[link]
-                if not causes <= seen:
-                    raise Violation(f"{node} shows link {link!r} without {sorted(causes - seen)}, which its writer saw")
-        if b"left" in keys or b"right" in keys:
-            left, right = set(sets.members(state, b"left")), set(sets.members(state, b"right"))
-            if left != right:
-                raise Violation(f"{node} shows half of a transaction: {sorted(left ^ right)}")
-
-    # -- telling --------------------------------------------------------------------------------------------------------------
+    # -- telling ---------------------------------------------------------------------------------------------------------
 
     def _say(self, line: str) -> None:
         assert self.log is not None
         self.log.append(f"{self.now:8.3f} {line}")
-
-    def _describe(self, data: bytes) -> str:
-        from tests.simulation.words import describe
-
-        return describe(data)
 
     @staticmethod
     def _short(vector: dict[Actor, int]) -> str:

@@ -32,7 +32,9 @@ class Image:
 
     def last(self, actor: Actor) -> int:
         """The actor's last operation that a start would find."""
-        return max([f.last for at, f in self.log if f.actor == actor and at >= self.start] + [self.vector.get(actor, 0)])
+        return max(
+            [f.last for at, f in self.log if f.actor == actor and at >= self.start] + [self.vector.get(actor, 0)]
+        )
 
 
 class Disk:

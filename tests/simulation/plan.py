@@ -38,10 +38,11 @@ class Plan:
         return replace(self, faults=self.faults - {fault})
 
 
-def draw(seed: int, operations: int = 45) -> Plan:
-    """The plan of a seed."""
+def draw(seed: int, always: tuple[str, ...] = (), operations: int = 45) -> Plan:
+    """The plan of a seed; with `always`, these faults exist besides those that the seed draws."""
     rng = Random(seed)
-    faults = frozenset(fault for fault in FAULTS if rng.random() < (0.25 if fault in ("twin", "big", "small") else 0.45))
+    chance = {"twin": 0.25, "big": 0.25, "small": 0.25}
+    faults = frozenset(f for f in FAULTS if rng.random() < chance.get(f, 0.45)) | frozenset(always)
     nodes, duration = rng.choice([2, 3, 3, 3, 4]), rng.choice([1.0, 2.0, 4.0])
     actions: list[Action] = []
     for _ in range(rng.randrange(operations // 2, operations)):

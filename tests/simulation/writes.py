@@ -86,5 +86,3 @@ def _link(node: Node, state: State) -> None:
     name = b"%d.%d.%d" % (node.index, node.life, node.order)
     CAUSES[name] = seen
     sets.add(state, b"links", [name], sets.GROW)
-
-

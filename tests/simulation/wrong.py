@@ -1,3 +1,435 @@
-WRONG = {}
-def table(names, seeds, start):
-    return 0
+"""Deliberate mistakes, switched on only here: a simulator that lets one of them pass would prove nothing.
+
+Each is a context manager that makes the engine, the shell or a start do one thing wrongly. `table` counts how many
+histories it takes until an invariant breaks; that table is part of docs/negative-controls.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+from unittest import mock
+
+from crdt.clock import HybridClock
+from crdt.codec import encode_frame
+from crdt.dots import Actor, Runs
+from crdt.frame import Frame
+from crdt.replica import recovery, replica, serving, snapshot
+from crdt.replica.effects import Lane, LogFrame, Persist
+from crdt.replica.messages import Ack, Hello
+from crdt.replica.outbox import Outbox
+from crdt.replica.replica import Replica
+from crdt.state import State
+from tests import simulator
+from tests.simulation import disk
+from tests.simulation.plan import draw
+from tests.simulation.shrink import failure
+
+
+@dataclass(frozen=True)
+class Wrong:
+    """One mistake: what is done wrongly, which invariant it breaks (DESIGN numbers), and how to make it."""
+
+    text: str
+    invariant: str
+    make: Callable[[], AbstractContextManager[object]]
+    needs: tuple[str, ...] = ()  # faults without which it does no harm, or seldom
+    start: int = 0  # first seed for the suite: shortly before the one that is known to catch it
+
+
+@contextmanager
+def send_before_persist() -> Iterator[None]:
+    original = Replica.flush
+
+    def flush(self: Replica, floors: dict[Actor, int] | None = None) -> None:
+        original(self, floors)
+        if self.batch in self._views:
+            view, fresh = self._views[self.batch]
+            self._views[self.batch] = (view, [])
+            self._unsent += fresh
+            self._publish(0.0)
+
+    with mock.patch.object(Replica, "flush", flush):
+        yield
+
+
+@contextmanager
+def same_actor_after_restore() -> Iterator[None]:
+    def identity(self: simulator.World, node: simulator.Node) -> Actor:
+        image = node.disk.image
+        names = [a for a in [*image.vector, *(f.actor for _, f in image.log)] if a.name == node.name]
+        return names[-1] if names else Actor(node.name, self.rng.getrandbits(64))
+
+    with mock.patch.object(simulator.World, "identity", identity):
+        yield
+
+
+@contextmanager
+def no_causal_hold() -> Iterator[None]:
+    def ready(self: State, frame: Frame) -> bool:
+        return frame.first - 1 <= self.applied(frame.actor)
+
+    with mock.patch.object(State, "ready", ready):
+        yield
+
+
+@contextmanager
+def log_ignores_snapshot() -> Iterator[None]:
+    original = disk.Disk.finish_checkpoint
+
+    def finish(self: disk.Disk, state: State, begun: Any, frames: Any = (), floors: Any = None) -> None:
+        original(self, state, begun, frames)
+
+    with mock.patch.object(disk.Disk, "finish_checkpoint", finish):
+        yield
+
+
+@contextmanager
+def snapshot_unions() -> Iterator[None]:
+    original = State.join
+
+    def join(self: State, vector: Any, live: Any, rows: Any) -> Any:
+        everything = {actor: set(range(1, n + 1)) for actor, n in vector.items()}
+        return original(self, vector, everything, rows)
+
+    with mock.patch.object(State, "join", join):
+        yield
+
+
+@contextmanager
+def snapshot_comes_late() -> Iterator[None]:
+    """No mistake: every process also joins the last snapshot that came to the process before it.
+
+    Alone this has to be harmless, because a snapshot says which vector it was made for.
+    """
+    came: dict[str, tuple[str, bytes]] = {}
+    join, start = Replica._join, simulator.World.start
+
+    def remember(self: Replica, sender: str, data: bytes, now: float) -> None:
+        came[self.name] = (sender, data)
+        join(self, sender, data, now)
+
+    def start_late(self: simulator.World, node: simulator.Node, life: int) -> None:
+        if self.now == 0:
+            came.clear()
+        starts = node.replica is None
+        start(self, node, life)
+        if starts and node.replica is not None and node.name in came:
+            join(node.replica, *came[node.name], self.now)
+            self._run(node, node.replica.out.take())
+
+    with mock.patch.object(Replica, "_join", remember), mock.patch.object(simulator.World, "start", start_late):
+        yield
+
+
+@contextmanager
+def snapshot_without_base() -> Iterator[None]:
+    with snapshot_comes_late(), mock.patch.object(replica, "dominates", lambda left, right: True):
+        yield
+
+
+@contextmanager
+def snapshot_is_partial() -> Iterator[None]:
+    original = snapshot.encode_snapshot
+
+    def encode(state: State, base: Any) -> bytes:
+        return original(state, {actor: n + 1 for actor, n in base.items()})
+
+    with mock.patch.object(serving, "encode_snapshot", encode):
+        yield
+
+
+@contextmanager
+def merge_drops_removes() -> Iterator[None]:
+    original = replica.merge
+
+    def merge(frames: Any) -> Frame:
+        parts = list(frames)
+        one = original(parts)
+        for actor, seqs in list(one.removes.items()):
+            one.removes[actor] = Runs(
+                s for s in seqs if actor != one.actor or not parts[0].first <= s <= parts[-1].last
+            )
+            if not len(one.removes[actor]):
+                del one.removes[actor]
+        return one
+
+    with mock.patch.object(replica, "merge", merge):
+        yield
+
+
+@contextmanager
+def merge_keeps_ranged() -> Iterator[None]:
+    from crdt import frame
+
+    with mock.patch.object(frame, "_ranged", lambda *_: False):
+        yield
+
+
+@contextmanager
+def hello_before_commit() -> Iterator[None]:
+    original = Outbox.send
+
+    def hello(self: Replica, now: float) -> None:
+        kept, self.view = self.view, self._view()
+        original_hello(self, now)
+        self.view = kept
+
+    original_hello = Replica._hello
+    with mock.patch.object(Replica, "_hello", hello), mock.patch.object(Outbox, "send", original):
+        yield
+
+
+@contextmanager
+def ack_before_apply() -> Iterator[None]:
+    original = Replica._on_hello
+
+    def on_hello(self: Replica, sender: str, message: Hello, now: float) -> None:
+        original(self, sender, message, now)
+        if self.name in message.asked:
+            self.out.send(Lane.INBOX, sender, Ack(message.actor, message.ask, 0))
+
+    with _handling(Hello, on_hello):
+        yield
+
+
+@contextmanager
+def ack_before_stored() -> Iterator[None]:
+    original = Replica._answer_owed
+
+    def answer(self: Replica) -> None:
+        kept, self.stored = self.stored, 1 << 60
+        original(self)
+        self.stored = kept
+
+    with mock.patch.object(Replica, "_answer_owed", answer):
+        yield
+
+
+@contextmanager
+def time_of_arrival() -> Iterator[None]:
+    original = State.apply
+
+    def apply(self: State, frame: Frame) -> Any:
+        for group in frame.groups:
+            group.stamps = [(len(group), self.clock.now)]
+        return original(self, frame)
+
+    with mock.patch.object(State, "apply", apply):
+        yield
+
+
+@contextmanager
+def range_hits_numbers() -> Iterator[None]:
+    """A removal of a key by range takes the counts under it, as a peer applies it, without baselines for them."""
+    original = State._remove_range
+
+    def remove_range(self: State, path: Any, vector: Any, changes: Any) -> None:
+        original(self, path[:0] if len(path) else path, vector, changes)
+
+    with mock.patch.object(State, "_remove_range", remove_range):
+        yield
+
+
+@contextmanager
+def wide_claim() -> Iterator[None]:
+    original = State.cut
+
+    def cut(self: State) -> Frame | None:
+        frame = original(self)
+        if frame is not None and frame.groups and len(frame.groups[-1]) > 1:
+            last = frame.groups[-1]
+            frame.groups[-1] = last.pick(list(range(len(last) - 1)))
+        return frame
+
+    with mock.patch.object(State, "cut", cut):
+        yield
+
+
+@contextmanager
+def pruned_without_floor() -> Iterator[None]:
+    original = disk.Disk.prune
+
+    def prune(self: disk.Disk, number: int) -> int:
+        floors = dict(self.image.floors)
+        dropped = original(self, number)
+        self.image = replace(self.image, floors=floors)
+        return dropped
+
+    with mock.patch.object(disk.Disk, "prune", prune):
+        yield
+
+
+@contextmanager
+def clock_dragged_along() -> Iterator[None]:
+    def absorb(self: HybridClock, hlc: int) -> bool:
+        self.now = max(self.now, hlc + 1)
+        return True
+
+    with mock.patch.object(HybridClock, "absorb", absorb):
+        yield
+
+
+@contextmanager
+def checkpoint_before_commit() -> Iterator[None]:
+    with mock.patch.object(simulator.World, "commits_before_checkpoint", False):
+        yield
+
+
+@contextmanager
+def received_after_own() -> Iterator[None]:
+    original = Replica.flush
+
+    def flush(self: Replica, floors: dict[Actor, int] | None = None) -> None:
+        theirs, self._unsaved = self._unsaved, []
+        original(self, floors)
+        self._unsaved = theirs
+        original(self)
+
+    with mock.patch.object(Replica, "flush", flush):
+        yield
+
+
+@contextmanager
+def transactions_torn() -> Iterator[None]:
+    """A frame is cut inside of a transaction: its first row travels alone."""
+    original = State.cut
+
+    def halves(self: Replica, floors: dict[Actor, int] | None = None) -> None:
+        original_flush(self, floors)
+        if self.batch not in self._views or len(self._views[self.batch][1]) != 1:
+            return
+        (frame, _), *_ = self._views[self.batch][1]
+        parts = _halves(frame)
+        if len(parts) < 2:
+            return
+        fresh = [(part, encode_frame(part)) for part in parts]
+        self._views[self.batch] = (self._views[self.batch][0], fresh)
+        persist = self.out._effects[-1]
+        assert isinstance(persist, Persist)
+        logged = [LogFrame(part.actor, part.first, part.last, data) for part, data in fresh]
+        self.out._effects[-1] = replace(persist, frames=(*persist.frames[:-1], *logged))
+
+    original_flush = Replica.flush
+    with mock.patch.object(Replica, "flush", halves), mock.patch.object(State, "cut", original):
+        yield
+
+
+def _halves(frame: Frame) -> list[Frame]:
+    seqs = sorted(seq for group in frame.groups for seq in group.seqs)
+    if len(seqs) < 2 or frame.ranges:
+        return [frame]
+    at = seqs[len(seqs) // 2]
+    first = Frame(frame.actor, frame.first, at - 1, frame.deps, removes=frame.removes)
+    second = Frame(frame.actor, at, frame.last, {})
+    for group in frame.groups:
+        low = [i for i, seq in enumerate(group.seqs) if seq < at]
+        high = [i for i, seq in enumerate(group.seqs) if seq >= at]
+        first.groups += [group.pick(low)] if low else []
+        second.groups += [group.pick(high)] if high else []
+    return [first, second]
+
+
+@contextmanager
+def never_asks_back() -> Iterator[None]:
+    """What was missed is never pulled."""
+    with mock.patch.object(recovery.Recovery, "_ask", lambda *_: None):
+        yield
+
+
+@contextmanager
+def large_messages() -> Iterator[None]:
+    original = Outbox.__init__
+
+    def init(self: Outbox, max_message: int) -> None:
+        original(self, max_message * 2)
+
+    with mock.patch.object(Outbox, "__init__", init):
+        yield
+
+
+@contextmanager
+def _handling(kind: type[Any], handler: Any) -> Iterator[None]:
+    with mock.patch.dict(replica._HANDLERS, {kind: handler}):
+        yield
+
+
+WRONG: dict[str, Wrong] = {
+    "frame claims more than it carries": Wrong("a cut leaves a row out of its frame", "I1", wide_claim),
+    "timestamp of arrival": Wrong("a row gets the receiver's time", "I2, I3", time_of_arrival),
+    "merge drops removes": Wrong(
+        "merging drops a dot together with its removal", "I3, I4", merge_drops_removes, ("loss", "partition"), 220
+    ),
+    "merge keeps ranged rows": Wrong(
+        "merging keeps adds that a later range covers", "I3, I7", merge_keeps_ranged, ("big",), 520
+    ),
+    "snapshot unions": Wrong("joining a snapshot never removes", "I4", snapshot_unions, ("prune", "checkpoint")),
+    "snapshot without base": Wrong(
+        "a late snapshot is joined by one who fell back meanwhile",
+        "I2, I3",
+        snapshot_without_base,
+        ("prune", "checkpoint", "partition", "unsynced", "power", "restore"),
+        90,
+    ),
+    "snapshot is partial": Wrong(
+        "a snapshot leaves out rows above its base", "I2, I3", snapshot_is_partial, ("prune", "checkpoint")
+    ),
+    "send before persist": Wrong("frames leave before they are stored", "I6", send_before_persist, ("lazy", "crash")),
+    "same actor after restore": Wrong(
+        "a restored or copied disk goes on as who it was", "I6", same_actor_after_restore
+    ),
+    "range widens": Wrong("a range removes more than its prefix", "I7", range_hits_numbers),
+    "HELLO before commit": Wrong("HELLO tells what a crash could take back", "I5", hello_before_commit),
+    "ACK before apply": Wrong("ACK when asked, not when applied", "I5", ack_before_apply),
+    "ACK before stored": Wrong("ACK when applied, not when stored", "I5", ack_before_stored),
+    "checkpoint before commit": Wrong(
+        "a checkpoint is finished while removals are pending",
+        "I14",
+        checkpoint_before_commit,
+        ("lazy", "checkpoint", "crash"),
+        250,
+    ),
+    "own frame before seen ones": Wrong("an own frame is stored before what it saw", "I14, I16", received_after_own),
+    "no causal hold": Wrong("a frame is applied although what it saw is missing", "I16", no_causal_hold),
+    "transactions torn": Wrong("a frame is cut inside of a transaction", "I16", transactions_torn),
+    "floor ignores snapshot": Wrong(
+        "the log claims to reach below a joined snapshot",
+        "I17",
+        log_ignores_snapshot,
+        ("prune", "checkpoint", "partition", "restore", "copy"),
+        370,
+    ),
+    "floor ignores pruning": Wrong(
+        "the log claims to reach below what was pruned", "I17", pruned_without_floor, ("prune", "checkpoint")
+    ),
+    "never pulls": Wrong("what was missed is not asked for", "I17", never_asks_back),
+    "large messages": Wrong("messages of twice the limit", "I12", large_messages),
+}
+
+
+def seeds_needed(name: str, seeds: int, start: int = 0, helped: bool = False) -> tuple[int, str] | None:
+    """(number of histories, what broke) until the mistake is caught; None if it was not.
+
+    `helped`: the faults that it needs exist in every history.
+    """
+    with WRONG[name].make():
+        for number, seed in enumerate(range(start, start + seeds), 1):
+            what = failure(draw(seed, WRONG[name].needs if helped else ()))
+            if what is not None:
+                return number, what
+    return None
+
+
+def table(names: list[str], seeds: int, start: int) -> int:
+    """Print the table; 1 if a mistake was not caught."""
+    missed = 0
+    print("| mistake | invariant | histories until caught | seen as |\n|---|---|---|---|")
+    for name in names:
+        found = seeds_needed(name, seeds, start)
+        missed += found is None
+        number, what = found or (0, f"**not caught in {seeds:,}**")
+        wrong = WRONG[name]
+        print(f"| {wrong.text} | {wrong.invariant} | {number or '-'} | {what[:90]} |", flush=True)
+    return 1 if missed else 0

@@ -1,0 +1,65 @@
+"""Some hundred simulated histories, the ones that once broke something, and the mistakes that have to be caught.
+
+`make simulate SEEDS=100000` runs more.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.simulation import wrong
+from tests.simulation.plan import FAULTS, draw
+from tests.simulation.shrink import failure, shrink, trace
+from tests.simulator import World
+
+HISTORIES = 600
+PINNED = {
+    1451: "a frame that was never written is spent anew",
+    3114: "a checkpoint finished while a removal was pending",
+    10575: "settles late",
+    11211: "a pause over the restart of the broker",
+}
+
+
+@pytest.mark.parametrize("first", range(0, HISTORIES, 100))
+def test_every_invariant_holds(first: int) -> None:
+    for seed in range(first, first + 100):
+        assert failure(draw(seed)) is None, f"python tests/simulate.py --seeds 1 --start {seed}"
+
+
+@pytest.mark.parametrize("seed", PINNED)
+def test_what_once_broke_holds(seed: int) -> None:
+    assert failure(draw(seed)) is None, PINNED[seed]
+
+
+def test_a_seed_is_one_history() -> None:
+    first: list[str] = []
+    second: list[str] = []
+    World(draw(7), first).run()
+    World(draw(7), second).run()
+    assert first == second and len(first) > 50
+
+
+def test_every_fault_is_drawn_and_missing_somewhere() -> None:
+    drawn = [draw(seed).faults for seed in range(50)]
+    for fault in FAULTS:
+        assert 0 < sum(fault in faults for faults in drawn) < 50, fault
+
+
+def test_a_snapshot_that_comes_late_is_harmless() -> None:
+    with wrong.snapshot_comes_late():
+        for seed in range(100):
+            assert failure(draw(seed, wrong.WRONG["snapshot without base"].needs)) is None, seed
+
+
+@pytest.mark.parametrize("name", sorted(wrong.WRONG))
+def test_a_deliberate_mistake_is_caught(name: str) -> None:
+    assert wrong.seeds_needed(name, 2000, wrong.WRONG[name].start, helped=True) is not None
+
+
+def test_a_failing_history_is_made_short() -> None:
+    with wrong.WRONG["transactions torn"].make():
+        plan = next(plan for plan in map(draw, range(50)) if failure(plan) is not None)
+        small = shrink(plan)
+        assert len(small.actions) < len(plan.actions) / 2 and failure(small) is not None
+        assert "Violation" in trace(small)[-1]
