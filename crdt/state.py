@@ -196,6 +196,9 @@ class State:
         key = entry.key
         shown = self.keys.get(key)
         if entry.visible():
+            if shown is not None and not shown.visible():
+                self.settle(shown)  # a peer's frame has emptied it
+                shown = self.keys.get(key)
             if shown is entry:
                 return
             self._unhide(entry)
@@ -425,9 +428,10 @@ class State:
             if not fields:
                 continue
             name = id(entry)
-            if any((name, field) not in overwritten for field in fields):
+            gone = entry.key not in self.keys
+            if not (gone and entry.SINGLE) and any((name, field) not in overwritten for field in fields):
                 changes[entry.key, entry.REMOVED] = None
-            if entry.key not in self.keys:
+            if gone:
                 changes[entry.key, "del"] = None
 
     def _remove_range(self, path: tuple[bytes, ...], vector: Mapping[Actor, int], leaving: _Leaving) -> None:

@@ -49,9 +49,7 @@ def _ext(row: list[Any]) -> msgpack.ExtType:
 
 _texts = amounts.map(number._out)
 _counts = st.builds(lambda seq, total: _ext([number.COUNT, seq, total]), seqs, _texts)
-_bases = st.builds(
-    lambda seq, n, total, actor: _ext([number.BASE, seq, n, total, *actor]), seqs, seqs, _texts, actors
-)
+_bases = st.builds(lambda seq, n, total, actor: _ext([number.BASE, seq, n, total, *actor]), seqs, seqs, _texts, actors)
 _lineages = st.dictionaries(st.tuples(actors, seqs), st.tuples(seqs, _texts), min_size=1, max_size=3)
 _sets = st.builds(
     lambda value, found: _ext([number.SET, value, [[*actor, seq, *at] for (actor, seq), at in sorted(found.items())]]),

@@ -75,7 +75,9 @@ def test_other_bytes_are_no_vector(data: bytes) -> None:
     assert parse_vector(canonical_vector(vector)) == {actor: n for actor, n in vector.items() if n}
 
 
-@pytest.mark.parametrize("data", [b"", b"\xc0", b"\x91\x01", b"\x91\x93\x01\x01\x01", b"\x91\x93\xa1a\xff\x01", b"\x91\xc0"])
+@pytest.mark.parametrize(
+    "data", [b"", b"\xc0", b"\x91\x01", b"\x91\x93\x01\x01\x01", b"\x91\x93\xa1a\xff\x01", b"\x91\xc0"]
+)
 def test_broken_vectors(data: bytes) -> None:
     with pytest.raises(ValueError, match="not a version vector"):
         parse_vector(data)

@@ -29,7 +29,9 @@ def filled(seqs: list[int]) -> tuple[ActorRows, SetEntry]:
 def append(owner: ActorRows, entry: SetEntry, seqs: list[int]) -> None:
     fields = [b"%d" % seq for seq in seqs]
     entry.dots.update(zip(fields, (BASE + seq for seq in seqs), strict=True))
-    owner.extend([BASE + seq for seq in seqs], [entry] * len(seqs), list(fields), array("Q", [seq * 10 for seq in seqs]))
+    owner.extend(
+        [BASE + seq for seq in seqs], [entry] * len(seqs), list(fields), array("Q", [seq * 10 for seq in seqs])
+    )
 
 
 def kill(owner: ActorRows, entry: SetEntry, seqs: list[int]) -> None:

@@ -1,0 +1,457 @@
+"""One State: frames it makes, what it tells of peers' changes, what it forgets, and that it leaves no garbage."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable
+from decimal import Decimal
+from itertools import count
+from random import Random
+
+import msgpack
+import pytest
+
+from crdt import codec
+from crdt.dots import Actor, Runs
+from crdt.frame import Frame, Group
+from crdt.hashing import group_hash, row_hash
+from crdt.rows import CHUNK
+from crdt.state import State
+from crdt.types import counters, flags, hashes, keyspace, sets, strings
+from tests.crdt.histories import check_books, rows_held
+from tests.crdt.replicas import Replicas
+
+A, B = Actor("a", 1), Actor("b", 2)
+K = b"k"
+
+
+def cut(state: State) -> Frame:
+    one = state.cut()
+    assert one is not None
+    return codec.decode_frame(codec.encode_frame(one))
+
+
+# -- cutting ----------------------------------------------------------------------------------------------------------
+
+
+def test_nothing_pending_is_no_frame() -> None:
+    state = State(A)
+    assert state.cut() is None
+    sets.remove(state, K, [b"x"])
+    keyspace.delete(state, K)
+    assert state.cut() is None
+
+
+def test_a_frame_claims_what_it_carries() -> None:
+    state = State(A)
+    strings.put(state, K, b"v")
+    sets.add(state, b"s", [b"x", b"y"])
+    sets.remove(state, b"s", [b"x"])
+    one = cut(state)
+    assert (one.actor, one.first, one.last, one.deps, one.removes, one.ranges) == (A, 1, 3, {}, {}, [])
+    assert [(group.code, group.key, group.fields, group.seqs) for group in one.groups] == [
+        (1, None, [K], [1]),
+        (4, b"s", [b"y"], [3]),
+    ]
+    assert state.vector() == {A: 3}
+    sets.remove(state, b"s", [b"y"])
+    two = cut(state)
+    assert (two.first, two.last, two.groups, two.removes) == (4, 4, [], {A: Runs([3])})
+
+
+def test_what_vanished_before_the_cut_still_counts() -> None:
+    state = State(A)
+    sets.add(state, K, [b"x"])
+    sets.remove(state, K, [b"x"])
+    one = cut(state)
+    assert (one.first, one.last, one.groups, one.removes) == (1, 1, [], {})
+
+
+def test_deps_are_what_is_new() -> None:
+    both = Replicas()
+    strings.put(both[0], K, b"v")
+    one = cut(both[0])
+    both[1].apply(one)
+    strings.put(both[1], b"l", b"v")
+    assert cut(both[1]).deps == {one.actor: 1}
+    strings.put(both[1], b"l", b"w")
+    assert cut(both[1]).deps == {}
+
+
+def test_rows_carry_the_time_of_their_batch() -> None:
+    state = State(A)
+    for ms in (1000, 1001, 1001, 900):
+        state.begin(ms)
+        sets.add(state, K, [b"%d" % ms, b"%d+" % ms])
+    one = cut(state)
+    assert [(n, hlc >> 16) for n, hlc in one.groups[0].stamps] == [(2, 1000), (4, 1001)], "never backwards"
+    assert [state.hlc(dot) >> 16 for _, dot, _ in state.keys[K].rows()] == [1000, 1000, 1001, 1001, 1001, 1001]
+
+
+def test_pending_rows_know_their_time_too() -> None:
+    state = State(A)
+    state.begin(1000)
+    strings.put(state, K, b"v")
+    state.begin(2000)
+    strings.put(state, b"l", b"v")
+    times = [(strings.siblings(state, key) or [])[0].time_ms for key in (K, b"l")]
+    assert times == [1000, 2000]
+
+
+# -- applying ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_frame_waits_for_what_it_saw() -> None:
+    three = Replicas(3)
+    strings.put(three[0], K, b"v")
+    first = cut(three[0])
+    three[1].apply(first)
+    strings.put(three[1], K, b"w")
+    second = cut(three[1])
+    strings.put(three[1], K, b"x")
+    third = cut(three[1])
+    reader = three[2]
+    assert [reader.ready(one) for one in (first, second, third)] == [True, False, False]
+    reader.apply(first)
+    assert [reader.ready(one) for one in (second, third)] == [True, False]
+    reader.apply(second)
+    assert reader.ready(third)
+    reader.apply(third)
+    assert reader.apply(first) is reader.apply(third) is None
+
+
+def test_own_frames_are_not_applied() -> None:
+    state, twin = State(A), State(A)
+    strings.put(twin, K, b"v")
+    with pytest.raises(AssertionError):
+        state.apply(cut(twin))
+
+
+def test_a_peer_does_not_touch_what_is_pending() -> None:
+    both = Replicas()
+    sets.add(both[0], K, [b"x"])
+    both.exchange()
+    sets.add(both[0], K, [b"x"])
+    keyspace.delete(both[1], K)
+    both[0].apply(cut(both[1]))
+    assert sets.contains(both[0], K, b"x")
+    both.frames = []
+    one = cut(both[0])
+    assert check_books(both[0]) == []
+    both[1].apply(one)
+    assert both.agree(lambda state: sets.contains(state, K, b"x"))
+
+
+def test_both_remove_the_same_row() -> None:
+    both = Replicas()
+    sets.add(both[0], K, [b"x"])
+    both.exchange()
+    sets.remove(both[0], K, [b"x"])
+    sets.remove(both[1], K, [b"x"])
+    both.exchange()
+    assert (both[0].live, both[0].hash) == (0, 0)
+
+
+def test_unknown_types_are_kept_and_passed_on() -> None:
+    """A row of a later version has no reader, but it is hashed, sent on and removed like any other."""
+    hlc = 1000 << 16
+    groups = [
+        Group(200, None, [K], None, [1], [(1, hlc)]),
+        Group(201, None, [K], [b"v"], [2], [(1, hlc)]),
+        Group(202, b"l", [b"f", b"g"], [None, b"v"], [3, 4], [(2, hlc)]),
+    ]
+    one = codec.decode_frame(codec.encode_frame(Frame(B, 1, 4, groups=groups)))
+    state = State(A)
+    assert state.apply(one) == {}
+    assert not keyspace.exists(state, K)
+    assert keyspace.count(state) == 0
+    assert check_books(state) == []
+    (chunk,) = state.intern(B).chunks
+    again = State(A)
+    again.load(B, 1, codec.decode_rows(codec.encode_rows(state.groups(chunk))), 4)
+    again.loaded({B: 4})
+    assert rows_held(again) == rows_held(state)
+    assert again.hash == state.hash
+    assert state.apply(Frame(B, 5, 5, removes={B: Runs([1, 2, 3])}, ranges=[((b"l",), {B: 4})])) == {}
+    assert (state.live, state.hash, state.hidden) == (0, 0, {})
+
+
+# -- what changed for readers ---------------------------------------------------------------------------------------------
+
+
+def told(state: State, before: Callable[[State], object], change: Callable[[State], object]) -> list[tuple[bytes, str]]:
+    """The events of a peer's change to a state that had seen what was before."""
+    both = Replicas()
+    both.states[0] = state
+    before(both[1])
+    both.exchange()
+    change(both[1])
+    return list(state.apply(cut(both[1])) or {})
+
+
+EVENTS: dict[str, tuple[Callable[[State], object], Callable[[State], object], list[tuple[bytes, str]]]] = {
+    "new": (lambda s: None, lambda s: strings.put(s, K, b"v"), [(K, "set")]),
+    "overwritten": (lambda s: strings.put(s, K, b"v"), lambda s: strings.put(s, K, b"w"), [(K, "set")]),
+    "deleted": (lambda s: strings.put(s, K, b"v"), lambda s: keyspace.delete(s, K), [(K, "del")]),
+    "counted": (lambda s: counters.incr(s, K, 1), lambda s: counters.incr(s, K, 1), [(K, "set")]),
+    "member": (lambda s: sets.add(s, K, [b"x"]), lambda s: sets.add(s, K, [b"y"]), [(K, "sadd")]),
+    "same member": (lambda s: sets.add(s, K, [b"x"]), lambda s: sets.add(s, K, [b"x"]), [(K, "sadd")]),
+    "member gone": (lambda s: sets.add(s, K, [b"x", b"y"]), lambda s: sets.remove(s, K, [b"x"]), [(K, "srem")]),
+    "last gone": (lambda s: sets.add(s, K, [b"x"]), lambda s: sets.remove(s, K, [b"x"]), [(K, "srem"), (K, "del")]),
+    "field": (lambda s: hashes.put(s, K, [(b"f", b"v")]), lambda s: hashes.put(s, K, [(b"f", b"w")]), [(K, "hset")]),
+    "two": (
+        lambda s: sets.add(s, K, [b"x"]),
+        lambda s: (sets.remove(s, K, [b"x"]), sets.add(s, K, [b"y"])),
+        [(K, "sadd"), (K, "srem")],
+    ),
+    "another type": (
+        lambda s: sets.add(s, K, [b"x"]),
+        lambda s: strings.put(s, K, b"v"),
+        [(K, "set"), (K, "srem")],
+    ),
+    "range": (
+        lambda s: sets.add(s, K, [b"%d" % i for i in range(100)]),
+        lambda s: keyspace.delete(s, K),
+        [(K, "srem"), (K, "del")],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", EVENTS)
+def test_events(name: str) -> None:
+    before, change, events = EVENTS[name]
+    assert told(State(Actor("a", 10)), before, change) == events
+
+
+def test_baselines_are_no_events() -> None:
+    both = Replicas()
+    counters.incr(both[0], K, 5)
+    both.exchange()
+    keyspace.delete(both[1], K)
+    assert list(both[0].apply(cut(both[1])) or {}) == [(K, "del")]
+    assert both[1].apply(cut(both[0])) == {}, "the owner has dropped the baseline"
+
+
+def test_a_snapshot_tells_its_changes() -> None:
+    both = Replicas()
+    strings.put(both[0], K, b"v")
+    strings.put(both[0], b"l", b"v")
+    both.exchange()
+    keyspace.delete(both[1], K)
+    strings.put(both[1], b"l", b"w")
+    strings.put(both[1], b"m", b"v")
+    both[1].cut()
+    theirs = both[1].vector()
+    live = {actor: Runs(sorted(n for a, n in rows_held(both[1]) if a == actor)) for actor in theirs}
+    rows = {both[1].actor: [g for c, i in both[1].intern(both[1].actor).above(0) for g in both[1].groups(c, i)]}
+    changes = both[0].join(theirs, live, rows)
+    assert sorted(changes) == [(K, "del"), (b"l", "set"), (b"m", "set")]
+    assert both[0].hash == both[1].hash
+    assert both[0].vector_hash == both[1].vector_hash
+
+
+# -- hashes -------------------------------------------------------------------------------------------------------------------
+
+
+def test_the_hash_never_changes() -> None:
+    """It is part of the wire version: these numbers are for ever."""
+    seed = Actor("a", 1).seed()
+    expected = {
+        (4, b"key", b"member", None): 0x5764ECA4D320313E44CC886A4C0C4353,
+        (1, b"key", None, b"value"): 0x1418A1D56AC4DBF1438F636698525770,
+        (2, b"key", b"field", b"value"): 0x0CD9682EE991B33909725DF1BA630C96,
+        (1, b"key", None, msgpack.ExtType(1, b"\x93\x01\x01\x05")): 0xFFD538B7A89C6A78AFA5937959168D2B,
+    }
+    for row, number in expected.items():
+        assert row_hash(seed, *row, 7, 1000 << 16) == number
+
+
+def test_every_part_of_a_row_is_hashed() -> None:
+    rows = [
+        row_hash(seed, code, key, field, payload, seq, hlc)
+        for seed in (1, 2)
+        for code in (1, 2)
+        for key in (b"k", b"l")
+        for field in (None, b"f", b"g")
+        for payload in (None, b"v", b"w")
+        for seq in (1, 2)
+        for hlc in (1 << 16, 2 << 16)
+    ]
+    assert len(set(rows)) == len(rows)
+
+
+def test_columns_hash_as_their_rows() -> None:
+    group = Group(1, None, [b"a", b"b"], [b"v", b"w"], [1, 5], [(1, 7), (1, 9)])
+    single = row_hash(3, 1, b"a", None, b"v", 1, 7) + row_hash(3, 1, b"b", None, b"w", 5, 9)
+    assert group_hash(3, group) == single
+
+
+# -- lives ------------------------------------------------------------------------------------------------------------------------
+
+
+def test_a_new_life_leaves_the_old_one_as_it_was() -> None:
+    both = Replicas()
+    strings.put(both[0], K, b"v")
+    both.exchange()
+    old = both[0].actor
+    both[0].become(Actor("a", 99))
+    strings.put(both[0], K, b"w")
+    one = cut(both[0])
+    assert (one.actor, one.first, one.deps, one.removes) == (Actor("a", 99), 1, {old: 1}, {old: Runs([1])})
+    both[1].apply(one)
+    assert both.agree(lambda state: strings.get(state, K)) == b"w"
+
+
+def test_a_start_continues_its_own_numbers() -> None:
+    first = State(A)
+    frames = []
+    for i in range(5):
+        strings.put(first, b"%d" % i, b"v")
+        frames.append(cut(first))
+    again = State(A)
+    again.loaded({})
+    for one in frames:
+        again.replay(one)
+        again.replay(one)
+    assert again.seq == 5
+    assert rows_held(again) == rows_held(first)
+    strings.put(again, K, b"v")
+    assert cut(again).first == 6
+
+
+# -- memory: invariant I11 -----------------------------------------------------------------------------------------------------------
+
+
+def held(state: State) -> int:
+    """How many things a state holds on to."""
+    rows = sum(len(chunk) for owner in state.actors.values() for chunk in owner.chunks)
+    cells = sum(1 for key in {*state.keys, *state.hidden} for entry in state.all_of(key) for _ in entry.rows())
+    pending = len(state.entries) + len(state.removed) + len(state.swept) + len(state.orphans) + len(state.stamp_hlcs)
+    chunks = sum(len(owner.chunks) + len(owner.firsts) for owner in state.actors.values())
+    return rows + cells + pending + chunks + len(state.keys) + len(state.hidden) + len(state.actors) + len(state.seen)
+
+
+CYCLES: dict[str, tuple[Callable[[State, bytes], object], Callable[[State, bytes], object]]] = {
+    "members": (lambda s, n: sets.add(s, K, [n]), lambda s, n: sets.remove(s, K, [n])),
+    "keys": (lambda s, n: strings.put(s, n, n), keyspace.delete),
+    "one key": (lambda s, n: strings.put(s, K, n), lambda s, n: strings.put(s, K, n)),
+    "fields": (lambda s, n: hashes.put(s, K, [(n, n)]), lambda s, n: hashes.remove(s, K, [n])),
+    "counters": (lambda s, n: counters.incr(s, n, 1), keyspace.delete),
+    "floats": (lambda s, n: counters.incr_float(s, n, Decimal("0.5")), keyspace.delete),
+    "flags": (flags.enable, flags.disable),
+    "counted fields": (lambda s, n: hashes.incr(s, K, n, 1), lambda s, n: hashes.remove(s, K, [n])),
+}
+
+
+@pytest.mark.parametrize("name", CYCLES)
+def test_what_is_removed_is_forgotten(name: str) -> None:
+    """Writer and reader hold what is live, after any number of cycles; the remover is another than the writer."""
+    write, remove = CYCLES[name]
+    both = Replicas()
+    numbers = count()
+    for _ in range(40):
+        names = [b"%d" % next(numbers) for _ in range(125)]
+        for state, act in ((both[0], write), (both[1], remove)):
+            for one in names:
+                act(state, one)
+            made = state.cut()
+            if made is not None:
+                both[0 if state is both[1] else 1].apply(made)
+    both.exchange()
+    assert max(state.live for state in both.states) <= 1
+    for state in both.states:
+        assert held(state) < 20
+
+
+def test_a_hundred_thousand_cycles() -> None:
+    writer, reader = State(A), State(B)
+    members = [b"%d" % i for i in range(1000)]
+    for _ in range(100):
+        sets.add(writer, K, members)
+        reader.apply(writer.cut() or pytest.fail("nothing to cut"))
+        sets.remove(writer, K, members)
+        reader.apply(writer.cut() or pytest.fail("nothing to cut"))
+    assert writer.applied(A) == reader.applied(A) == 200_000
+    assert held(writer) < 20
+    assert held(reader) < 20
+
+
+def test_the_living_do_not_keep_the_dead() -> None:
+    """A few rows that stay in every chunk."""
+    writer, reader = State(A), State(B)
+    for i in range(50_000):
+        sets.add(writer, K, [b"%d" % i])
+        if i % 100 and i > 100:
+            sets.remove(writer, K, [b"%d" % (i - 100)])
+        if i % 1000 == 999:
+            reader.apply(writer.cut() or pytest.fail("nothing to cut"))
+    for state in (writer, reader):
+        assert held(state) < 4 * state.live + 2 * CHUNK
+        assert sum(len(owner.chunks) for owner in state.actors.values()) < 4
+
+
+def test_nothing_moves_while_a_checkpoint_walks() -> None:
+    state = State(A)
+    sets.add(state, K, [b"%d" % i for i in range(100)])
+    state.cut()
+    state.chunks_held = True
+    (chunk,) = state.me.chunks
+    keyspace.delete(state, K)
+    state.cut()
+    assert state.me.chunks == [chunk]
+    state.chunks_held = False
+    state.compact()
+    assert state.me.chunks == []
+
+
+def test_data_paths_leave_no_garbage() -> None:
+    """The daemon runs without the cycle collector: nothing that comes and goes may be part of a cycle."""
+    gc.collect()
+    gc.disable()
+    try:
+        both, rng = Replicas(), Random(1)
+        for _ in range(30):
+            for state in both.states:
+                work(state, rng)
+            both.cut()
+            frames, both.frames = both.frames, []
+            data = [codec.encode_frame(one) for one in frames]
+            for state in both.states:
+                for one in map(codec.decode_frame, data):
+                    if one.actor != state.actor and state.ready(one):
+                        state.apply(one)
+            del frames, data, state, one
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
+
+
+def work(state: State, rng: Random) -> None:
+    """Some of every operation, refused ones included."""
+    state.begin(rng.randrange(10**6, 10**7))
+    for _ in range(20):
+        key, name = rng.choice([K, b"l", b"m"]), b"%d" % rng.randrange(100)
+        act: Callable[[], object] = rng.choice(
+            [
+                lambda: strings.put(state, key, name),
+                lambda: strings.siblings(state, key),
+                lambda: counters.incr(state, key, 3),
+                lambda: counters.incr_float(state, key, Decimal("0.1")),
+                lambda: sets.add(state, key, [b"%d" % i for i in range(100)]),
+                lambda: sets.pop(state, key, 3, rng),
+                lambda: hashes.put(state, key, [(name, name)]),
+                lambda: hashes.incr(state, key, name, 1),
+                lambda: flags.enable(state, key),
+                lambda: keyspace.delete(state, key),
+                lambda: keyspace.rename(state, key, name),
+            ]
+        )
+        try:
+            act()
+        except Exception as error:
+            assert str(error)
+        for damaged in (b"", b"\x93\x01", codec.pack([1, 2])):
+            try:
+                codec.decode_frame(damaged)
+            except Exception as error:
+                assert str(error)
