@@ -60,6 +60,8 @@ class Recovery:
     def suspect(self, name: str, at: float, sure: bool = False) -> None:
         """This peer seems to have what we lack: ask it a little after that time, unless it has come by then."""
         replica = self._replica
+        if name not in self._due and len(self._due) >= replica.peers.limit:
+            return
         at += replica.rng.uniform(0, replica.patience * replica.crowd)
         self._due[name] = min(at, self._due.get(name, NEVER))
         if sure:

@@ -23,16 +23,17 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any, Final
 
-from crdt.codec import decode_frame, encode_frame
+from crdt.codec import encode_frame
 from crdt.dots import MASK_64, Actor, dominates
 from crdt.errors import PeerError
 from crdt.frame import Frame, merge
 from crdt.replica import messages
+from crdt.replica.acks import Acks
 from crdt.replica.effects import Alarm, Effect, Lane, LogFrame, Notify, Persist, Witness
 from crdt.replica.events import Connected, Disconnected, Event, Persisted, Received, Tick
-from crdt.replica.held import Held
+from crdt.replica.intake import Intake
 from crdt.replica.messages import Ack, Delta, Hello, More, Piece, Presence, Probe, Pull, Repair, Taken
-from crdt.replica.outbox import Outbox, span
+from crdt.replica.outbox import Outbox
 from crdt.replica.peers import Peer, Peers
 from crdt.replica.pieces import Pieces
 from crdt.replica.ports import LogReader
@@ -42,7 +43,6 @@ from crdt.replica.snapshot import decode_snapshot
 from crdt.replica.tuning import Tuning
 from crdt.state import State
 
-ASKED_AT_ONCE: Final = 16
 NEVER: Final = float("inf")
 
 
@@ -67,9 +67,11 @@ class Replica:
         self.tuning = tuning or Tuning()
         self.session = rng.getrandbits(63)
         self.peers = Peers()
-        self.held = Held(self.tuning.held_bytes)
         self.pieces = Pieces(self.tuning.held_bytes)
         self.out = Outbox(self.tuning.max_message)
+        self.intake = Intake(self)
+        self.held = self.intake.held
+        self.acks = Acks(self)
         self.recovery = Recovery(self)
         self.serving = Serving(self)
         self.connected = False
@@ -80,15 +82,11 @@ class Replica:
         self.counts = dict.fromkeys(
             ("frames_in", "frames_out", "records", "repairs", "snapshots", "divergences", "duplicates"), 0
         )
-        self._unsaved: list[LogFrame] = []
         self._fresh: list[tuple[Frame, bytes]] = []  # own frames of the commit that is being put together
         self._views: dict[int, tuple[View, list[tuple[Frame, bytes]]]] = {}
         self._unsent: list[tuple[Frame, bytes]] = []
-        self._owed: dict[str, tuple[Actor, int, int]] = {}  # who asked -> its operation, and the batch that stores it
-        self._warned: set[str] = set()  # whose clock was reported
         self._addressed = False  # whether the message at hand came to the inbox
-        self._ask_seq = 0
-        self._publish_at = self._hello_at = self._ask_at = NEVER
+        self._publish_at = self._hello_at = NEVER
         self._hello_gap = 0.0
 
     # -- the door ---------------------------------------------------------------------------------------------------
@@ -101,7 +99,7 @@ class Replica:
     @property
     def dirty(self) -> bool:
         """Whether a commit would have something to store."""
-        return self.state.dot != self.state.cut_dot or bool(self._unsaved) or bool(self.state.orphans)
+        return self.state.dot != self.state.cut_dot or bool(self.intake.unsaved) or bool(self.state.orphans)
 
     @property
     def own_stored(self) -> int:
@@ -111,7 +109,7 @@ class Replica:
     @property
     def deadline(self) -> float:
         """When the shell should send the next Tick, in its own seconds; infinity if nothing is due."""
-        return min(self._publish_at, self._hello_at, self._ask_at, self.recovery.deadline, self.serving.deadline)
+        return min(self._publish_at, self._hello_at, self.acks.at, self.recovery.deadline, self.serving.deadline)
 
     @property
     def patience(self) -> float:
@@ -145,8 +143,8 @@ class Replica:
 
     def ask(self, seq: int, now: float) -> list[Effect]:
         """Publish, and ask the peers who has applied own operation `seq`; commit first. See `acked`."""
-        self._ask_seq = max(self._ask_seq, seq)
-        self._ask(now)
+        self.acks.seq = max(self.acks.seq, seq)
+        self.acks.ask(now)
         return self.out.take()
 
     def acked(self, seq: int) -> int:
@@ -155,8 +153,8 @@ class Replica:
 
     def sync(self, now: float) -> list[Effect]:
         """Publish what is stored and say HELLO now."""
-        self._publish(now)
-        self._hello(now)
+        self.publish(now)
+        self.hello(now)
         return self.out.take()
 
     def presence(self, online: bool) -> bytes:
@@ -165,7 +163,7 @@ class Replica:
 
     def farewell(self) -> list[Effect]:
         """Publish what is stored, and say goodbye."""
-        self._publish(0.0)
+        self.publish(0.0)
         self.out.send(Lane.PRESENCE, None, Presence(self.session, False))
         return self.out.take()
 
@@ -188,13 +186,13 @@ class Replica:
         frame = self.state.cut()
         if frame is not None:
             data = encode_frame(frame)
-            self._unsaved.append(LogFrame(frame.actor, frame.first, frame.last, data))
+            self.intake.unsaved.append(LogFrame(frame.actor, frame.first, frame.last, data))
             self._fresh.append((frame, data))
-        if not self._unsaved and floors is None:
+        if not self.intake.unsaved and floors is None:
             return
         self.batch += 1
         self._views[self.batch] = (self._view(), self._fresh)
-        frames, self._unsaved, self._fresh = tuple(self._unsaved), [], []
+        frames, self.intake.unsaved, self._fresh = tuple(self.intake.unsaved), [], []
         self.out.order(Persist(self.batch, frames, tuple(sorted((floors or {}).items())), floors is not None))
 
     def _on_persisted(self, batch: int, now: float) -> None:
@@ -205,12 +203,12 @@ class Replica:
         if not self.connected:
             self._unsent.clear()  # the log has them: whoever lacks them will ask
         elif self._unsent and self.tuning.interval == 0:
-            self._publish(now)
+            self.publish(now)
         elif self._unsent:
             self._publish_at = min(self._publish_at, now + self.tuning.interval)
-        if self._ask_seq and self._ask_at == NEVER:
-            self._ask(now)
-        self._answer_owed()
+        if self.acks.at == NEVER:
+            self.acks.ask(now)
+        self.acks.answer()
         self.serving.persisted(now)
 
     def witness(self, seq: int) -> None:
@@ -220,7 +218,8 @@ class Replica:
 
     # -- publishing -------------------------------------------------------------------------------------------------
 
-    def _publish(self, now: float) -> None:
+    def publish(self, now: float) -> None:
+        """Send what is stored and was not sent yet to everybody."""
         self._publish_at = NEVER
         unsent, self._unsent = self._unsent, []
         if not unsent or not self.connected:
@@ -233,26 +232,20 @@ class Replica:
         self._hello_gap = 2 * self.patience * self.crowd
         self._hello_at = min(self._hello_at, now + self._hello_gap)
 
-    def _hello(self, now: float) -> None:
+    def hello(self, now: float) -> None:
+        """Tell everybody where we stand."""
         view, period = self.view, self.tuning.hello_period(len(self.peers.by_name))
-        asked = self._names_to_ask(now)
+        asked = self.acks.names(now)
         self.out.send(
             Lane.HELLO,
             None,
             Hello(
                 view.actor, self.session, view.seq, view.vector_hash, view.vector_sum, view.state_hash,
-                self.state.clock.wall_ms, int(period * 1000), self._ask_seq if asked else 0, asked,
+                self.state.clock.wall_ms, int(period * 1000), self.acks.seq if asked else 0, asked,
             ),
         )  # fmt: skip
         self._hello_at = now + min(period, max(self._hello_gap, 0.05)) * self.rng.uniform(0.75, 1.25)
         self._hello_gap = min(period, 3 * self._hello_gap)
-
-    def _names_to_ask(self, now: float) -> tuple[str, ...]:
-        if not 0 < self._ask_seq <= self.own_stored:
-            return ()
-        waiting = [p for p in self.peers.online(now) if p.acked < self._ask_seq]
-        waiting.sort(key=lambda p: (-p.last_seen, p.name))
-        return tuple(p.name for p in waiting[: min(ASKED_AT_ONCE, max(1, self.out.room // 512))])
 
     # -- time -------------------------------------------------------------------------------------------------------
 
@@ -265,38 +258,25 @@ class Replica:
         self._hello_gap = 2 * self.patience * self.crowd
         if self._unsent:
             self._publish_at = now
-        if self._ask_seq:
-            self._ask(now)
+        self.acks.ask(now)
 
     def _on_disconnected(self) -> None:
         self.connected = False
-        self._publish_at = self._hello_at = self._ask_at = NEVER
+        self._publish_at = self._hello_at = self.acks.at = NEVER
         self.recovery.clear()
         self.serving.clear()
 
     def _on_tick(self, now: float) -> None:
         if now >= self._publish_at:
-            self._publish(now)
-        if now >= self._ask_at:
-            self._ask(now)
+            self.publish(now)
+        if now >= self.acks.at:
+            self.acks.ask(now)
         if now >= self._hello_at:
             self.held.expire(now - self.tuning.held_time)
             self.pieces.expire(now - self.tuning.held_time)
-            self._hello(now)
+            self.hello(now)
         self.recovery.tick(now)
         self.serving.tick(now)
-
-    def _ask(self, now: float) -> None:
-        """Ask who has applied `_ask_seq`. Persisted and Connected come back to it where it is too early."""
-        self._ask_at = NEVER
-        if not self.connected or self._ask_seq > self.own_stored:
-            return
-        self._publish(now)
-        if self._names_to_ask(now):
-            self._hello(now)
-            self._ask_at = now + max(0.25, self.patience)
-        else:
-            self._ask_seq = 0
 
     # -- frames of peers --------------------------------------------------------------------------------------------
 
@@ -306,82 +286,17 @@ class Replica:
             message = messages.decode(event.data)
             _HANDLERS[type(message)](self, event.sender, message, now)
         except PeerError as error:
-            self._drop(error.reason)
+            self.drop(error.reason)
 
-    def _drop(self, reason: str) -> None:
+    def drop(self, reason: str) -> None:
         self.drops[reason] = self.drops.get(reason, 0) + 1
 
     def _on_delta(self, sender: str, message: Delta, now: float) -> None:
         for data in message.frames:
-            self._offer(sender, data, now, first_hand=True)
-        self._answer_owed()
+            self.intake.offer(sender, data, now, first_hand=True)
+        self.acks.answer()
 
-    def _offer(self, sender: str, data: bytes, now: float, first_hand: bool) -> None:
-        """A frame came: apply it, hold it, or drop it. A malformed one does not stop those after it."""
-        try:
-            if sender == self.name and self._is_echo(data):
-                return
-            frame = decode_frame(data)
-            if first_hand:
-                self._check_origin(sender, frame)
-        except PeerError as error:
-            self._drop(error.reason)
-            return
-        self.counts["frames_in"] += 1
-        if frame.actor == self.state.actor and frame.last > self.state.me.applied:
-            self._fork()
-        if frame.last <= self.state.applied(frame.actor):
-            self.counts["duplicates"] += 1
-        elif self.state.ready(frame):
-            self._apply(frame, data)
-            self._release()
-        else:
-            if not self.held.add(frame, data, now):
-                self._drop("held_full")
-            self.recovery.suspect(sender, now + self.patience)
-
-    def _is_echo(self, data: bytes) -> bool:
-        """Our own frame came back to us; what a second daemon under our name writes did not."""
-        try:
-            actor, _, last = span(data)
-        except ValueError as error:
-            raise PeerError("malformed", str(error)) from None
-        return actor == self.state.actor and last <= self.state.me.applied
-
-    def _check_origin(self, sender: str, frame: Frame) -> None:
-        if frame.actor.name != sender:
-            raise PeerError("forged", f"frame of {frame.actor.name} on the topic of {sender}")
-        known = frame.actor in self.state.indexes
-        if not known and len(self.state.indexes) >= self.tuning.actors:
-            raise PeerError("actors", "limits.actors reached")
-
-    def _apply(self, frame: Frame, data: bytes) -> None:
-        refused = self.state.clock.refused
-        changes = self.state.apply(frame)
-        assert changes is not None
-        self.counts["records"] += frame.adds()
-        if self.state.clock.refused > refused and frame.actor.name not in self._warned:
-            self._warned.add(frame.actor.name)
-            text = f"{frame.actor.name}'s clock is far ahead of ours; check the time on both hosts"
-            self.out.order(Alarm("clock", text))
-        self._unsaved.append(LogFrame(frame.actor, frame.first, frame.last, data))
-        if changes:
-            self.out.order(Notify(tuple(changes)))
-
-    def _release(self) -> None:
-        """Apply what was waiting for the frame just applied, and what waited for that."""
-        progress = bool(len(self.held))
-        while progress:
-            progress = False
-            for held in self.held:
-                if held.frame.last <= self.state.applied(held.frame.actor):
-                    self.held.remove(held)
-                elif self.state.ready(held.frame):
-                    self.held.remove(held)
-                    self._apply(held.frame, held.data)
-                    progress = True
-
-    def _fork(self) -> None:
+    def fork(self) -> None:
         """A peer knows more of us than we do: our disk is not what it was. Go on as a new actor, and say so."""
         self.flush()
         old = self.state.actor
@@ -409,8 +324,7 @@ class Replica:
         peer.state_hash, peer.skew_ms = message.state_hash, message.wall_ms - self.state.clock.wall_ms
         self._compare(peer, met, now)
         if self.name in message.asked:
-            self._owed[sender] = (message.actor, message.ask, -1)
-            self._answer_owed()
+            self.acks.owe(sender, message.actor, message.ask)
 
     def _compare(self, peer: Peer, met: bool, now: float) -> None:
         view, state = self.view, self.state
@@ -437,23 +351,10 @@ class Replica:
             self.out.order(Alarm("divergence", text))
         peer.diverged = diverged
 
-    def _answer_owed(self) -> None:
-        """ACK to those who asked, as far as we are (and have stored it, where we promise so)."""
-        for sender, (actor, seq, batch) in list(self._owed.items()):
-            if self.state.applied(actor) < seq:
-                continue
-            if batch < 0:
-                batch = self.batch + bool(self._unsaved) if self.tuning.durable else 0
-                self._owed[sender] = (actor, seq, batch)
-            if self.stored >= batch:
-                del self._owed[sender]
-                self.out.send(Lane.INBOX, sender, Ack(actor, seq, self.view.vector_sum))
-
     def _on_ack(self, sender: str, message: Ack, now: float) -> None:
         peer = self._heard(sender, now)
         peer.vector_sum = max(peer.vector_sum, message.vector_sum)
-        if message.actor == self.state.actor:
-            peer.acked = max(peer.acked, min(message.seq, self.own_stored))
+        self.acks.heard(peer, message)
 
     def _heard(self, sender: str, now: float) -> Peer:
         peer = self.peers.get(sender, now)
@@ -493,7 +394,7 @@ class Replica:
             return
         peer = self._heard(sender, now)
         if have.get(state.actor, 0) > state.me.applied:
-            self._fork()
+            self.fork()
         if any(n > state.applied(actor) for actor, n in have.items()):
             self.recovery.suspect(sender, now + self.patience, sure=True)
         peer.vector_sum = max(peer.vector_sum, sum(have.values()))
@@ -508,8 +409,8 @@ class Replica:
         peer = self._heard(sender, now)
         peer.vector_sum = max(peer.vector_sum, message.vector_sum)
         for data in message.frames:
-            self._offer(sender, data, now, first_hand=False)
-        self._answer_owed()
+            self.intake.offer(sender, data, now, first_hand=False)
+        self.acks.answer()
         self.recovery.on_repair(peer, message, now)
 
     def _on_piece(self, sender: str, message: Piece, now: float) -> None:
@@ -524,8 +425,8 @@ class Replica:
         data = self.pieces.add(sender, message, now)
         if message.stream == messages.FRAME:
             if data is not None:
-                self._offer(sender, data, now, first_hand=message.actor.name == sender)
-                self._answer_owed()
+                self.intake.offer(sender, data, now, first_hand=message.actor.name == sender)
+                self.acks.answer()
             if self._addressed:
                 self.recovery.on_frame_piece(sender, now)
         elif data is not None:
@@ -543,7 +444,7 @@ class Replica:
         self.flush()
         state = self.state
         if snapshot.vector.get(state.actor, 0) > state.me.applied:
-            self._fork()
+            self.fork()
         if not dominates(state.vector(), snapshot.base):
             self.recovery.suspect(sender, now, sure=True)  # it was made for what we no longer are
             return
@@ -552,9 +453,9 @@ class Replica:
             return
         changes = state.join(snapshot.vector, snapshot.live, snapshot.rows)
         self.out.order(Notify(tuple(changes)))
-        self._release()
+        self.intake.release()
         self.flush(taught)
-        self._answer_owed()
+        self.acks.answer()
         self.recovery.suspect(sender, now + self.patience)
 
 

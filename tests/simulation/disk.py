@@ -124,7 +124,7 @@ class Disk:
             self._unsynced.append(self.image)
         self.image = image
 
-    # -- what happens to disks ------------------------------------------------------------------------------------------
+    # -- what happens to disks ---------------------------------------------------------------------------------------
 
     @property
     def synced(self) -> Image:

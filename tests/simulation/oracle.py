@@ -76,7 +76,7 @@ class Oracle:
         if self._hashes.setdefault((vector_hash, vector_sum), state_hash) != state_hash:
             raise Violation(f"{who} has the vector of another replica (sum {vector_sum}) and another state")
 
-    # -- the record algebra ---------------------------------------------------------------------------------------------
+    # -- the record algebra -------------------------------------------------------------------------------------------
 
     def expected(self, vector: Mapping[Actor, int]) -> Rows:
         """The live rows of a replica that has applied `vector`."""

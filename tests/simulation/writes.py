@@ -12,7 +12,7 @@ from crdt.types.strings import StringEntry
 from tests.simulation.oracle import Counted, Oracle
 
 if TYPE_CHECKING:
-    from tests.simulator import Node
+    from tests.simulation.node import Node
 
 Note = Counted
 CAUSES: dict[bytes, frozenset[bytes]] = {}

@@ -12,11 +12,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 from unittest import mock
 
+from crdt import frame as frames
 from crdt.clock import HybridClock
 from crdt.codec import encode_frame
 from crdt.dots import Actor, Runs
 from crdt.frame import Frame
 from crdt.replica import recovery, replica, serving, snapshot
+from crdt.replica.acks import Acks
 from crdt.replica.effects import Lane, LogFrame, Persist
 from crdt.replica.messages import Ack, Hello
 from crdt.replica.outbox import Outbox
@@ -24,6 +26,7 @@ from crdt.replica.replica import Replica
 from crdt.state import State
 from tests import simulator
 from tests.simulation import disk
+from tests.simulation.node import Node
 from tests.simulation.plan import draw
 from tests.simulation.shrink import failure
 
@@ -49,7 +52,7 @@ def send_before_persist() -> Iterator[None]:
             view, fresh = self._views[self.batch]
             self._views[self.batch] = (view, [])
             self._unsent += fresh
-            self._publish(0.0)
+            self.publish(0.0)
 
     with mock.patch.object(Replica, "flush", flush):
         yield
@@ -57,7 +60,7 @@ def send_before_persist() -> Iterator[None]:
 
 @contextmanager
 def same_actor_after_restore() -> Iterator[None]:
-    def identity(self: simulator.World, node: simulator.Node) -> Actor:
+    def identity(self: simulator.World, node: Node) -> Actor:
         image = node.disk.image
         names = [a for a in [*image.vector, *(f.actor for _, f in image.log)] if a.name == node.name]
         return names[-1] if names else Actor(node.name, self.rng.getrandbits(64))
@@ -111,7 +114,7 @@ def snapshot_comes_late() -> Iterator[None]:
         came[self.name] = (sender, data)
         join(self, sender, data, now)
 
-    def start_late(self: simulator.World, node: simulator.Node, life: int) -> None:
+    def start_late(self: simulator.World, node: Node, life: int) -> None:
         if self.now == 0:
             came.clear()
         starts = node.replica is None
@@ -143,7 +146,7 @@ def snapshot_is_partial() -> Iterator[None]:
 
 @contextmanager
 def merge_drops_removes() -> Iterator[None]:
-    original = replica.merge
+    original = frames.merge
 
     def merge(frames: Any) -> Frame:
         parts = list(frames)
@@ -162,9 +165,7 @@ def merge_drops_removes() -> Iterator[None]:
 
 @contextmanager
 def merge_keeps_ranged() -> Iterator[None]:
-    from crdt import frame
-
-    with mock.patch.object(frame, "_ranged", lambda *_: False):
+    with mock.patch.object(frames, "_ranged", lambda *_: False):
         yield
 
 
@@ -177,8 +178,8 @@ def hello_before_commit() -> Iterator[None]:
         original_hello(self, now)
         self.view = kept
 
-    original_hello = Replica._hello
-    with mock.patch.object(Replica, "_hello", hello), mock.patch.object(Outbox, "send", original):
+    original_hello = Replica.hello
+    with mock.patch.object(Replica, "hello", hello), mock.patch.object(Outbox, "send", original):
         yield
 
 
@@ -197,14 +198,14 @@ def ack_before_apply() -> Iterator[None]:
 
 @contextmanager
 def ack_before_stored() -> Iterator[None]:
-    original = Replica._answer_owed
+    original = Acks.answer
 
-    def answer(self: Replica) -> None:
-        kept, self.stored = self.stored, 1 << 60
+    def answer(self: Acks) -> None:
+        kept, self._replica.stored = self._replica.stored, 1 << 60
         original(self)
-        self.stored = kept
+        self._replica.stored = kept
 
-    with mock.patch.object(Replica, "_answer_owed", answer):
+    with mock.patch.object(Acks, "answer", answer):
         yield
 
 
@@ -283,9 +284,9 @@ def received_after_own() -> Iterator[None]:
     original = Replica.flush
 
     def flush(self: Replica, floors: dict[Actor, int] | None = None) -> None:
-        theirs, self._unsaved = self._unsaved, []
+        theirs, self.intake.unsaved = self.intake.unsaved, []
         original(self, floors)
-        self._unsaved = theirs
+        self.intake.unsaved = theirs
         original(self)
 
     with mock.patch.object(Replica, "flush", flush):

@@ -1,0 +1,82 @@
+"""Who has applied what: the questions of WAIT, and the answers to those of peers.
+
+Promises: an ACK is given only for what is applied and (where `durable`) stored; at most ASKED_AT_ONCE peers are asked
+at a time, the most recently seen first, until none that is online is left. Must not know: clients, how many answers
+they wait for.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from crdt.dots import Actor
+from crdt.replica.effects import Lane
+from crdt.replica.messages import Ack
+from crdt.replica.peers import Peer
+
+if TYPE_CHECKING:
+    from crdt.replica.replica import Replica
+
+ASKED_AT_ONCE: Final = 16
+UNKNOWN: Final = -1
+NEVER: Final = float("inf")
+
+
+class Acks:
+    """See the module. `seq` is what is being asked for (0: nothing), `at` when to ask again."""
+
+    def __init__(self, replica: Replica) -> None:
+        self._replica = replica
+        self.seq = 0
+        self.at = NEVER
+        self._owed: dict[str, tuple[Actor, int, int]] = {}  # who asked -> its operation, and the batch that stores it
+
+    # -- asking -----------------------------------------------------------------------------------------------------
+
+    def names(self, now: float) -> tuple[str, ...]:
+        """The peers to ask now."""
+        replica = self._replica
+        if not 0 < self.seq <= replica.own_stored:
+            return ()
+        waiting = [peer for peer in replica.peers.online(now) if peer.acked < self.seq]
+        waiting.sort(key=lambda peer: (-peer.last_seen, peer.name))
+        return tuple(peer.name for peer in waiting[: min(ASKED_AT_ONCE, max(1, replica.out.room // 512))])
+
+    def ask(self, now: float) -> None:
+        """Publish and ask. Persisted and Connected come back to it where it is too early."""
+        replica = self._replica
+        self.at = NEVER
+        if not self.seq or not replica.connected or self.seq > replica.own_stored:
+            return
+        replica.publish(now)
+        if self.names(now):
+            replica.hello(now)
+            self.at = now + max(0.25, replica.patience)
+        else:
+            self.seq = 0
+
+    def heard(self, peer: Peer, message: Ack) -> None:
+        """A peer answered."""
+        if message.actor == self._replica.state.actor:
+            peer.acked = max(peer.acked, min(message.seq, self._replica.own_stored))
+
+    # -- answering --------------------------------------------------------------------------------------------------
+
+    def owe(self, sender: str, actor: Actor, seq: int) -> None:
+        """A peer asked: answer it when its operation `seq` has been applied."""
+        if sender in self._owed or len(self._owed) < self._replica.peers.limit:
+            self._owed[sender] = (actor, seq, UNKNOWN)
+            self.answer()
+
+    def answer(self) -> None:
+        """ACK to those whose operation is here by now (and stored, where we promise so)."""
+        replica = self._replica
+        for sender, (actor, seq, batch) in list(self._owed.items()):
+            if replica.state.applied(actor) < seq:
+                continue
+            if batch == UNKNOWN:
+                batch = replica.batch + bool(replica.intake.unsaved) if replica.tuning.durable else 0
+                self._owed[sender] = (actor, seq, batch)
+            if replica.stored >= batch:
+                del self._owed[sender]
+                replica.out.send(Lane.INBOX, sender, Ack(actor, seq, replica.view.vector_sum))
