@@ -35,8 +35,8 @@ amounts = st.one_of(
 # Anything that MessagePack can say, for decoders to refuse.
 junk: st.SearchStrategy[Any] = st.recursive(
     st.one_of(
-        st.none(), st.booleans(), st.integers(-(2**63), 2**64 - 1), st.floats(), st.binary(max_size=8), st.text(max_size=4),
-        st.builds(msgpack.ExtType, st.integers(0, 5), st.binary(max_size=8)),
+        st.none(), st.booleans(), st.integers(-(2**63), 2**64 - 1), st.floats(), st.binary(max_size=8),
+        st.text(max_size=4), st.builds(msgpack.ExtType, st.integers(0, 5), st.binary(max_size=8)),
     ),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=2), inner, max_size=3),
     max_leaves=6,

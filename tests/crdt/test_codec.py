@@ -60,7 +60,7 @@ def test_a_frame_is_small() -> None:
     assert len(codec.encode_frame(one)) < 1.1 * sum(len(member) + 2 for member in members)
 
 
-# -- what must be refused -----------------------------------------------------------------------------------------------
+# -- what must be refused ---------------------------------------------------------------------------------------------
 
 ROW = [4, b"k", 0, [0, 0], [b"x"], None]
 GOOD = [["a", 1, "b", 2], 5, 3, 1000, [1, 7], [ROW], [[1, [1, 2]]], [[[b"k"], [1, 3]]]]
@@ -172,13 +172,18 @@ def test_malformed_frames(data: bytes) -> None:
 @pytest.mark.parametrize(
     "payload",
     [
-        None, 5, "v", 1.5, [], {}, True, msgpack.Timestamp(1, 2), msgpack.ExtType(1, b""), msgpack.ExtType(2, msgpack.packb([1, 1, 5])),
+        None, 5, "v", 1.5, [], {}, True, msgpack.Timestamp(1, 2), msgpack.ExtType(1, b""),
+        msgpack.ExtType(2, msgpack.packb([1, 1, 5])),
         ext(5), ext({}), ext([]), ext([3, 1, 5]), ext([True, 1, 5]), ext([1.0, 1, 5]), ext([1, 0, 5]), ext([1, 1, 5.0]),
-        ext([1, 1]), ext([1, 1, 5, "a", 1]), ext([1, 1, "5"]), ext([1, 1, "NaN"]), ext([1, 1, "sNaN"]), ext([1, 1, "Infinity"]),
-        ext([1, 1, "0.50"]), ext([1, 1, "1E+2"]), ext([1, 1, "1_0.5"]), ext([1, 1, "1E+999999999"]), ext([1, 1, "1E-999999999"]),
-        ext([1, 1, 1 << 63]), ext([1, True, 5]), ext([2, 1, 1, 5]), ext([2, 1, 1, 5, "a", -1]), ext([2, 1, 0, 5, "a", 1]),
+        ext([1, 1]), ext([1, 1, 5, "a", 1]), ext([1, 1, "5"]), ext([1, 1, "NaN"]), ext([1, 1, "sNaN"]),
+        ext([1, 1, "Infinity"]),
+        ext([1, 1, "0.50"]), ext([1, 1, "1E+2"]), ext([1, 1, "1_0.5"]), ext([1, 1, "1E+999999999"]),
+        ext([1, 1, "1E-999999999"]),
+        ext([1, 1, 1 << 63]), ext([1, True, 5]), ext([2, 1, 1, 5]), ext([2, 1, 1, 5, "a", -1]),
+        ext([2, 1, 0, 5, "a", 1]),
         ext([0, b"v", []]), ext([0, "v", [["a", 1, 1, 1, 5]]]), ext([0, b"v", [["a", 1, 1, 1, 5]] * 2]),
-        ext([0, b"v", [["b", 1, 1, 1, 5], ["a", 1, 1, 1, 5]]]), ext([0, b"v", {"a": 1}]), ext([0, b"v", [["a", 1, 1, 1]]]),
+        ext([0, b"v", [["b", 1, 1, 1, 5], ["a", 1, 1, 1, 5]]]), ext([0, b"v", {"a": 1}]),
+        ext([0, b"v", [["a", 1, 1, 1]]]),
         msgpack.ExtType(1, b"\x93\x01\x01\xcc\x05"), msgpack.ExtType(1, b"\x91" * 5000),
     ],
 )  # fmt: skip
@@ -233,7 +238,7 @@ def test_a_few_bytes_cannot_claim_much() -> None:
     assert time.perf_counter() - began < 5
 
 
-# -- fuzz ------------------------------------------------------------------------------------------------------------------
+# -- fuzz -------------------------------------------------------------------------------------------------------------
 
 
 def read(data: bytes) -> None:
@@ -298,7 +303,7 @@ def disturbed(value: Any, rng: random.Random) -> Any:
 
 @pytest.mark.parametrize("seed", range(8))
 def test_damaged_frames(seed: int) -> None:
-    """What passes for a frame can be applied: the books of the state are right afterwards, and it says the same again."""
+    """What passes for a frame can be applied, and the books of the state are right afterwards."""
     rng = random.Random(seed)
     world = World(seed, sites=2)
     world.run(60)

@@ -13,6 +13,7 @@ import pytest
 
 from crdt import codec
 from crdt.dots import Actor, Runs
+from crdt.errors import PeerError, UsageError
 from crdt.frame import Frame, Group
 from crdt.hashing import group_hash, row_hash
 from crdt.rows import CHUNK
@@ -98,7 +99,7 @@ def test_pending_rows_know_their_time_too() -> None:
     assert times == [1000, 2000]
 
 
-# -- applying ----------------------------------------------------------------------------------------------------------
+# -- applying ---------------------------------------------------------------------------------------------------------
 
 
 def test_a_frame_waits_for_what_it_saw() -> None:
@@ -176,7 +177,7 @@ def test_unknown_types_are_kept_and_passed_on() -> None:
     assert (state.live, state.hash, state.hidden) == (0, 0, {})
 
 
-# -- what changed for readers ---------------------------------------------------------------------------------------------
+# -- what changed for readers -----------------------------------------------------------------------------------------
 
 
 def told(state: State, before: Callable[[State], object], change: Callable[[State], object]) -> list[tuple[bytes, str]]:
@@ -250,7 +251,7 @@ def test_a_snapshot_tells_its_changes() -> None:
     assert both[0].vector_hash == both[1].vector_hash
 
 
-# -- hashes -------------------------------------------------------------------------------------------------------------------
+# -- hashes -----------------------------------------------------------------------------------------------------------
 
 
 def test_the_hash_never_changes() -> None:
@@ -286,7 +287,7 @@ def test_columns_hash_as_their_rows() -> None:
     assert group_hash(3, group) == single
 
 
-# -- lives ------------------------------------------------------------------------------------------------------------------------
+# -- lives ------------------------------------------------------------------------------------------------------------
 
 
 def test_a_new_life_leaves_the_old_one_as_it_was() -> None:
@@ -319,7 +320,7 @@ def test_a_start_continues_its_own_numbers() -> None:
     assert cut(again).first == 6
 
 
-# -- memory: invariant I11 -----------------------------------------------------------------------------------------------------------
+# -- memory: invariant I11 --------------------------------------------------------------------------------------------
 
 
 def held(state: State) -> int:
@@ -426,32 +427,30 @@ def test_data_paths_leave_no_garbage() -> None:
         gc.enable()
 
 
+OPERATIONS: list[Callable[[State, bytes, bytes, Random], object]] = [
+    lambda s, key, name, rng: strings.put(s, key, name),
+    lambda s, key, name, rng: strings.siblings(s, key),
+    lambda s, key, name, rng: counters.incr(s, key, 3),
+    lambda s, key, name, rng: counters.incr_float(s, key, Decimal("0.1")),
+    lambda s, key, name, rng: sets.add(s, key, [b"%d" % i for i in range(100)]),
+    lambda s, key, name, rng: sets.pop(s, key, 3, rng),
+    lambda s, key, name, rng: hashes.put(s, key, [(name, name)]),
+    lambda s, key, name, rng: hashes.incr(s, key, name, 1),
+    lambda s, key, name, rng: flags.enable(s, key),
+    lambda s, key, name, rng: keyspace.delete(s, key),
+    lambda s, key, name, rng: keyspace.rename(s, key, name),
+]
+
+
 def work(state: State, rng: Random) -> None:
-    """Some of every operation, refused ones included."""
+    """Some of every operation, refused ones included, and messages that are damaged."""
     state.begin(rng.randrange(10**6, 10**7))
     for _ in range(20):
         key, name = rng.choice([K, b"l", b"m"]), b"%d" % rng.randrange(100)
-        act: Callable[[], object] = rng.choice(
-            [
-                lambda: strings.put(state, key, name),
-                lambda: strings.siblings(state, key),
-                lambda: counters.incr(state, key, 3),
-                lambda: counters.incr_float(state, key, Decimal("0.1")),
-                lambda: sets.add(state, key, [b"%d" % i for i in range(100)]),
-                lambda: sets.pop(state, key, 3, rng),
-                lambda: hashes.put(state, key, [(name, name)]),
-                lambda: hashes.incr(state, key, name, 1),
-                lambda: flags.enable(state, key),
-                lambda: keyspace.delete(state, key),
-                lambda: keyspace.rename(state, key, name),
-            ]
-        )
         try:
-            act()
-        except Exception as error:
-            assert str(error)
-        for damaged in (b"", b"\x93\x01", codec.pack([1, 2])):
-            try:
-                codec.decode_frame(damaged)
-            except Exception as error:
-                assert str(error)
+            rng.choice(OPERATIONS)(state, key, name, rng)
+        except UsageError as error:
+            assert error.resp
+    for damaged in (b"", b"\x93\x01", codec.pack([1, 2]), codec.pack([[], 1, 1, 0, [], [], [], []])):
+        with pytest.raises(PeerError):
+            codec.decode_frame(damaged)

@@ -137,13 +137,13 @@ def test_random_keys() -> None:
     assert {keyspace.random_key(state, rng) for _ in range(100)} == {b"a", b"b", b"c"}
 
 
-# -- several types under one key -------------------------------------------------------------------------------------------
+# -- several types under one key --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("first", WRITES)
 @pytest.mark.parametrize("second", WRITES)
 def test_types_made_at_once(first: str, second: str) -> None:
-    """The one of the lower rank is shown; the other is kept, comes forth when that goes, and goes with a DEL of both."""
+    """The one of the lower rank is shown, the other is kept; a DEL that has seen both takes both."""
     if first == second:
         return
     both = Replicas()

@@ -222,7 +222,7 @@ def test_counting_beside_a_text(cell: Cell) -> None:
     assert [s.value for s in both.agree(cell.siblings) or []] == [b"8"]
 
 
-# -- floats -----------------------------------------------------------------------------------------------------------------
+# -- floats -----------------------------------------------------------------------------------------------------------
 
 
 def test_float_sums_do_not_depend_on_arrival(cell: Cell) -> None:
@@ -289,7 +289,7 @@ def test_integers_and_floats_mix(cell: Cell, merged: bool) -> None:
     assert both.agree(cell.get) == b"5"
 
 
-# -- amounts and texts ---------------------------------------------------------------------------------------------------------
+# -- amounts and texts ------------------------------------------------------------------------------------------------
 
 
 @steady
@@ -314,7 +314,8 @@ def test_amounts_have_one_form(a: number.Amount) -> None:
     [
         (b"0", 0), (b"-1", -1), (b"9223372036854775807", INT_MAX), (b"-9223372036854775808", INT_MIN),
         (b"9223372036854775808", None), (b"-9223372036854775809", None), (b"", None), (b"-", None), (b"+1", None),
-        (b"01", None), (b"-0", None), (b" 1", None), (b"1 ", None), (b"1.0", None), (b"1_000", None), (b"\xc2\xb9", None),
+        (b"01", None), (b"-0", None), (b" 1", None), (b"1 ", None), (b"1.0", None), (b"1_000", None),
+        (b"\xc2\xb9", None),
     ],
 )  # fmt: skip
 def test_integers_as_redis_reads_them(text: bytes, value: int | None) -> None:
@@ -343,13 +344,16 @@ def test_any_text_is_read_or_not(text: bytes) -> None:
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0, b"0"), (-5, b"-5"), (Decimal("0.10"), b"0.1"), (Decimal("1E-18"), b"0"), (Decimal("-1E-18"), b"0"), (10**30, b"1" + b"0" * 30)],
+    [
+        (0, b"0"), (-5, b"-5"), (Decimal("0.10"), b"0.1"), (Decimal("1E-18"), b"0"), (Decimal("-1E-18"), b"0"),
+        (10**30, b"1" + b"0" * 30),
+    ],
 )  # fmt: skip
 def test_how_amounts_are_shown(value: number.Amount, text: bytes) -> None:
     assert number.render(value) == text
 
 
-# -- many operations, by their meaning alone ------------------------------------------------------------------------------------
+# -- many operations, by their meaning alone --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -115,7 +115,7 @@ def test_overwriting_what_was_named_does() -> None:
     assert (one.last, one.adds(), one.removes) == (2, 1, {})
 
 
-# -- contexts -------------------------------------------------------------------------------------------------------------------
+# -- contexts ---------------------------------------------------------------------------------------------------------
 
 
 def test_a_context_replaces_exactly_what_it_covers() -> None:
@@ -160,7 +160,7 @@ def test_foreign_contexts_are_refused(token: bytes) -> None:
     assert not keyspace.exists(state, K)
 
 
-# -- other types ------------------------------------------------------------------------------------------------------------------
+# -- other types ------------------------------------------------------------------------------------------------------
 
 
 def test_wrong_types() -> None:
