@@ -30,7 +30,8 @@ from daemon.api.session import (
 log = logging.getLogger(__name__)
 
 WHILE_LOADING: Final = frozenset({"hello", "auth", "ping", "quit"})
-WHILE_SUBSCRIBED: Final = frozenset({"subscribe", "psubscribe", "unsubscribe", "punsubscribe", "ping", "quit", "reset"})
+SUBSCRIPTIONS: Final = frozenset({"subscribe", "psubscribe", "unsubscribe", "punsubscribe"})
+WHILE_SUBSCRIBED: Final = SUBSCRIPTIONS | {"ping", "quit", "reset"}
 UNQUEUED: Final = frozenset({"exec", "discard", "multi", "watch", "quit", "reset"})
 NO_AUTH: Final = "NOAUTH Authentication required."
 QUEUED: Final = b"+QUEUED\r\n"
@@ -42,6 +43,7 @@ def run(session: Session, requests: list[list[bytes]]) -> None:
     get = TABLE.get
     add = session.out.append
     wrote = False
+    entry: Command | None = None
     pending = iter(requests)
     for args in pending:
         if session.gate:
@@ -66,6 +68,7 @@ def run(session: Session, requests: list[list[bytes]]) -> None:
             add(session.resp.error(error.resp))
         except Exception:
             add(_defect(session, entry))
+    if entry is not None and not entry.subcommands:
         session.last_command = entry.name
     if wrote:
         session.writes[session.db] = session.db.written()
@@ -114,11 +117,28 @@ def _gated(session: Session, args: list[bytes]) -> bytes:
     elif session.transaction is not None and entry.name not in UNQUEUED:
         reply = _queue(session, session.transaction, entry, args)
     else:
-        reply = invoke(session, TABLE[args[0].lower()], args)
         session.last_command = entry.name
+        reply = invoke(session, TABLE[args[0].lower()], args)
         if session.gate & MONITORED:
-            feed_monitors(session, entry, args)
-    return _audible(session, reply) if quiet else reply
+            reply += feed_monitors(session, entry, args)
+    if not quiet:
+        return reply
+    heard = _audible(session, reply)
+    # Confirmations of subscriptions are pushes, which CLIENT REPLY does not silence.
+    return reply if entry is not None and entry.name in SUBSCRIPTIONS else heard
+
+
+def invoke_queued(session: Session, entry: Command, args: list[bytes]) -> bytes:
+    """Run one request of a transaction."""
+    if session.gate & CLOSING:
+        return b""
+    silent = session.gate & QUIET and not session.skip  # a SKIP within the transaction means what comes after it
+    reply = invoke(session, entry, args)
+    if session.gate & MONITORED:
+        own = feed_monitors(session, resolve(args) or entry, args)
+        if own:
+            session.push(own)  # never within the reply of EXEC
+    return b"" if silent and session.gate & QUIET else reply
 
 
 def _hindrance(session: Session, entry: Command) -> str | None:
@@ -136,7 +156,7 @@ def _hindrance(session: Session, entry: Command) -> str | None:
             session.gate &= ~LOADING
         elif entry.name not in WHILE_LOADING:
             return f"LOADING {session.hub.loading}"
-    if session.monitoring and (entry.write or "readonly" in entry.flags):
+    if session.monitoring and (entry.write or "readonly" in entry.flags or entry.name == "publish"):
         return "ERR Replica can't interact with the keyspace"
     return None
 
@@ -185,8 +205,9 @@ def _unusual(session: Session, args: list[bytes]) -> bytes:
     if problem is not None:
         return _rejected(session, entry, problem)
     entry = TABLE[args[0].lower()]
+    if not entry.subcommands:
+        session.last_command = entry.name
     reply = invoke(session, entry, args)
-    session.last_command = entry.name
     if entry.write:
         session.writes[session.db] = session.db.written()
     return reply
@@ -228,16 +249,31 @@ def _defect(session: Session, entry: Command) -> bytes:
 # -- MONITOR
 
 
-def feed_monitors(session: Session, entry: Command, args: list[bytes]) -> None:
-    """Show a command that has run to the clients that said MONITOR."""
-    if "admin" in entry.flags or "skip_monitor" in entry.flags:
-        return
+def feed_monitors(session: Session, entry: Command, args: list[bytes]) -> bytes:
+    """Show a command that has run to the clients that said MONITOR.
+
+    Returns what goes behind the reply: the line, if the client watches itself, else nothing.
+    """
+    if "admin" in entry.flags:
+        return b""
     now = time.time_ns() // 1000
-    words = [b'"(redacted)"'] if entry.name == "auth" else [quoted(arg) for arg in args[1:]]
     origin = f"{now // 1000000}.{now % 1000000:06d} [{session.db.index} {session.origin()}]"
-    line = b"+%b %b\r\n" % (origin.encode(), b" ".join([quoted(args[0]), *words]))
+    line = b"+%b %b\r\n" % (origin.encode(), b" ".join(_shown_words(entry, args)))
     for monitor in list(session.server.monitors):
-        monitor.push(line)
+        if monitor is not session:
+            monitor.push(line)
+    return line if session.monitoring and not session.gate & CLOSING else b""
+
+
+def _shown_words(entry: Command, args: list[bytes]) -> list[bytes]:
+    """The words of a command, passwords left out."""
+    hidden: range = range(0)
+    if entry.name == "auth":
+        hidden = range(1, len(args))
+    elif entry.name == "hello":
+        found = [at for at, arg in enumerate(args) if at > 1 and arg.lower() == b"auth"]
+        hidden = range(found[0] + 1, found[0] + 3) if found else hidden
+    return [b'"(redacted)"' if at in hidden else quoted(arg) for at, arg in enumerate(args)]
 
 
 _VISIBLE: Final = {

@@ -1,8 +1,8 @@
 """Where connections come from: the Unix socket, and TCP.
 
 Knows: what may stand at a socket's path, and how to make a socket file that is never more open than its mode.
-Promises: a dead socket file is replaced, a live one or any other kind of file is left alone and refused with a sentence;
-the file is gone after `close`. Must not know: sessions, commands, passwords.
+Promises: a dead socket file is replaced, a live one or any other kind of file is left alone and refused with a
+sentence; the file is gone after `close`. Must not know: sessions, commands, passwords.
 """
 
 from __future__ import annotations

@@ -168,6 +168,7 @@ def run_subcommand(session: Session, args: list[bytes]) -> bytes:
     if not entry.low <= len(args) <= entry.high:
         raise UsageError(wrong_arity(entry))
     entry.calls += 1
+    session.last_command = entry.name
     return entry.handler(session, args)
 
 

@@ -51,8 +51,8 @@ class RefusedRequest(list[bytes]):
 class RequestParser:
     """One connection's stream of requests.
 
-    `error` is None, or what ended the stream; then nothing more is parsed. `long` becomes true when an argument may have
-    exceeded `limits.key`: only the caller knows which arguments are keys, and sets it back.
+    `error` is None, or what ended the stream; then nothing more is parsed. `long` becomes true when an argument may
+    have exceeded `limits.key`: only the caller knows which arguments are keys, and sets it back.
     """
 
     __slots__ = (

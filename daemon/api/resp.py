@@ -59,6 +59,9 @@ class Resp(Protocol):
     def set(self, items: Iterable[bytes]) -> bytes:
         """A set of binary strings, from raw bytes; an array in RESP2."""
 
+    def set_of(self, encoded: Sequence[bytes]) -> bytes:
+        """A set of encoded replies; an array in RESP2."""
+
     def double(self, number: float) -> bytes:
         """A floating point number; a bulk in RESP2."""
 
@@ -116,6 +119,9 @@ class Resp2:
     def set(self, items: Iterable[bytes]) -> bytes:
         return _collection(b"*", items)
 
+    def set_of(self, encoded: Sequence[bytes]) -> bytes:
+        return self.array(encoded)
+
     def double(self, number: float) -> bytes:
         return self.bulk(format_double(number))
 
@@ -146,6 +152,9 @@ class Resp3(Resp2):
 
     def set(self, items: Iterable[bytes]) -> bytes:
         return _collection(b"~", items)
+
+    def set_of(self, encoded: Sequence[bytes]) -> bytes:
+        return b"~%d\r\n" % len(encoded) + b"".join(encoded)
 
     def double(self, number: float) -> bytes:
         return b",%b\r\n" % format_double(number)

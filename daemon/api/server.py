@@ -55,6 +55,7 @@ class Server:
         self.sessions: dict[int, Session] = {}
         self.monitors: dict[Session, None] = {}
         self.statistics = Statistics()
+        self.tuned: dict[str, str] = {}  # what CONFIG SET was told of Redis's own parameters
         self.started = time.time()
         self.listeners: list[Listener] = []
         self._password = password
@@ -152,7 +153,7 @@ class Server:
         """The end of a turn: what had to wait runs, the hub commits, then the replies leave."""
         due, self._due = self._due, []
         for session in due:
-            if session.backlog and not session.gate & PARKED:
+            if session.resumed and not session.gate & PARKED:
                 self._run_backlog(session)
         self._turning = False
         self.hub.settle()
@@ -163,11 +164,15 @@ class Server:
             self.schedule(self._due[0])
 
     def _run_backlog(self, session: Session) -> None:
-        requests = list(session.backlog)
-        session.backlog.clear()
-        self.hub.begin()
-        run(session, requests)
-        session.wire.resume()
+        """Run what came in behind a parked request; one of it may park again."""
+        session.resumed = False
+        if session.backlog:
+            requests = list(session.backlog)
+            session.backlog.clear()
+            self.hub.begin()
+            run(session, requests)
+        if not session.gate & (PARKED | CLOSING):
+            session.wire.resume()
 
 
 class Connection(asyncio.Protocol):
@@ -204,8 +209,8 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """The hot path: one read, its requests, one write."""
         session = self._session
-        gate = session.gate
-        if gate & (UNAUTHENTICATED | PARKED | CLOSING):
+        session.active = time.monotonic()
+        if session.gate & (UNAUTHENTICATED | PARKED | CLOSING):
             self._hindered(data)
             return
         server = self._server
@@ -217,7 +222,7 @@ class Connection(asyncio.Protocol):
                 parser.long = False
                 refuse_long_keys(requests, self._hub.limits)
             run(session, requests)
-        if parser.error is not None:
+        if parser.error is not None and not session.gate & PARKED:
             self._protocol_error(parser.error)
         if self._hub.hold_replies or session.gate & (PARKED | CLOSING):
             server.schedule(session)
@@ -264,8 +269,10 @@ class Connection(asyncio.Protocol):
         self._transport.abort()
 
     def resume(self) -> None:
-        """The backlog is empty: read again."""
-        if not self._transport.is_closing():
+        """Read on: what waited behind a parked request has run."""
+        if self._parser.error is not None:
+            self._protocol_error(self._parser.error)
+        elif not self._transport.is_closing():
             self._transport.resume_reading()
 
     # -- off the hot path
@@ -274,12 +281,12 @@ class Connection(asyncio.Protocol):
         session = self._session
         if session.gate & CLOSING:
             return
-        if session.gate & UNAUTHENTICATED:
-            self._one_by_one(data)
-        else:
+        if session.gate & PARKED:
             session.backlog.extend(self._parser.feed(data))
             if len(session.backlog) > BACKLOG_REQUESTS:
                 self._transport.pause_reading()
+            return
+        self._one_by_one(data)
         if self._parser.error is not None:
             self._protocol_error(self._parser.error)
         self._server.schedule(session)
@@ -292,6 +299,7 @@ class Connection(asyncio.Protocol):
             self._hub.begin()
             requests = [request]
             if self._parser.long:
+                self._parser.long = False
                 refuse_long_keys(requests, self._hub.limits)
             run(session, requests)
             if not session.gate & UNAUTHENTICATED:

@@ -47,7 +47,7 @@ class Wire(Protocol):
         """Close at once."""
 
     def resume(self) -> None:
-        """The backlog is empty: read again."""
+        """Read on: what waited behind a parked request has run."""
 
 
 class Transaction:
@@ -73,7 +73,7 @@ class Parking:
 
 
 class Session:
-    """One connection. Handlers read `db`, `resp`, `hub`, and may call `park`; the rest is for the server's own commands.
+    """One connection. Handlers read `db`, `resp`, `hub`, may call `park`; the rest is for the server's own commands.
 
     `last_write` is the own sequence number, in the selected space, at or below which all writes of this connection are.
     """
@@ -101,6 +101,7 @@ class Session:
         "parking",
         "patterns",
         "resp",
+        "resumed",
         "server",
         "skip",
         "stale",
@@ -138,12 +139,20 @@ class Session:
         self.skip = 0
         self.writes: dict[Database, int] = {}
         self.parking: Parking | None = None
+        self.resumed = False  # a parked request has been answered, so what came in behind it may run
         self.backlog: deque[list[bytes]] = deque()
 
     @property
     def last_write(self) -> int:
         """The own sequence number of this connection's last write in the selected space; 0 without any."""
         return self.writes.get(self.db, 0)
+
+    def select(self, database: Database) -> None:
+        """Change the space."""
+        if database is not self.db:
+            # Whether this batch has written here is found out at its end, when another space is selected.
+            self.writes[self.db] = self.db.written()
+            self.db = database
 
     def origin(self) -> str:
         """Where the client is, as MONITOR shows it."""
@@ -184,9 +193,9 @@ class Session:
     ) -> bytes:
         """Leave the reply of the running request for later; the handler returns what this returns.
 
-        Later requests of this connection wait. The reply comes from `resume`, or from `expired()` after `seconds` (None:
-        never) or on CLIENT UNBLOCK. `cancelled()` is called when the wait ends in any way but `resume`, to let the
-        caller forget it.
+        Later requests of this connection wait. The reply comes from `resume`, or from `expired()` after `seconds`
+        (None: never) or on CLIENT UNBLOCK. `cancelled()` is called when the wait ends in any way but `resume`, to let
+        the caller forget it.
         """
         assert self.parking is None and not self.executing
         self.parking = Parking(expired, cancelled)
@@ -204,8 +213,12 @@ class Session:
             parking.timer.cancel()
         self.parking = None
         self.gate &= ~PARKED
+        self.resumed = True
         if not self.gate & QUIET:
             self.out.append(reply)
+        elif self.skip:
+            self.skip = 0
+            self.gate &= ~QUIET
         self.server.schedule(self)
         return True
 

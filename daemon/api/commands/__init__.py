@@ -16,6 +16,7 @@ from daemon.api.commands import (
     sets,
     strings,
     transactions,
+    tuning,
 )
 
 __all__ = [
@@ -32,4 +33,5 @@ __all__ = [
     "sets",
     "strings",
     "transactions",
+    "tuning",
 ]

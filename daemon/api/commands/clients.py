@@ -51,7 +51,6 @@ def describe(session: Session) -> str:
         "psub": len(session.patterns),
         "ssub": 0,
         "multi": queued,
-        "watch": len(session.watched),
         "qbuf": 0,
         "qbuf-free": 0,
         "argv-mem": 0,
@@ -99,16 +98,23 @@ def client_list(session: Session, args: list[bytes]) -> bytes:
         kind = options[1].lower()
         if kind not in KINDS:
             raise UsageError(f"ERR Unknown client type '{options[1].decode('utf-8', 'surrogateescape')}'")
-        sessions = [one for one in sessions if _kind(one) == kind]
+        sessions = [one for one in sessions if _kind(one) == _canonical(kind)]
     elif len(options) > 1 and options[0].upper() == b"ID":
-        wanted = {integer(text, "ERR Invalid client ID", low=1) for text in options[1:]}
+        wanted = {integer(text, "ERR Invalid client ID") for text in options[1:]}
         sessions = [one for one in sessions if one.id in wanted]
     elif options:
         raise UsageError(SYNTAX)
     return session.resp.verbatim(_lines(sessions))
 
 
+def _canonical(kind: bytes) -> bytes:
+    return b"replica" if kind == b"slave" else kind
+
+
 def _kind(session: Session) -> bytes:
+    # Redis counts a monitor among the replicas.
+    if session.monitoring:
+        return b"replica"
     return b"pubsub" if session.channels or session.patterns else b"normal"
 
 
@@ -195,6 +201,8 @@ def client_reply(session: Session, args: list[bytes]) -> bytes:
         if not session.gate & QUIET:
             session.gate |= QUIET
             session.skip = 1
+        elif session.skip:
+            session.skip = 2  # this request is itself the one that is skipped
         return b""
     raise UsageError(SYNTAX)
 
@@ -214,7 +222,7 @@ def client_unblock(session: Session, args: list[bytes]) -> bytes:
             raise UsageError("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR")
         error = word == b"ERROR"
     elif len(args) > 4:
-        raise UsageError(SYNTAX)
+        raise UsageError("ERR unknown subcommand or wrong number of arguments for 'UNBLOCK'. Try CLIENT HELP.")
     target = session.server.sessions.get(integer(args[2]))
     return session.resp.integer(int(target is not None and target.unblock(error)))
 
@@ -251,7 +259,7 @@ def _chosen(session: Session, options: list[bytes]) -> list[Session]:
             case b"TYPE":
                 if value.lower() not in KINDS:
                     raise UsageError(f"ERR Unknown client type '{text}'")
-                sessions = [one for one in sessions if _kind(one) == value.lower()]
+                sessions = [one for one in sessions if _kind(one) == _canonical(value.lower())]
             case b"ADDR":
                 sessions = [one for one in sessions if one.address == text]
             case b"LADDR":

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 OK = b"+OK\r\n"
 REDIS_VERSION = b"7.0.15"
-ANY_TIME = ("fast", "loading", "stale", "noscript")
+ANY_TIME = ("fast", "loading", "stale", "noscript", "allow_busy")
 NO_PASSWORD = (
     "ERR AUTH <password> called without any password configured for the default user. "
     "Are you sure your configuration is correct?"
@@ -86,7 +86,7 @@ def hello(session: Session, args: list[bytes]) -> bytes:
         version = integer(args[1], "ERR Protocol version is not an integer or out of range")
         if version not in (2, 3):
             raise UsageError("NOPROTO unsupported protocol version")
-    name = None
+    # Options take effect one by one, as in Redis: an error in a later one leaves the earlier ones standing.
     at = 2
     while at < len(args):
         option = args[at].upper()
@@ -94,17 +94,15 @@ def hello(session: Session, args: list[bytes]) -> bytes:
             _authenticate(session, args[at + 1], args[at + 2], with_user=True)
             at += 3
         elif option == b"SETNAME" and at + 1 < len(args):
-            name = client_name(args[at + 1])
+            session.name = client_name(args[at + 1])
             at += 2
         else:
             raise UsageError(f"ERR Syntax error in HELLO option '{args[at].decode('utf-8', 'surrogateescape')}'")
     if session.gate & UNAUTHENTICATED:
         raise UsageError(
-            "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> "
-            "<pass> option can be used to authenticate the client and select the RESP protocol version at the same time"
+            "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO AUTH <user> <pass> "
+            "option can be used to authenticate the client and select the RESP protocol version at the same time"
         )
-    if name is not None:
-        session.name = name
     session.resp = resp = RESP3 if version == 3 else RESP2
     return resp.map(
         [
@@ -135,10 +133,12 @@ def client_name(name: bytes) -> bytes:
 )
 def select(session: Session, args: list[bytes]) -> bytes:
     index = integer(args[1])
+    if not -(1 << 31) <= index < 1 << 31:
+        raise UsageError("ERR value is out of range, value must between -2147483648 and 2147483647")
     databases = session.hub.databases
     if not 0 <= index < len(databases):
         raise UsageError("ERR DB index is out of range")
-    session.db = databases[index]
+    session.select(databases[index])
     return OK
 
 
@@ -156,7 +156,7 @@ def reset(session: Session, args: list[bytes]) -> bytes:
         server.unmonitor(session)
     session.discard()
     session.unsubscribe_all()
-    session.db = session.hub.databases[0]
+    session.select(session.hub.databases[0])
     session.resp = RESP2
     session.name = b""
     session.gate &= ~QUIET
@@ -194,14 +194,19 @@ def dbsize(session: Session, args: list[bytes]) -> bytes:
 
 
 @command(
-    "SHUTDOWN [NOSAVE|SAVE] [NOW] [FORCE] [ABORT]", arity=-1, flags=("admin", "noscript", "loading", "stale", "no_multi"),
-    group="server", summary="Stops the daemon.",
-)  # fmt: skip
+    "SHUTDOWN [NOSAVE|SAVE] [NOW] [FORCE] [ABORT]",
+    arity=-1,
+    flags=("admin", "noscript", "loading", "stale", "no_multi", "allow_busy"),
+    group="server",
+    summary="Stops the daemon.",
+)
 def shutdown(session: Session, args: list[bytes]) -> bytes:
     options = {arg.upper() for arg in args[1:]}
     if options - {b"NOSAVE", b"SAVE", b"NOW", b"FORCE", b"ABORT"} or {b"NOSAVE", b"SAVE"} <= options:
         raise UsageError("ERR syntax error")
     if b"ABORT" in options:
+        if len(options) > 1:
+            raise UsageError("ERR syntax error")
         raise UsageError("ERR No shutdown in progress.")
     session.hub.shutdown()
     session.close_after_reply()

@@ -13,7 +13,8 @@ from daemon.api.session import SUBSCRIBED
 if TYPE_CHECKING:
     from daemon.api.session import Session
 
-FLAGS = ("pubsub", "noscript", "loading", "stale")
+ASKING = ("pubsub", "loading", "stale")
+FLAGS = (*ASKING, "noscript")
 
 
 def _confirm(session: Session, kind: bytes, name: bytes | None) -> bytes:
@@ -30,11 +31,6 @@ def _changed(session: Session) -> None:
         session.gate &= ~SUBSCRIBED
 
 
-def _refuse_in_exec(session: Session) -> None:
-    if session.executing and session.resp.version == 2:
-        raise UsageError("ERR Command not allowed inside a transaction")
-
-
 @command(
     "SUBSCRIBE channel [channel ...]",
     arity=-2,
@@ -43,7 +39,6 @@ def _refuse_in_exec(session: Session) -> None:
     summary="Listens for messages published to channels.",
 )
 def subscribe(session: Session, args: list[bytes]) -> bytes:
-    _refuse_in_exec(session)
     out = []
     for channel in args[1:]:
         session.channels[channel] = None
@@ -58,7 +53,6 @@ def subscribe(session: Session, args: list[bytes]) -> bytes:
     summary="Listens for messages published to channels that match patterns.",
 )  # fmt: skip
 def psubscribe(session: Session, args: list[bytes]) -> bytes:
-    _refuse_in_exec(session)
     out = []
     for pattern in args[1:]:
         session.patterns[pattern] = None
@@ -110,9 +104,11 @@ def publish(session: Session, args: list[bytes]) -> bytes:
     return session.resp.integer(session.server.channels.publish(args[1], args[2]))
 
 
-@command("PUBSUB CHANNELS [pattern]", arity=-2, flags=FLAGS, group="pubsub", summary="Returns the active channels.")
+@command("PUBSUB CHANNELS [pattern]", arity=-2, flags=ASKING, group="pubsub", summary="Returns the active channels.")
 def pubsub_channels(session: Session, args: list[bytes]) -> bytes:
     names = list(session.server.channels.channels)
+    if len(args) > 3:
+        raise UsageError("ERR unknown subcommand or wrong number of arguments for 'CHANNELS'. Try PUBSUB HELP.")
     if len(args) > 2:
         expression = compile_glob(args[2])
         names = [name for name in names if expression.fullmatch(name)]
@@ -122,7 +118,7 @@ def pubsub_channels(session: Session, args: list[bytes]) -> bytes:
 @command(
     "PUBSUB NUMSUB [channel [channel ...]]",
     arity=-2,
-    flags=FLAGS,
+    flags=ASKING,
     group="pubsub",
     summary="Returns a count of subscribers to channels.",
 )
@@ -135,7 +131,7 @@ def pubsub_numsub(session: Session, args: list[bytes]) -> bytes:
 
 
 @command(
-    "PUBSUB NUMPAT", arity=2, flags=FLAGS, group="pubsub", summary="Returns a count of unique pattern subscriptions."
+    "PUBSUB NUMPAT", arity=2, flags=ASKING, group="pubsub", summary="Returns a count of unique pattern subscriptions."
 )
 def pubsub_numpat(session: Session, args: list[bytes]) -> bytes:
     return session.resp.integer(len(session.server.channels.patterns))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from crdt.errors import UsageError
-from daemon.api.dispatch import invoke
+from daemon.api.dispatch import invoke_queued
 from daemon.api.registry import command
 from daemon.api.session import QUEUING, Transaction
 
@@ -17,13 +17,14 @@ if TYPE_CHECKING:
     from daemon.api.session import Session
 
 OK = b"+OK\r\n"
+FLAGS = ("fast", "noscript", "loading", "stale", "allow_busy")
 SEVERAL_SPACES = "EXECABORT Transaction discarded because it writes to more than one space, which no frame can carry"
 
 
 @command(
     "MULTI",
     arity=1,
-    flags=("fast", "noscript", "loading", "stale"),
+    flags=FLAGS,
     group="transactions",
     summary="Starts a transaction.",
 )
@@ -38,7 +39,7 @@ def multi(session: Session, args: list[bytes]) -> bytes:
 @command(
     "DISCARD",
     arity=1,
-    flags=("fast", "noscript", "loading", "stale"),
+    flags=FLAGS,
     group="transactions",
     summary="Discards a transaction.",
 )
@@ -52,7 +53,7 @@ def discard(session: Session, args: list[bytes]) -> bytes:
 @command(
     "EXEC",
     arity=1,
-    flags=("noscript", "loading", "stale"),
+    flags=("noscript", "loading", "stale", "skip_slowlog"),
     group="transactions",
     summary="Executes all commands in a transaction.",
 )
@@ -75,7 +76,7 @@ def exec_(session: Session, args: list[bytes]) -> bytes:
     replies: list[bytes] = []
     try:
         for entry, request in transaction.queue:
-            replies.append(invoke(session, entry, request))
+            replies.append(invoke_queued(session, entry, request))
             if entry.write:
                 session.writes[session.db] = session.db.written()
     finally:
@@ -84,19 +85,30 @@ def exec_(session: Session, args: list[bytes]) -> bytes:
 
 
 def _writes_to_several(session: Session, transaction: Transaction) -> bool:
-    """Whether the queue would write to more than one space; SELECT within it counts."""
+    """Whether the queue would write to more than one space: by SELECT, by COPY ... DB or by FLUSHALL."""
+    count = len(session.hub.databases)
     spaces: set[int] = set()
     selected = session.db.index
     for entry, request in transaction.queue:
-        if entry.name == "select" and request[1].isdigit():
-            selected = int(request[1])
+        if entry.name == "select":
+            selected = _number(request[1], count, selected)
+        elif entry.name == "flushall":
+            spaces.update(range(count))
+        elif entry.name == "copy":
+            named = [at for at in range(3, len(request) - 1) if request[at].lower() == b"db"]
+            spaces.add(_number(request[named[0] + 1], count, selected) if named else selected)
         elif entry.write:
             spaces.add(selected)
     return len(spaces) > 1
 
 
+def _number(text: bytes, count: int, otherwise: int) -> int:
+    """The space that `text` names; a request that names none fails and changes nothing."""
+    return int(text) if text.isdigit() and len(text) < 10 and int(text) < count else otherwise
+
+
 @command(
-    "WATCH key [key ...]", arity=-2, flags=("fast", "noscript", "loading", "stale", "no_multi_queue"), keys=(1, -1, 1),
+    "WATCH key [key ...]", arity=-2, flags=FLAGS, keys=(1, -1, 1),
     group="transactions", summary="Monitors changes to keys to determine the execution of a transaction.",
 )  # fmt: skip
 def watch(session: Session, args: list[bytes]) -> bytes:
@@ -112,7 +124,7 @@ def watch(session: Session, args: list[bytes]) -> bytes:
 @command(
     "UNWATCH",
     arity=1,
-    flags=("fast", "noscript", "loading", "stale"),
+    flags=FLAGS,
     group="transactions",
     summary="Forgets about watched keys.",
 )
