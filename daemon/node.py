@@ -13,8 +13,8 @@ import os
 import random
 import sys
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version as installed
 from pathlib import Path
@@ -29,12 +29,13 @@ from config.machine import Machine, make_run_dir
 from config.reload import reloaded
 from config.settings import SECRETS, Settings
 from config.show import shown
+from config.values import Address
 from crdt.replica.tuning import Tuning
 from daemon import report
 from daemon.api.database import Database
 from daemon.api.hub import Section
 from daemon.api.limits import Limits
-from daemon.api.listeners import TcpListener, UnixListener
+from daemon.api.listeners import ListenError, TcpListener, UnixListener
 from daemon.api.server import Server
 from daemon.logs import configure
 from daemon.metrics import Histogram
@@ -138,7 +139,8 @@ class Node:
             from daemon.http import HttpServer  # a third of a second to import, for those who ask for it
 
             self.http = HttpServer(self)
-            await self.http.start(settings.api.http.host, settings.api.http.port)
+            with _listening("--http", settings.api.http):
+                await self.http.start(settings.api.http.host, settings.api.http.port)
         log.info("listening", name=settings.replica.name, socket=str(settings.api.socket), version=self.version)
         for space in self.spaces:
             await self._load(space)
@@ -221,6 +223,8 @@ class Node:
         self.config = settings = outcome.settings
         self.settings = _all_shown(settings)
         self.limits = _limits(settings)
+        if self.server is not None:
+            self.server.relimit()
         configure(settings.log.level, settings.log.format)
         for space in self.spaces:
             space.retune(_tuning(settings), settings.store.log_budget, _inline(settings))
@@ -252,7 +256,8 @@ class Node:
         embedded = self.config.mqtt.embedded
         if embedded is not None:
             self._embedded = EmbeddedBroker(embedded.host, embedded.port)
-            await self._embedded.start()
+            with _listening("--embedded-broker", embedded):
+                await self._embedded.start()
         assert self.transport is not None
         await self.transport.start()
 
@@ -317,6 +322,16 @@ class Node:
 
         commit()
         self._loop.call_later(HOUSEKEEPING, housekeep)
+
+
+@contextmanager
+def _listening(flag: str, address: Address) -> Iterator[None]:
+    """What the system says of an address that cannot be had, as a sentence."""
+    try:
+        yield
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise ListenError(f"{address} cannot be listened at: {reason}; pass another {flag}") from None
 
 
 def _address(broker: Broker) -> BrokerAddress:

@@ -87,6 +87,11 @@ class RequestParser:
         self._refused: str | None = None
         self.authenticated(authenticated)
 
+    def relimit(self, limits: Limits) -> None:
+        """Other limits hold from now on."""
+        self._limits = limits
+        self.authenticated(self._authenticated)
+
     def authenticated(self, truth: bool) -> None:
         """Whether AUTH has succeeded: before, requests must be small. Use `feed_one` until then."""
         self._authenticated = truth

@@ -99,9 +99,10 @@ class Member:
         witness = Witness(directory / "run" / f"{self.name}.witness", store.identity, self.boot)
         inline = self.durability == "always" or self.tuning["interval"] == 0
         tuning = Tuning(**self.tuning, durable=self.durability == "always")
+        rng = Random(f"{self.directory.name} {self._starts}")
         self._carrier = _Carrier(self.between, self.name)
         self.space = Space(
-            0, "default", store, witness, self.name, tuning, self._carrier, Random(f"{self.directory.name} {self._starts}"), self._fail, inline,
+            0, "default", store, witness, self.name, tuning, self._carrier, rng, self._fail, inline,
             self.log_budget,
         )  # fmt: skip
         return self.space
