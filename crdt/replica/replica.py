@@ -27,6 +27,7 @@ from crdt.codec import encode_frame
 from crdt.dots import MASK_64, Actor, dominates
 from crdt.errors import PeerError
 from crdt.frame import Frame, merge
+from crdt.moving import go_on_as
 from crdt.replica import messages
 from crdt.replica.acks import Acks
 from crdt.replica.effects import Alarm, Effect, Lane, LogFrame, Notify, Persist, Witness
@@ -298,9 +299,8 @@ class Replica:
 
     def fork(self) -> None:
         """A peer knows more of us than we do: our disk is not what it was. Go on as a new actor, and say so."""
-        self.flush()
         old = self.state.actor
-        self.state.become(Actor(old.name, self.rng.getrandbits(64) & MASK_64))
+        go_on_as(self.state, Actor(old.name, self.rng.getrandbits(64) & MASK_64))
         for peer in self.peers.by_name.values():
             peer.acked = 0
         text = f"peers know operations of {old} that this disk does not hold; going on as {self.state.actor}"
@@ -440,11 +440,10 @@ class Replica:
 
     def _join(self, sender: str, data: bytes, now: float) -> None:
         """A snapshot is complete: take it in, and have it stored together with what it released."""
-        snapshot = decode_snapshot(data)
-        self.flush()
-        state = self.state
+        snapshot, state = decode_snapshot(data), self.state
         if snapshot.vector.get(state.actor, 0) > state.me.applied:
             self.fork()
+        self.flush()
         if not dominates(state.vector(), snapshot.base):
             self.recovery.suspect(sender, now, sure=True)  # it was made for what we no longer are
             return

@@ -1,0 +1,119 @@
+"""Going on as another actor with what is pending, for a replica that finds its own dots spent by somebody else.
+
+Knows: how pending operations lie in a State and in the entries. Promises: what is pending becomes the new actor's first
+operations, with the same effect; nothing of it is spent under the old name. Must not know: why.
+
+That happens to a machine that was cloned together with its memory: both go on as one actor until one learns that its
+peers know more of it than it does itself. A count that continued a lineage of the old actor is split: the old count
+stands as it was last committed, because the other one may go on with it, and what was added since begins a new lineage.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from crdt.dots import FIRST_OWN, SEQ_BITS, SEQ_MASK, Actor
+from crdt.entry import GONE, Entry, Raw
+from crdt.state import State
+from crdt.types import number
+
+Pending = list[tuple[int, Entry, bytes | None, Raw]]  # old dot, where, payload
+
+
+def go_on_as(state: State, actor: Actor) -> None:
+    """`state.become`, but with pending operations, which move to the new actor."""
+    old, cut, last = state.me, state.cut_dot, state.dot
+    assert old.index >= FIRST_OWN
+    taken = _take_out(state)
+    pending = (state.entries, state.fields, state.stamp_starts, state.stamp_hlcs, state.removed)
+    ranges, swept, mark = state.ranges, state.swept, state.mark
+    state.become(actor)
+    offset = state.cut_dot - cut
+    state.entries, state.fields, state.stamp_starts, state.stamp_hlcs, state.removed = pending
+    state.dot, state.mark = last + offset, mark + offset
+    state.ranges = [(path, _split(vector, old.actor, actor, cut & SEQ_MASK)) for path, vector in ranges]
+    state.swept = [(entry, _committed(plain, cut, last)) for entry, plain in swept]
+    _put_back(state, taken, cut, offset)
+
+
+def _take_out(state: State) -> Pending:
+    """The live pending rows leave their entries."""
+    out: Pending = []
+    for i, entry in enumerate(state.entries):
+        if entry is not None:
+            dot, field = state.cut_dot + 1 + i, state.fields[i]
+            raw = entry.discard(state, field, dot)
+            if raw is not GONE:
+                out.append((dot, entry, field, raw))
+    # What was committed of the own counts stays the old actor's; the cut becomes possible without the rest.
+    state.dot = state.cut_dot
+    return out
+
+
+def _put_back(state: State, taken: Pending, cut: int, offset: int) -> None:
+    """The rows come back under the new actor's dots: counts first, because values may name their lineages."""
+    moved: dict[
+        int, tuple[int, int, number.Amount]
+    ] = {}  # old lineage -> seq of its committed count, total, new lineage
+    for dot, entry, field, raw in sorted(taken, key=lambda row: not _is(row[3], number.COUNT)):
+        if _is(raw, number.COUNT):
+            raw = _count(state, entry, field, raw, dot, cut, offset, moved)
+        elif _is(raw, number.SET):
+            raw = (number.SET, raw[1], _bases(raw[2], cut, offset, moved))
+        entry.insert(state, field, state.wire(raw, dot + offset), dot + offset)
+
+
+def _is(raw: Raw, kind: int) -> bool:
+    return type(raw) is tuple and raw[0] == kind
+
+
+def _count(
+    state: State,
+    entry: Entry,
+    field: bytes | None,
+    raw: Any,
+    dot: int,
+    cut: int,
+    offset: int,
+    moved: dict[int, tuple[int, int, number.Amount]],
+) -> Raw:
+    """An own pending count as the new actor's."""
+    _, lineage, total = raw
+    if lineage > cut:
+        return (number.COUNT, lineage + offset, total)
+    for at, (before, where, cell, kept) in enumerate(state.removed):
+        if where is entry and cell == field and _is(kept, number.COUNT) and kept[1] == lineage:
+            del state.removed[at]
+            entry.insert(state, field, state.wire(kept, before), before)
+            moved[lineage] = (dot + offset, before & SEQ_MASK, kept[2])
+            return (number.COUNT, dot + offset, number.minus(total, kept[2]))
+    raise AssertionError("a count that continues a committed one has removed it")
+
+
+def _bases(
+    bases: number.Bases, cut: int, offset: int, moved: dict[int, tuple[int, int, number.Amount]]
+) -> number.Bases:
+    """What a pending SET has taken of the own counts, in the new names."""
+    out: number.Bases = {}
+    for lineage, (n, total) in bases.items():
+        if lineage >> SEQ_BITS != cut >> SEQ_BITS or n <= cut & SEQ_MASK:
+            out[lineage] = (n, total)
+        elif lineage > cut:
+            out[lineage + offset] = (n - (cut & SEQ_MASK), total)
+        else:
+            fresh, committed, before = moved[lineage]
+            out[lineage] = (committed, before)
+            out[fresh] = (n - (cut & SEQ_MASK), number.minus(total, before))
+    return out
+
+
+def _split(vector: dict[Actor, int], old: Actor, new: Actor, cut: int) -> dict[Actor, int]:
+    """A range's vector that may name pending operations."""
+    n = vector.get(old, 0)
+    return {**vector, old: cut, new: n - cut} if n > cut else vector
+
+
+def _committed(plain: Iterator[tuple[bytes | None, int, Raw]], cut: int, last: int) -> Iterator[Any]:
+    """Swept rows without those that were pending: they were never counted."""
+    return (row for row in plain if not cut < row[1] <= last)
