@@ -38,8 +38,11 @@ QUEUED: Final = b"+QUEUED\r\n"
 INTERNAL: Final = "ERR internal error, see the log of the daemon"
 
 
-def run(session: Session, requests: list[list[bytes]]) -> None:
-    """Run requests in order, replies to `session.out`; those behind a parked one go to the backlog."""
+def run(session: Session, requests: list[list[bytes]]) -> bool:
+    """Run requests in order, replies to `session.out`; those behind a parked one go to the backlog.
+
+    Returns whether one of them may have written, so that the hub has to settle.
+    """
     get = TABLE.get
     add = session.out.append
     wrote = False
@@ -72,6 +75,7 @@ def run(session: Session, requests: list[list[bytes]]) -> None:
         session.last_command = entry.name
     if wrote:
         session.writes[session.db] = session.db.written()
+    return wrote
 
 
 def invoke(session: Session, entry: Command, args: list[bytes]) -> bytes:

@@ -39,7 +39,10 @@ class Hub(Protocol):
         """Called at the start of every batch of requests: sets the clock of the states."""
 
     def settle(self) -> None:
-        """Called once per turn of the loop in which commands ran, before held replies are written. Raises nothing."""
+        """Called at the end of a turn of the loop in which a command may have written, or in which bytes waited.
+
+        Once per turn, before held replies are written. Raises nothing.
+        """
 
     def info(self) -> Mapping[str, Section]:
         """INFO sections by name (`Server`, `Memory`, `Replication`, `Crdt` ...): lines the server does not know.

@@ -18,6 +18,7 @@ from daemon.api import commands as _commands  # noqa: F401  the table fills itse
 from daemon.api.channels import Channels
 from daemon.api.dispatch import refuse_long_keys, run
 from daemon.api.hub import Hub
+from daemon.api.limits import Limits
 from daemon.api.listeners import Listener
 from daemon.api.registry import commands
 from daemon.api.requests import RequestParser
@@ -115,6 +116,11 @@ class Server:
         if self.monitors.pop(session, self) is None and not self.monitors:
             for other in self.sessions.values():
                 other.gate &= ~MONITORED
+
+    def relimit(self) -> None:
+        """The hub's limits have changed: the new ones hold for open connections too."""
+        for session in self.sessions.values():
+            session.wire.relimit(self.hub.limits)
 
     @property
     def has_password(self) -> bool:
@@ -221,7 +227,8 @@ class Connection(asyncio.Protocol):
             if parser.long:
                 parser.long = False
                 refuse_long_keys(requests, self._hub.limits)
-            run(session, requests)
+            if run(session, requests) and not server._turning:
+                server.wake()
         if parser.error is not None and not session.gate & PARKED:
             self._protocol_error(parser.error)
         if self._hub.hold_replies or session.gate & (PARKED | CLOSING):
@@ -230,8 +237,6 @@ class Connection(asyncio.Protocol):
         if session.out:
             self._transport.write(b"".join(session.out))
             session.out.clear()
-        if not server._turning:
-            server.wake()
 
     def pause_writing(self) -> None:
         """More than `limits.reply_buffer` waits for this client to read."""
@@ -274,6 +279,11 @@ class Connection(asyncio.Protocol):
             self._protocol_error(self._parser.error)
         elif not self._transport.is_closing():
             self._transport.resume_reading()
+
+    def relimit(self, limits: Limits) -> None:
+        """Other limits hold from now on."""
+        self._parser.relimit(limits)
+        self._transport.set_write_buffer_limits(high=limits.reply_buffer)
 
     # -- off the hot path
 

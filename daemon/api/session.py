@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from daemon.api.database import Database
     from daemon.api.hub import Hub
+    from daemon.api.limits import Limits
     from daemon.api.registry import Command
     from daemon.api.server import Server
 
@@ -45,6 +46,9 @@ class Wire(Protocol):
 
     def abort(self) -> None:
         """Close at once."""
+
+    def relimit(self, limits: Limits) -> None:
+        """Other limits hold from now on."""
 
     def resume(self) -> None:
         """Read on: what waited behind a parked request has run."""
