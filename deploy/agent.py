@@ -28,7 +28,7 @@ BACKLOG = 30
 """Open tasks beyond which nobody adds more."""
 REPORT_EVERY = 5.0
 """Seconds."""
-PULSE = Path("/tmp/worked")
+PULSE = Path("/tmp/last-step")
 """Touched after every step that the daemon acknowledged."""
 STALE_AFTER = 15.0
 """Seconds without such a step after which the health check fails."""
