@@ -29,28 +29,29 @@ class Intake:
         self._warned: set[str] = set()  # whose clock was reported
 
     def offer(self, sender: str, data: bytes, now: float, first_hand: bool) -> None:
-        """A frame came: apply it, hold it, or drop it. A malformed one does not stop those after it."""
+        """A frame came. `first_hand`: on its author's own topic, or so it should be."""
+        replica, state = self._replica, self._replica.state
         try:
-            if sender == self._replica.name and self._is_echo(data):
+            if sender == replica.name and self._is_echo(data):
                 return
             frame = decode_frame(data)
             if first_hand:
                 self._check_origin(sender, frame)
         except PeerError as error:
-            self._replica.drop(error.reason)
+            replica.drop(error.reason)
             return
-        self._replica.counts["frames_in"] += 1
-        if frame.actor == self._replica.state.actor and frame.last > self._replica.state.me.applied:
-            self._replica.fork()
-        if frame.last <= self._replica.state.applied(frame.actor):
-            self._replica.counts["duplicates"] += 1
-        elif self._replica.state.ready(frame):
-            self.apply(frame, data)
+        replica.counts["frames_in"] += 1
+        if frame.actor == state.actor and frame.last > state.me.applied:
+            replica.fork()
+        if frame.last <= state.applied(frame.actor):
+            replica.counts["duplicates"] += 1
+        elif state.ready(frame):
+            self._apply(frame, data)
             self.release()
         else:
             if not self.held.add(frame, data, now):
-                self._replica.drop("held_full")
-            self._replica.recovery.suspect(sender, now + self._replica.patience)
+                replica.drop("held_full")
+            replica.recovery.suspect(sender, now + replica.patience, gap=True)
 
     def _is_echo(self, data: bytes) -> bool:
         """Our own frame came back to us; what a second daemon under our name writes did not."""
@@ -58,37 +59,38 @@ class Intake:
             actor, _, last = span(data)
         except ValueError as error:
             raise PeerError("malformed", str(error)) from None
-        return actor == self._replica.state.actor and last <= self._replica.state.me.applied
+        state = self._replica.state
+        return actor == state.actor and last <= state.me.applied
 
     def _check_origin(self, sender: str, frame: Frame) -> None:
         if frame.actor.name != sender:
             raise PeerError("forged", f"frame of {frame.actor.name} on the topic of {sender}")
-        known = frame.actor in self._replica.state.indexes
-        if not known and len(self._replica.state.indexes) >= self._replica.tuning.actors:
+        known = self._replica.state.indexes
+        if frame.actor not in known and len(known) >= self._replica.tuning.actors:
             raise PeerError("actors", "limits.actors reached")
 
-    def apply(self, frame: Frame, data: bytes) -> None:
-        refused = self._replica.state.clock.refused
-        changes = self._replica.state.apply(frame)
+    def _apply(self, frame: Frame, data: bytes) -> None:
+        replica, clock = self._replica, self._replica.state.clock
+        refused, name = clock.refused, frame.actor.name
+        changes = replica.state.apply(frame)
         assert changes is not None
-        self._replica.counts["records"] += frame.adds()
-        if self._replica.state.clock.refused > refused and frame.actor.name not in self._warned:
-            self._warned.add(frame.actor.name)
-            text = f"{frame.actor.name}'s clock is far ahead of ours; check the time on both hosts"
-            self._replica.out.order(Alarm("clock", text))
+        replica.counts["records"] += frame.adds()
+        if clock.refused > refused and name not in self._warned:
+            self._warned.add(name)
+            replica.out.order(Alarm("clock", f"{name}'s clock is far ahead of ours; check the time on both hosts"))
         self.unsaved.append(LogFrame(frame.actor, frame.first, frame.last, data))
         if changes:
-            self._replica.out.order(Notify(tuple(changes)))
+            replica.out.order(Notify(tuple(changes)))
 
     def release(self) -> None:
-        """Apply what was waiting for the frame just applied, and what waited for that."""
-        progress = bool(len(self.held))
+        """Apply what was waiting for what has just been applied, and what waited for that."""
+        state, progress = self._replica.state, True
         while progress:
             progress = False
             for held in self.held:
-                if held.frame.last <= self._replica.state.applied(held.frame.actor):
+                if held.frame.last <= state.applied(held.frame.actor):
                     self.held.remove(held)
-                elif self._replica.state.ready(held.frame):
+                elif state.ready(held.frame):
                     self.held.remove(held)
-                    self.apply(held.frame, held.data)
+                    self._apply(held.frame, held.data)
                     progress = True

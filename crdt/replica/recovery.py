@@ -50,15 +50,19 @@ class Recovery:
         self._replica = replica
         self.asking: Asking | None = None
         self._due: dict[str, float] = {}
-        self._sure: set[str] = set()  # peers whose vector showed something that we lack
+        self._sure: set[str] = set()
+        self._gaps: set[str] = set()
 
     @property
     def deadline(self) -> float:
         """When `tick` has something to do."""
         return min(self._due.values(), default=NEVER) if self.asking is None else self.asking.deadline
 
-    def suspect(self, name: str, at: float, sure: bool = False) -> None:
-        """This peer seems to have what we lack: ask it a little after that time, unless it has come by then."""
+    def suspect(self, name: str, at: float, sure: bool = False, gap: bool = False) -> None:
+        """This peer seems to have what we lack: ask it a little after that time, unless it has come by then.
+
+        `sure`: its vector showed it. `gap`: it sent something that has to be held.
+        """
         replica = self._replica
         if name not in self._due and len(self._due) >= replica.peers.limit:
             return
@@ -66,17 +70,21 @@ class Recovery:
         self._due[name] = min(at, self._due.get(name, NEVER))
         if sure:
             self._sure.add(name)
+        if gap:
+            self._gaps.add(name)
 
     def cancel(self, name: str) -> None:
         """It has nothing that we lack, or is gone."""
         self._due.pop(name, None)
         self._sure.discard(name)
+        self._gaps.discard(name)
 
     def clear(self) -> None:
         """Nobody can be reached."""
         self.asking = None
         self._due.clear()
         self._sure.clear()
+        self._gaps.clear()
 
     def tick(self, now: float) -> None:
         """Ask again what was not answered, or ask the next peer."""
@@ -95,11 +103,14 @@ class Recovery:
 
     def _worth_asking(self, name: str) -> bool:
         replica, peer = self._replica, self._replica.peers.by_name.get(name)
-        if peer is None or peer.offline or (peer.heard and peer.vector_hash == replica.state.vector_hash):
+        if peer is None or peer.offline:
+            return False
+        if name in self._sure or (name in self._gaps and len(replica.held)):
+            return True
+        if peer.heard and peer.vector_hash == replica.state.vector_hash:
             return False
         return (
-            name in self._sure
-            or len(replica.held) > 0
+            len(replica.held) > 0
             or len(replica.pieces) > 0
             or peer.vector_sum >= replica.state.vector_sum
             or (peer.actor is not None and peer.seq > replica.state.applied(peer.actor))
