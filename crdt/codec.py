@@ -185,14 +185,13 @@ def _decode_group(group: Any, first: int, last: int, ms: int) -> Group:
 def _check_rows(code: int, key: bytes | None, fields: list[Any], payloads: list[Any] | None) -> None:
     cls = entry_class(code) or Opaque
     _require(code < 256 and (cls is Opaque or cls.SINGLE == (key is None)), "a type with another kind of key")
-    _require(all(type(name) is bytes for name in fields), "keys or fields")
-    if key is None:
-        fine = all(cls.check(None, payload) for payload in payloads or (None,))
-    elif payloads is None:
-        fine = cls.check(b"", None)
-    else:
-        fine = all(cls.check(field, payload) for field, payload in zip(fields, payloads, strict=True))
-    _require(fine, "rows that their type does not have")
+    _require(set(map(type, fields)) == {bytes}, "keys or fields")
+    field = None if key is None else fields[0]
+    if payloads is None:
+        payloads = [None]
+    elif set(map(type, payloads)) == {bytes}:
+        payloads = payloads[:1]  # only what is structured has to be looked into
+    _require(all(cls.check(field, payload) for payload in payloads), "rows that their type does not have")
 
 
 def _require_distinct(groups: list[Group]) -> None:

@@ -76,6 +76,10 @@ class Entry:
         """Whether a reader sees a key here; baselines alone are not seen."""
         raise NotImplementedError
 
+    def contested(self, field: bytes | None) -> bool:
+        """Whether several values stand side by side in a cell."""
+        return False
+
     def empty(self) -> bool:
         """No live row is left."""
         return next(iter(self.rows()), None) is None

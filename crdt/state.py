@@ -46,9 +46,9 @@ class State:
     """One space's rows. `actor` names the life of the store that writes here."""
 
     __slots__ = (
-        "actors", "chunks_held", "clock", "contested", "cut_dot", "dot", "encode", "entries", "fields", "hash",
-        "hidden", "indexes", "keys", "kinds", "live", "mark", "me", "orphans", "ranges", "removed", "seen",
-        "stamp_hlcs", "stamp_starts", "swept", "thin", "vector_hash", "vector_sum",
+        "actors", "chunks_held", "clock", "contested", "contested_limit", "cut_dot", "dot", "encode", "entries",
+        "fields", "hash", "hidden", "indexes", "keys", "kinds", "live", "mark", "me", "orphans", "ranges",
+        "removed", "seen", "stamp_hlcs", "stamp_starts", "swept", "thin", "vector_hash", "vector_sum",
     )  # fmt: skip
 
     def __init__(self, actor: Actor, clock: HybridClock | None = None) -> None:
@@ -66,6 +66,7 @@ class State:
         self.seen: set[int] = set()  # actors applied since the own last cut: the next frame's deps
         self.orphans: list[tuple[Entry, bytes | None]] = []  # number cells that may hold baselines of own dead lineages
         self.contested: dict[tuple[int, bytes | None], tuple[Entry, bytes | None]] = {}  # cells seen with siblings
+        self.contested_limit = 100
         self.dot = 0  # the own last operation, pending ones included
         self.me = self._admit(actor, FIRST_OWN)
         from crdt.types import catalog, number  # they import this module
@@ -169,6 +170,20 @@ class State:
     def name_pending(self) -> None:
         """Something is about to name own dots, so none of them may be spent on another content any more."""
         self.mark = self.dot
+
+    def contest(self, entry: Entry, field: bytes | None) -> None:
+        """A cell has siblings. What has been settled since is forgotten whenever the list has doubled."""
+        self.contested[id(entry), field] = (entry, field)
+        if len(self.contested) > self.contested_limit:
+            self.settle_contested()
+
+    def settle_contested(self) -> None:
+        """Forget the cells that have no siblings any more."""
+        cells = self.contested.items()
+        self.contested = {
+            name: (e, field) for name, (e, field) in cells if self.keys.get(e.key) is e and e.contested(field)
+        }
+        self.contested_limit = 2 * len(self.contested) + 100
 
     def find(self, key: bytes, cls: type[Entry]) -> Entry | None:
         """The entry of this type under the key, shown or not."""

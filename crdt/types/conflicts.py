@@ -9,9 +9,7 @@ from crdt.clock import milliseconds
 from crdt.entry import Entry
 from crdt.state import State
 from crdt.types import hashes, strings
-from crdt.types.hashes import HashEntry
-from crdt.types.number import Number
-from crdt.types.strings import Sibling, StringEntry
+from crdt.types.strings import Sibling
 
 
 class Conflict(NamedTuple):
@@ -23,19 +21,10 @@ class Conflict(NamedTuple):
     siblings: list[Sibling]
 
 
-def _cells(state: State) -> Iterator[tuple[Entry, bytes | None]]:
-    """Cells that still have siblings; what has been settled since is forgotten on the way."""
-    for name, (entry, field) in list(state.contested.items()):
-        cell: object = None
-        if state.keys.get(entry.key) is entry:
-            if isinstance(entry, StringEntry):
-                cell = entry.value
-            elif isinstance(entry, HashEntry) and field is not None:
-                cell = entry.values.get(field)
-        if isinstance(cell, Number) and len(cell.sets) > 1:
-            yield entry, field
-        elif not isinstance(cell, Number):
-            del state.contested[name]
+def _cells(state: State) -> list[tuple[Entry, bytes | None]]:
+    """Cells that still have siblings."""
+    state.settle_contested()
+    return list(state.contested.values())
 
 
 def _mixed(state: State) -> Iterator[bytes]:
@@ -47,7 +36,7 @@ def _mixed(state: State) -> Iterator[bytes]:
 
 def count(state: State) -> int:
     """How many conflicts there are."""
-    return sum(1 for _ in _cells(state)) + sum(1 for _ in _mixed(state))
+    return len(_cells(state)) + sum(1 for _ in _mixed(state))
 
 
 def conflicts(state: State) -> Iterator[Conflict]:

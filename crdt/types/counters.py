@@ -39,18 +39,19 @@ def incr(state: State, key: bytes, by: int) -> int:
     """INCRBY. The new value. Raises NotANumberError, OverflowedError, WrongTypeError; nothing has changed then."""
     entry = state.keys.get(key)
     if entry is None:
-        number.checked_sum(0, by)
+        total = number.checked_sum(0, by)
         entry = state.create(StringEntry, key)
     elif entry.__class__ is not StringEntry:
         raise WrongTypeError
-    value = entry.value  # type: ignore[attr-defined]
-    if value.__class__ is Number:
-        shown = value._shown
-        if shown.__class__ is not int:
-            shown = number.as_integer(value.shown(state))
     else:
-        shown = number.as_integer(value)
-    total = number.checked_sum(shown, by, value)
+        value = entry.value
+        if isinstance(value, Number):
+            shown = value._shown
+            if shown.__class__ is not int:
+                shown = number.as_integer(value.shown(state))
+        else:
+            shown = number.as_integer(value)
+        total = number.checked_sum(shown, by, value)
     entry.number().increase(state, entry, None, by, total)  # type: ignore[attr-defined]
     return total
 

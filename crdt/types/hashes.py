@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
-from random import Random
+from typing import TYPE_CHECKING
 
 from crdt.entry import GONE, Entry, Gone, Raw, Wire
 from crdt.errors import NotANumberError, WrongTypeError
@@ -22,6 +22,9 @@ from crdt.state import RANGE_FROM, State
 from crdt.types import number
 from crdt.types.number import Number
 from crdt.types.strings import Sibling, seen_by, standing
+
+if TYPE_CHECKING:
+    from random import Random
 
 NOT_INTEGER = "ERR hash value is not an integer"
 NOT_FLOAT = "ERR hash value is not a float"
@@ -125,6 +128,10 @@ class HashEntry(Entry):
 
     def empty(self) -> bool:
         return not self.values and not self.ghosts
+
+    def contested(self, field: bytes | None) -> bool:
+        cell = self.values.get(field)  # type: ignore[arg-type]
+        return type(cell) is Number and len(cell.sets) > 1
 
     def prune(self, state: State, field: bytes | None) -> None:
         """Remove baselines of own dead lineages."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from random import Random
+from typing import TYPE_CHECKING
 
 from crdt.errors import NoSuchKeyError
 from crdt.sampler import Sampler
@@ -13,6 +13,9 @@ from crdt.types.counters import GrowCounterEntry, grow, grown
 from crdt.types.flags import FlagEntry, enable
 from crdt.types.hashes import HashEntry
 from crdt.types.sets import SetEntry
+
+if TYPE_CHECKING:
+    from random import Random
 
 
 def exists(state: State, key: bytes) -> bool:

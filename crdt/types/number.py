@@ -117,7 +117,7 @@ class Number:
                 if raw[1] >> SEQ_BITS == state.me.index:
                     state.orphans.append((entry, field))
         if len(self.sets) > 1:
-            state.contested[id(entry), field] = (entry, field)
+            state.contest(entry, field)
 
     def discard(self, state: State, entry: Entry, field: bytes | None, dot: int) -> Raw | Gone:
         """Drop a row that a peer removed."""
@@ -243,7 +243,7 @@ class Number:
         self.sets[dot] = (SET, value, bases) if bases else value
         self._shown = _UNKNOWN
         if len(self.sets) > 1:
-            state.contested[id(entry), field] = (entry, field)
+            state.contest(entry, field)
         return dot
 
     def _observed(self, state: State) -> Bases:

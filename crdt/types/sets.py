@@ -15,13 +15,15 @@ Source: the optimized observed-remove set of Bieniusa et al., "An optimized conf
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from crdt.entry import GONE, Entry, Gone, Raw, Wire
 from crdt.errors import WrongTypeError
 from crdt.sampler import Sampler, compacted
 from crdt.state import RANGE_FROM, State
+
+if TYPE_CHECKING:
+    from random import Random
 
 
 class SetEntry(Entry):

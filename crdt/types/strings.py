@@ -100,6 +100,9 @@ class StringEntry(Entry):
         value = self.value
         return value is not None and (type(value) is bytes or value.visible())  # type: ignore[union-attr]
 
+    def contested(self, field: bytes | None) -> bool:
+        return type(self.value) is Number and len(self.value.sets) > 1
+
     def prune(self, state: State, field: bytes | None) -> None:
         """Remove baselines of own dead lineages."""
         if type(self.value) is Number:

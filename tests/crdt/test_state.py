@@ -8,14 +8,12 @@ from decimal import Decimal
 from itertools import count
 from random import Random
 
-import msgpack
 import pytest
 
 from crdt import codec
 from crdt.dots import Actor, Runs
 from crdt.errors import PeerError, UsageError
 from crdt.frame import Frame, Group
-from crdt.hashing import group_hash, row_hash
 from crdt.rows import CHUNK
 from crdt.state import State
 from crdt.types import counters, flags, hashes, keyspace, sets, strings
@@ -249,42 +247,6 @@ def test_a_snapshot_tells_its_changes() -> None:
     assert sorted(changes) == [(K, "del"), (b"l", "set"), (b"m", "set")]
     assert both[0].hash == both[1].hash
     assert both[0].vector_hash == both[1].vector_hash
-
-
-# -- hashes -----------------------------------------------------------------------------------------------------------
-
-
-def test_the_hash_never_changes() -> None:
-    """It is part of the wire version: these numbers are for ever."""
-    seed = Actor("a", 1).seed()
-    expected = {
-        (4, b"key", b"member", None): 0x5764ECA4D320313E44CC886A4C0C4353,
-        (1, b"key", None, b"value"): 0x1418A1D56AC4DBF1438F636698525770,
-        (2, b"key", b"field", b"value"): 0x0CD9682EE991B33909725DF1BA630C96,
-        (1, b"key", None, msgpack.ExtType(1, b"\x93\x01\x01\x05")): 0xFFD538B7A89C6A78AFA5937959168D2B,
-    }
-    for row, number in expected.items():
-        assert row_hash(seed, *row, 7, 1000 << 16) == number
-
-
-def test_every_part_of_a_row_is_hashed() -> None:
-    rows = [
-        row_hash(seed, code, key, field, payload, seq, hlc)
-        for seed in (1, 2)
-        for code in (1, 2)
-        for key in (b"k", b"l")
-        for field in (None, b"f", b"g")
-        for payload in (None, b"v", b"w")
-        for seq in (1, 2)
-        for hlc in (1 << 16, 2 << 16)
-    ]
-    assert len(set(rows)) == len(rows)
-
-
-def test_columns_hash_as_their_rows() -> None:
-    group = Group(1, None, [b"a", b"b"], [b"v", b"w"], [1, 5], [(1, 7), (1, 9)])
-    single = row_hash(3, 1, b"a", None, b"v", 1, 7) + row_hash(3, 1, b"b", None, b"w", 5, 9)
-    assert group_hash(3, group) == single
 
 
 # -- lives ------------------------------------------------------------------------------------------------------------
