@@ -108,6 +108,8 @@ class Node:
             await self._close()
         if stop.text:
             log.error("stopped", what=stop.text)
+        else:
+            log.info("stopped", what="asked to; everything is stored")
         return stop.code
 
     def stop(self, code: int = 0, text: str = "") -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 
 MAX_DOUBLINGS = 16
+STABLE = 5.0  # seconds: a broker that throws us out at once does so sooner
 
 
 class Bucket:
@@ -78,10 +79,10 @@ class Backoff:
     def next(self, lasted: float) -> float:
         """Seconds to wait after a session that lasted `lasted` seconds (0 = none came about).
 
-        Only a session that outlived the ceiling starts the series anew: a broker that lets us in and throws us out at
-        once would otherwise be asked twice a second for ever.
+        Only a session that was stable starts the series anew: a broker that lets us in and throws us out at once would
+        otherwise be asked twice a second for ever.
         """
-        if lasted > self._ceiling:
+        if lasted > STABLE:
             self._failures = 0
         limit = min(self._ceiling, self._base * 2.0 ** min(self._failures, MAX_DOUBLINGS))
         self._failures += 1
