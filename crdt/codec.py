@@ -1,7 +1,7 @@
 """Frames and groups of rows to bytes and back.
 
 Promises: `decode_*` either returns something whose every part was checked, or raises PeerError; bytes never reach state
-unchecked (DESIGN invariant I15). Encoding is self-contained: it names its actors, so a frame can be stored, forwarded
+unchecked (invariant I15). Encoding is self-contained: it names its actors, so a frame can be stored, forwarded
 and read by anyone, whole and alone.
 Must not know: state, who sends what to whom (crdt/replica/messages.py).
 

@@ -1,6 +1,6 @@
 """Frames: consecutive operations of one actor, stored, sent and applied as a whole.
 
-Promises: a frame claims exactly [first, last] with every effect of it (DESIGN invariant I1): a receiver that has
+Promises: a frame claims exactly [first, last] with every effect of it (invariant I1): a receiver that has
 applied it has applied all those operations, and nothing else. Must not know: bytes, state.
 
     adds     groups of rows that were written and were still live when the frame was cut

@@ -1,7 +1,7 @@
 """The state of one space at one replica: a flat set of live rows and one version vector.
 
 Knows: which rows are live, which own operations are not yet part of a frame, what of every actor has been applied.
-Promises: the state is a function of the set of applied operations (DESIGN invariant I3); equal vectors mean equal
+Promises: the state is a function of the set of applied operations (invariant I3); equal vectors mean equal
 state, and `hash` says so in O(1); memory is O(live rows + actors).
 Must not know: messages, peers, disks, the time (the clock is told it).
 

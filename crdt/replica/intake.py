@@ -1,6 +1,6 @@
 """What becomes of a frame that came: applied, held until what it saw is here, or dropped.
 
-Promises: causal order (DESIGN invariant I16); a frame is taken from its author's topic only under the author's name;
+Promises: causal order (invariant I16); a frame is taken from its author's topic only under the author's name;
 one malformed frame stops none of the others. Must not know: which message brought the frame.
 """
 

@@ -1,6 +1,6 @@
 """What a replica orders, in order, until the shell takes it; and the fitting of frames into messages.
 
-Promises: no message exceeds `max_message` (DESIGN invariant I12): frames share messages, a frame that is too large
+Promises: no message exceeds `max_message` (invariant I12): frames share messages, a frame that is too large
 goes in pieces, and so does a PULL whose vector is. Must not know: state, peers.
 """
 

@@ -19,7 +19,7 @@ Truth table (A and B concurrent, then exchanged; the key held 5 before, both had
     DEL           INCRBY 3      3        the deletion takes exactly what it observed
     SET 7         DEL           7
 
-Promises: exact; a reset takes exactly the increments that it observed (DESIGN invariant I8); floats are summed as
+Promises: exact; a reset takes exactly the increments that it observed (invariant I8); floats are summed as
 decimals, so the sum does not depend on the order of arrival; what one replica alone does with floats reads as in Redis
 (longdouble.py), because an INCRBYFLOAT counts the difference between the text before and the text after.
 Must not know: which entry it is part of.

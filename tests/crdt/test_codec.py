@@ -49,7 +49,7 @@ def test_nothing_live() -> None:
 
 
 def test_a_frame_is_small() -> None:
-    """DESIGN asks for 1.3 times the bytes that were written."""
+    """Little more than the bytes that were written."""
     state = State(A)
     from crdt.types import sets
 

@@ -33,7 +33,7 @@ from tests.simulation.shrink import failure
 
 @dataclass(frozen=True)
 class Wrong:
-    """One mistake: what is done wrongly, which invariant it breaks (DESIGN numbers), and how to make it."""
+    """One mistake: what is done wrongly, which invariant it breaks (docs/guarantees.md), and how to make it."""
 
     text: str
     invariant: str
