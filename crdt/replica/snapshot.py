@@ -1,6 +1,6 @@
 """A state as of one vector, without the rows that the asker has: what is sent when the log no longer reaches back.
 
-The join: see docs/protocol.md, "Below the log". A row is kept if it is live there or above the vector. `live` names every
+The join (docs/protocol.md, "Below the log"): a row is kept if it is live there or above the vector. `live` names every
 live dot as intervals, which are small, and that is what makes tombstones unnecessary.
 """
 
