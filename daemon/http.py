@@ -135,7 +135,9 @@ class NodeCollector(Collector):
                 if one.calls:
                     calls.add_metric((one.name,), one.calls)
         yield calls
-        yield _histogram("gossamer_command_seconds", "Time of a command.", [self._node.command_seconds])
+        server = self._node.server
+        running = [server.command_seconds] if server is not None else []
+        yield _histogram("gossamer_command_seconds", "Time of a command, without the commit it waits for.", running)
         commits = [space.commits for space in self._node.spaces]
         yield _histogram("gossamer_commit_seconds", "Time of a commit.", commits)
 

@@ -38,7 +38,6 @@ from daemon.api.limits import Limits
 from daemon.api.listeners import ListenError, TcpListener, UnixListener
 from daemon.api.server import Server
 from daemon.logs import configure
-from daemon.metrics import Histogram
 from daemon.space import Space
 from daemon.store import Store, StoreCorrupt
 from daemon.witness import Witness, boot_id
@@ -85,7 +84,6 @@ class Node:
         self.transport: MqttTransport | None = None
         self.server: Server | None = None
         self.http: HttpServer | None = None
-        self.command_seconds = Histogram()
         self._embedded: EmbeddedBroker | None = None
         self._stopping: asyncio.Future[Stop] = asyncio.get_running_loop().create_future()
         self._loop = asyncio.get_running_loop()
