@@ -16,20 +16,18 @@ Then the faults stop, and all replicas have to become equal within `BOUND` secon
 
 from __future__ import annotations
 
-import heapq
-from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import count
 from random import Random
 from typing import Any, Final
 
 from crdt.dots import Actor
 from crdt.replica.effects import Alarm, Effect, Lane, Notify, Persist, Send, Witness
-from crdt.replica.events import Connected, Disconnected, Persisted, Received, Tick
+from crdt.replica.events import Connected, Disconnected, Persisted, Tick
 from crdt.replica.replica import Replica
 from crdt.replica.tuning import Tuning
 from tests.simulation import checks, writes
 from tests.simulation.disk import Disk, Image
+from tests.simulation.network import Network
 from tests.simulation.node import Node
 from tests.simulation.oracle import Oracle, Violation
 from tests.simulation.plan import Action, Plan
@@ -37,7 +35,6 @@ from tests.simulation.words import describe
 
 EPOCH_MS: Final = 1_700_000_000_000
 BOUND: Final = 20.0  # virtual seconds from the last fault to convergence, with heartbeats of 1 s
-MAX_EVENTS: Final = 20_000  # of a history; usual are 300
 HELD_BYTES: Final = 200_000
 
 
@@ -50,30 +47,16 @@ class Outcome:
     counts: dict[str, int]
 
 
-class World:
+class World(Network):
     """See the module. `log` collects a line per event if it is given."""
 
     commits_before_checkpoint = True
 
     def __init__(self, plan: Plan, log: list[str] | None = None) -> None:
-        self.plan = plan
-        self.log = log
-        self.now = 0.0
-        self.rng = Random(plan.seed * 2 + 1)
+        super().__init__(plan, log)
         self.oracle = Oracle()
-        self.nodes: list[Node] = []
         self.backups: dict[str, Image] = {}
-        self.blocked: list[tuple[tuple[int, int], ...]] = []
-        self.broker_up = True
-        self.epoch = 0  # of the broker: what was under way dies with it
-        self.faulty = True
-        self.retained: dict[str, bytes] = {}
-        self.events = 0
         self.counts: dict[str, int] = {}
-        self._queue: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
-        self._number = count()
-        self._latency = self.rng.choice([0.002, 0.02, 0.2]) if plan.has("reordering") else 0.002
-        self._loss = self.rng.choice([0.02, 0.1, 0.4])
         for index in range(plan.nodes):
             self.nodes.append(self._make(index, "abcdefgh"[index], Disk(not plan.has("unsynced"))))
 
@@ -88,11 +71,7 @@ class World:
         )
         return Node(index, name, tuning, disk)
 
-    # -- time ------------------------------------------------------------------------------------------------------------
-
-    def at(self, time: float, what: Callable[..., None], *args: Any) -> None:
-        """Call `what` at this time."""
-        heapq.heappush(self._queue, (time, next(self._number), what, args))
+    # -- time ----------------------------------------------------------------------------------------------------------
 
     def run(self) -> Outcome:
         """The whole history. Raises Violation."""
@@ -108,16 +87,6 @@ class World:
             self._settle(node)
             self.oracle.check(node.replica.state, str(node))
         return Outcome(self.events, self.now - self.plan.duration, self.counts)
-
-    def _loop(self, until: float) -> None:
-        queue = self._queue
-        while queue and queue[0][0] <= until:
-            self.now, _, what, args = heapq.heappop(queue)
-            self.events += 1
-            if self.events > MAX_EVENTS:
-                raise Violation(f"{self.events} events: a storm of messages, or a deadline that is always due")
-            what(*args)
-        self.now = until
 
     def _until_equal(self) -> None:
         limit = self.plan.duration + BOUND
@@ -139,7 +108,7 @@ class World:
     def _running(self) -> list[Node]:
         return [node for node in self.nodes if node.replica is not None]
 
-    # -- actions ---------------------------------------------------------------------------------------------------------
+    # -- actions -------------------------------------------------------------------------------------------------------
 
     def _act(self, action: Action) -> None:
         _, what, index, *args = action
@@ -228,10 +197,6 @@ class World:
             self.nodes.append(twin)
             self.start(twin, twin.life)
 
-    def _heal(self, pairs: tuple[tuple[int, int], ...]) -> None:
-        if pairs in self.blocked:
-            self.blocked.remove(pairs)
-
     def _break_broker(self, length: float) -> None:
         self.broker_up = False
         self.epoch += 1
@@ -258,7 +223,7 @@ class World:
             if node.replica is None and not node.gone:
                 self.start(node, node.life)
 
-    # -- processes -------------------------------------------------------------------------------------------------------
+    # -- processes -----------------------------------------------------------------------------------------------------
 
     def start(self, node: Node, life: int) -> None:
         """A daemon starts on its disk."""
@@ -325,7 +290,7 @@ class World:
         for name, data in sorted(self.retained.items()):
             self._carry(node, name, False, data)
 
-    # -- the engine's door -----------------------------------------------------------------------------------------------
+    # -- the engine's door ---------------------------------------------------------------------------------------------
 
     def _wall(self, node: Node) -> int:
         return max(1, EPOCH_MS + int(self.now * 1000) + node.skew_ms)
@@ -426,7 +391,7 @@ class World:
             self._kill(node)
             node.gone = True
 
-    # -- disks -----------------------------------------------------------------------------------------------------------
+    # -- disks ---------------------------------------------------------------------------------------------------------
 
     def _persist(self, node: Node, order: Persist) -> None:
         replica = node.replica
@@ -500,7 +465,7 @@ class World:
         for actor, n in node.durable.items():
             node.reached[actor] = max(n, node.reached.get(actor, 0))
 
-    # -- the network -----------------------------------------------------------------------------------------------------
+    # -- the network ---------------------------------------------------------------------------------------------------
 
     def _send(self, node: Node, effect: Send) -> None:
         checks.message(node, effect)
@@ -508,34 +473,3 @@ class World:
             self._say(f"   {node} -> {effect.to or effect.lane.name}: {describe(effect.data)}")
         if node.connected:
             self._spread(node, effect.lane, effect.to, effect.data)
-
-    def _spread(self, node: Node, lane: Lane, to: str | None, data: bytes) -> None:
-        if lane is Lane.PRESENCE:
-            self.retained[node.name] = data
-        for other in self.nodes:
-            if (to is None and (other is not node or self.plan.has("echo"))) or to == other.name:
-                if any((node.index, other.index) in pairs for pairs in self.blocked):
-                    continue
-                if self.faulty and self.plan.has("loss") and self.rng.random() < self._loss:
-                    continue
-                self._carry(other, node.name, to is not None, data)
-                if self.plan.has("duplication") and self.rng.random() < 0.15:
-                    self._carry(other, node.name, to is not None, data)
-
-    def _carry(self, to: Node, sender: str, inbox: bool, data: bytes) -> None:
-        delay = 0.001 + (self.rng.random() ** 3) * self._latency
-        self.at(self.now + delay, self._arrive, to, self.epoch, Received(sender, inbox, data))
-
-    def _arrive(self, node: Node, epoch: int, event: Received) -> None:
-        if epoch == self.epoch and node.connected:
-            self._handle(node, node.life, event)
-
-    # -- telling ---------------------------------------------------------------------------------------------------------
-
-    def _say(self, line: str) -> None:
-        assert self.log is not None
-        self.log.append(f"{self.now:8.3f} {line}")
-
-    @staticmethod
-    def _short(vector: dict[Actor, int]) -> str:
-        return " ".join(f"{actor.name}/{actor.nonce >> 48:x}:{n}" for actor, n in sorted(vector.items()))

@@ -293,6 +293,8 @@ class Replica:
         self.drops[reason] = self.drops.get(reason, 0) + 1
 
     def _on_delta(self, sender: str, message: Delta, now: float) -> None:
+        if sender != self.name:
+            self._heard(sender, now)
         for data in message.frames:
             self.intake.offer(sender, data, now, first_hand=True)
         self.acks.answer()

@@ -44,7 +44,7 @@ class Stage(World):
         self.lines: list[str] = []
         self.kept: dict[str, Any] = {}
 
-    # -- told -----------------------------------------------------------------------------------------------------------
+    # -- told ----------------------------------------------------------------------------------------------------------
 
     def tell(self, line: str) -> None:
         """One line, with the time."""
@@ -88,7 +88,7 @@ class Stage(World):
         self.tell(f"{node} alarm {alarm.code}: {alarm.text}")
         super()._alarm(node, alarm)
 
-    # -- commands -------------------------------------------------------------------------------------------------------
+    # -- commands ------------------------------------------------------------------------------------------------------
 
     def node(self, name: str) -> Node:
         """The daemon of this name, made when it is new."""

@@ -1,0 +1,65 @@
+"""WAIT's questions, and honest answers."""
+
+from __future__ import annotations
+
+from crdt.replica.messages import Ack, Hello
+from crdt.replica.tuning import Tuning
+from crdt.types import strings
+from tests.crdt.replica.desk import Desk, exchange
+
+
+def asked_by(a: Desk, b: Desk) -> Hello:
+    exchange(a, b, 0.3)
+    strings.put(a.state, b"k", b"v")
+    a.commit()
+    a.run(a.replica.ask(1, a.now))
+    hello = a.take()[-1]
+    assert isinstance(hello, Hello) and hello.ask == 1 and hello.asked == ("b",)
+    return hello
+
+
+def test_ack_when_applied_and_stored() -> None:
+    a, b = Desk("a"), Desk("b", 2)
+    hello = asked_by(a, b)
+    b.stores = False
+    b.receive("a", hello, inbox=False)
+    assert b.take(Ack) == []
+    frames, _ = a.disk.missing({}, 1000)
+    b.replica.intake.offer("a", frames[0], b.now, first_hand=True)
+    b.replica.acks.answer()
+    b.commit()
+    assert b.take(Ack) == []
+    b.store()
+    (ack,) = b.take(Ack)
+    a.receive("b", ack)
+    assert a.replica.acked(1) == 1 and a.replica.acked(2) == 0
+
+
+def test_ack_at_once_where_stored_is_not_promised() -> None:
+    a, b = Desk("a"), Desk("b", 2, Tuning(interval=0.0, durable=False))
+    hello = asked_by(a, b)
+    b.stores = False
+    frames, _ = a.disk.missing({}, 1000)
+    b.replica.intake.offer("a", frames[0], b.now, first_hand=True)
+    b.receive("a", hello, inbox=False)
+    assert len(b.take(Ack)) == 1
+
+
+def test_asking_waits_for_the_commit_and_ends_with_the_last_answer() -> None:
+    a, b = Desk("a"), Desk("b", 2)
+    exchange(a, b, 0.3)
+    strings.put(a.state, b"k", b"v")
+    a.run(a.replica.ask(1, a.now))
+    assert a.take() == []
+    a.commit()
+    assert any(isinstance(m, Hello) and m.asked for m in a.take())
+    a.receive("b", Ack(a.state.actor, 1, 1))
+    a.wait(1)
+    assert not any(isinstance(m, Hello) and m.asked for m in a.take())
+
+
+def test_a_peer_cannot_acknowledge_what_was_never_sent() -> None:
+    a, b = Desk("a"), Desk("b", 2)
+    asked_by(a, b)
+    a.receive("b", Ack(a.state.actor, 1 << 40, 1))
+    assert a.replica.acked(2) == 0

@@ -1,0 +1,65 @@
+"""Frames out of order, and the bounds of what waits."""
+
+from __future__ import annotations
+
+from crdt.replica.messages import Delta
+from crdt.replica.tuning import Tuning
+from crdt.types import sets, strings
+from tests.crdt.replica.desk import Desk
+
+
+def deltas(count: int) -> list[Delta]:
+    a = Desk("a")
+    for i in range(count):
+        sets.add(a.state, b"s", [b"%d" % i])
+        a.commit()
+    return [m for m in a.take(Delta) if isinstance(m, Delta)]
+
+
+def test_frames_of_one_actor_wait_for_those_before() -> None:
+    b, (first, second, third) = Desk("b", 2), deltas(3)
+    b.receive("a", third, second, inbox=False)
+    assert len(b.replica.held) == 2 and sets.size(b.state, b"s") == 0
+    b.receive("a", first, inbox=False)
+    assert len(b.replica.held) == 0 and b.replica.held.bytes == 0 and sets.size(b.state, b"s") == 3
+
+
+def test_a_frame_waits_for_what_its_author_had_seen() -> None:
+    a, b, c = Desk("a"), Desk("b", 2), Desk("c", 3)
+    strings.put(a.state, b"question", b"why")
+    a.commit()
+    (question,) = a.take(Delta)
+    b.receive("a", question, inbox=False)
+    strings.put(b.state, b"answer", b"because")
+    b.commit()
+    (answer,) = b.take(Delta)
+    c.receive("b", answer, inbox=False)
+    assert strings.get(c.state, b"answer") is None
+    c.receive("a", question, inbox=False)
+    assert strings.get(c.state, b"answer") == b"because"
+    c.commit()
+    assert [frame.actor.name for _, frame in c.disk.image.log] == ["a", "b"]
+
+
+def test_what_waits_is_bounded_and_forgotten_after_a_time() -> None:
+    b = Desk("b", 2, Tuning(interval=0.0, held_bytes=300, held_time=2.0, heartbeat=1.0))
+    b.receive("a", *deltas(40)[1:], inbox=False)
+    assert b.replica.held.bytes <= 300 and b.replica.drops["held_full"] > 20
+    b.wait(5)
+    assert len(b.replica.held) == 0
+
+
+def test_a_malformed_frame_stops_none_of_the_others() -> None:
+    b, (first, second) = Desk("b", 2), deltas(2)
+    b.receive("a", Delta([first.frames[0], b"\x93junk", second.frames[0]]), inbox=False)
+    assert sets.size(b.state, b"s") == 2 and b.replica.drops == {"malformed": 1}
+
+
+def test_a_clock_far_ahead_is_reported_once() -> None:
+    a, b = Desk("a"), Desk("b", 2)
+    for i in range(2):
+        a.state.begin(10**12 + i)
+        strings.put(a.state, b"k%d" % i, b"v")
+        a.commit()
+    b.receive("a", *a.take(Delta), inbox=False)
+    assert b.alarms == ["clock"] and strings.get(b.state, b"k1") == b"v"

@@ -1,0 +1,80 @@
+"""Frames into messages, none of them too large."""
+
+from __future__ import annotations
+
+import pytest
+
+from crdt.codec import encode_frame
+from crdt.dots import Actor
+from crdt.replica import messages
+from crdt.replica.effects import Lane, Send
+from crdt.replica.messages import LETTER, Delta, Piece, Presence, Pull
+from crdt.replica.outbox import HEADROOM, Outbox, packed, span
+from crdt.state import State
+from crdt.types import sets
+
+ME = Actor("ä" * 64, (1 << 64) - 1)
+
+
+def frame(size: int) -> bytes:
+    state = State(ME)
+    sets.add(state, b"s", [b"%0100d" % i for i in range(size // 100 + 1)])
+    cut = state.cut()
+    assert cut is not None
+    return encode_frame(cut)
+
+
+def test_order_is_kept() -> None:
+    out = Outbox(1000)
+    for i in range(3):
+        out.send(Lane.HELLO, None, Presence(i, True))
+    assert [order.data for order in out.take() if isinstance(order, Send)] == [
+        messages.encode(Presence(i, True)) for i in range(3)
+    ]
+    assert out.take() == []
+
+
+@pytest.mark.parametrize("limit", [700, 2000, 65_536])
+def test_no_message_is_too_large(limit: int) -> None:
+    out = Outbox(limit)
+    frames = [frame(size) for size in (10, 100, 5000, 100, 100, 900, 200_000)]
+    out.publish(frames)
+    sends = [order for order in out.take() if isinstance(order, Send)]
+    assert all(len(order.data) <= limit for order in sends)
+    whole, parts = [], b""
+    for order in sends:
+        message = messages.decode(order.data)
+        if isinstance(message, Delta):
+            whole += message.frames
+        else:
+            assert isinstance(message, Piece) and message.actor == ME
+            parts += message.data
+            if message.index == message.total - 1:
+                whole.append(parts)
+                parts = b""
+    assert whole == frames
+
+
+def test_a_pull_with_a_large_vector_goes_as_a_letter() -> None:
+    out = Outbox(2000)
+    pull = Pull({Actor("r", i): i + 1 for i in range(3000)}, 1)
+    out.send(Lane.INBOX, "b", pull, ME)
+    pieces = [messages.decode(order.data) for order in out.take() if isinstance(order, Send)]
+    assert all(isinstance(piece, Piece) and piece.stream == LETTER for piece in pieces)
+    assert messages.decode(b"".join(piece.data for piece in pieces if isinstance(piece, Piece))) == pull
+
+
+def test_known_pieces_are_left_out() -> None:
+    data = frame(5000)
+    pieces = packed([data], 700 - HEADROOM, {})
+    known = {(ME, span(data)[2]): (len(pieces), (0b101).to_bytes(4, "little"))}
+    assert packed([data], 700 - HEADROOM, known) == [p for i, p in enumerate(pieces) if i not in (0, 2)]
+    wrong = {(ME, span(data)[2]): (len(pieces) + 1, b"\xff" * 9)}
+    assert packed([data], 700 - HEADROOM, wrong) == pieces
+
+
+def test_span_reads_the_head_alone() -> None:
+    assert span(frame(300)) == (ME, 1, 4)
+    for junk in (b"", b"\x90", b"\xc1", b"\x98\xa1x", b"\x98\x92\xa1a\x01\xa1z\x01"):
+        with pytest.raises(ValueError):
+            span(junk)

@@ -1,0 +1,176 @@
+"""Asking for what is missing: whom, when, how often, and nothing twice."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from crdt.dots import Actor
+from crdt.replica.messages import Delta, Hello, More, Piece, Pull, Repair
+from crdt.replica.tuning import Tuning
+from crdt.types import sets
+from tests.crdt.replica.desk import Desk, exchange
+
+
+def hello(a: Desk) -> Hello:
+    a.run(a.replica.sync(a.now))
+    last = a.take()[-1]
+    assert isinstance(last, Hello)
+    return last
+
+
+def ahead(count: int = 3) -> Desk:
+    a = Desk("a")
+    for i in range(count):
+        sets.add(a.state, b"s", [b"%d" % i])
+        a.commit()
+    a.take()
+    return a
+
+
+def test_a_hello_that_tells_of_more_is_followed_by_one_pull() -> None:
+    a, b = ahead(), Desk("b", 2)
+    b.receive("a", hello(a), hello(a), inbox=False)
+    assert b.take(Pull) == []
+    b.wait(0.1)
+    assert b.take(Pull) == [Pull({}, b.replica.tuning.repair_budget)]
+
+
+def test_no_pull_when_the_gap_closes_by_itself() -> None:
+    a, b = ahead(), Desk("b", 2)
+    b.receive("a", hello(a), inbox=False)
+    b.receive("a", Delta(a.disk.missing({}, 10_000)[0]), inbox=False)
+    b.wait(1)
+    assert b.take(Pull) == []
+
+
+def test_retries_are_bounded_and_get_slower() -> None:
+    a, b = ahead(), Desk("b", 2)
+    b.receive("a", hello(a), inbox=False)
+    times = []
+    for _ in range(3000):
+        b.wait(0.01)
+        times += [b.now for _ in b.take(Pull)]
+    gaps = [y - x for x, y in pairwise(times)]
+    assert 4 <= len(times) <= 7 and gaps == sorted(gaps) and gaps[-1] <= b.replica.tuning.pull_timeout + 0.02
+
+
+def test_a_silent_peer_is_followed_by_another_that_is_ahead() -> None:
+    a, b = ahead(), Desk("b", 2)
+    b.receive("a", hello(a), inbox=False)
+    b.wait(0.1)
+    view = a.replica.view
+    b.receive(
+        "c", Hello(Actor("c", 3), 1, 0, view.vector_hash, view.vector_sum, view.state_hash, 0, 60_000), inbox=False
+    )
+    b.wait(15)
+    assert {to for _, to, m in b.sent if isinstance(m, Pull)} == {"a", "c"}
+
+
+def test_what_is_held_is_not_asked_for_again() -> None:
+    a, b = ahead(4), Desk("b", 2)
+    frames = a.disk.missing({}, 10_000)[0]
+    b.receive("a", Delta(frames[2:]), inbox=False)
+    b.wait(0.2)
+    (pull,) = b.take(Pull)
+    assert isinstance(pull, Pull) and pull.held == [(Actor("a", 1), 3, 4)]
+    a.receive("b", pull)
+    (repair,) = a.take(Repair)
+    assert isinstance(repair, Repair) and repair.frames == frames[:2] and repair.total == 1 and repair.complete
+
+
+def test_a_lost_part_of_an_answer_is_noticed_by_the_count() -> None:
+    tuning = Tuning(interval=0.0, max_message=700)
+    a, b = Desk("a", tuning=tuning), Desk("b", 2, tuning)
+    for i in range(30):
+        sets.add(a.state, b"s", [b"%d" % i * 20])
+        a.commit()
+    a.take()
+    b.receive("a", hello(a), inbox=False)
+    b.wait(0.1)
+    a.receive("b", *b.take(Pull))
+    answer = a.take(Repair)
+    assert len(answer) > 2
+    b.receive("a", *answer[:1], *answer[2:])
+    assert b.replica.recovery.asking is not None
+    b.take()
+    b.wait(0.5)
+    (pull, *_) = b.take(Pull)
+    assert isinstance(pull, Pull) and pull.held and pull.vector
+
+
+def test_pieces_that_came_are_not_sent_again() -> None:
+    tuning = Tuning(interval=0.0, max_message=700)
+    a, b = Desk("a", tuning=tuning), Desk("b", 2, tuning)
+    sets.add(a.state, b"s", [b"%040d" % i for i in range(60)])
+    a.commit()
+    a.take()
+    b.receive("a", hello(a), inbox=False)
+    b.wait(0.1)
+    a.receive("b", *b.take(Pull))
+    pieces = a.take(Piece)
+    b.receive("a", *pieces[1:])
+    b.take()
+    b.wait(0.5)
+    a.receive("b", b.take(Pull)[0])
+    assert a.take(Piece) == pieces[:1]
+    b.receive("a", pieces[0])
+    assert sets.size(b.state, b"s") == 60
+
+
+def test_lost_pieces_of_a_snapshot_are_asked_for_one_by_one() -> None:
+    tuning = Tuning(interval=0.0, max_message=700)
+    a, b = Desk("a", tuning=tuning), Desk("b", 2, tuning)
+    sets.add(a.state, b"s", [b"%040d" % i for i in range(60)])
+    a.commit()
+    a.prune()
+    a.take()
+    b.receive("a", hello(a), inbox=False)
+    b.wait(0.1)
+    a.receive("b", *b.take(Pull))
+    pieces = a.take(Piece)
+    b.receive("a", *(p for i, p in enumerate(pieces) if i not in (1, 3)))
+    b.take()
+    b.wait(0.4)
+    (more, *_) = b.take(More)
+    assert isinstance(more, More) and more.index == 1 and more.lost == [1, 3]
+    a.receive("b", more)
+    b.receive("a", *a.take(Piece))
+    assert sets.size(b.state, b"s") == 60 and b.state.hash == a.state.hash
+
+
+def test_a_transfer_that_was_given_up_is_begun_again() -> None:
+    tuning = Tuning(interval=0.0, max_message=700)
+    a, b = Desk("a", tuning=tuning), Desk("b", 2, tuning)
+    sets.add(a.state, b"s", [b"%040d" % i for i in range(60)])
+    a.commit()
+    a.prune()
+    a.take()
+    b.receive("a", hello(a), inbox=False)
+    b.wait(0.1)
+    a.receive("b", *b.take(Pull))
+    b.receive("a", *a.take(Piece)[:-1])
+    a.replica.serving.clear()
+    b.take()
+    exchange(a, b, 3)
+    assert b.state.hash == a.state.hash
+
+
+def test_a_snapshot_made_for_what_we_no_longer_are_is_refused() -> None:
+    a, b = ahead(), Desk("b", 2)
+    a.prune()
+    a.receive("b", Pull({Actor("a", 1): 2, Actor("b", 9): 4}, 1000))
+    (piece,) = a.take(Piece)
+    b.receive("a", hello(a), inbox=False)
+    b.wait(0.1)
+    b.receive("a", piece)
+    assert sets.size(b.state, b"s") == 0 and not b.state.vector()
+    b.take()
+    exchange(a, b, 3)
+    assert sets.size(b.state, b"s") == 3
+
+
+def test_what_an_equal_peer_offers_is_not_asked_for() -> None:
+    a, b = Desk("a"), Desk("b", 2)
+    b.receive("a", hello(a), inbox=False)
+    b.wait(3)
+    assert b.take(Pull) == []

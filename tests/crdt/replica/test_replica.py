@@ -1,0 +1,178 @@
+"""The engine's door: what follows what, and what nobody may make it do."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+
+from crdt.codec import encode_frame
+from crdt.dots import Actor
+from crdt.replica import messages
+from crdt.replica.effects import Lane, Notify, Persist, Send, Witness
+from crdt.replica.events import Disconnected, Received, Tick
+from crdt.replica.messages import Delta, Hello, Presence, Probe, Pull, Taken
+from crdt.replica.tuning import Tuning
+from crdt.state import State
+from crdt.types import counters, sets, strings
+from tests.crdt.replica.desk import Desk, exchange
+
+
+def test_nothing_leaves_before_it_is_stored() -> None:
+    a = Desk("a")
+    a.stores = False
+    strings.put(a.state, b"k", b"v")
+    a.commit()
+    a.run(a.replica.sync(a.now))
+    assert [type(m) for m in a.take()] == [Hello] and a.replica.view.seq == 0
+    a.store()
+    assert [type(m) for m in a.take()] == [Delta] and a.replica.view.seq == 1
+
+
+def test_the_witness_comes_before_the_send_it_covers() -> None:
+    a = Desk("a")
+    strings.put(a.state, b"k", b"v")
+    a.commit()
+    kinds = [type(order) for order in a.orders if not isinstance(order, Send) or order.lane is Lane.DELTA]
+    assert kinds == [Persist, Witness, Send]
+
+
+def test_one_message_an_interval_with_merged_frames() -> None:
+    a = Desk("a", tuning=Tuning(interval=0.2))
+    for i in range(5):
+        sets.add(a.state, b"s", [b"%d" % i])
+        a.commit()
+    assert a.take(Delta) == []
+    a.wait(0.2)
+    (delta,) = a.take(Delta)
+    assert isinstance(delta, Delta) and len(delta.frames) == 1
+
+
+def test_what_a_peer_changed_is_told_once() -> None:
+    a, b = Desk("a"), Desk("b", 2)
+    sets.add(a.state, b"s", [b"x"])
+    a.commit()
+    (delta,) = a.take(Delta)
+    b.receive("a", delta, delta, inbox=False)
+    assert b.changes == [(b"s", "sadd")]
+    assert sum(isinstance(order, Notify) for order in b.orders) == 1
+    assert b.replica.counts["duplicates"] == 1
+
+
+def test_two_engines_become_equal_and_say_so() -> None:
+    a, b = Desk("a"), Desk("b", 2)
+    counters.incr(a.state, b"n", 2)
+    counters.incr(b.state, b"n", 3)
+    exchange(a, b)
+    assert strings.get(a.state, b"n") == strings.get(b.state, b"n") == b"5"
+    assert a.replica.converged(a.now) and b.replica.converged(b.now)
+    assert a.state.hash == b.state.hash
+
+
+def test_nothing_is_sent_or_due_without_a_connection() -> None:
+    a = Desk("a", connect=False)
+    strings.put(a.state, b"k", b"v")
+    a.commit()
+    a.run(a.replica.ask(1, a.now))
+    assert a.take() == [] and a.replica.deadline == float("inf")
+    b = Desk("b", 2)
+    b.receive("a", Hello(Actor("a", 1), 5, 7, 1, 7, 1, 0, 1000), inbox=False)
+    b.run(b.replica.handle(Disconnected(), b.now))
+    assert b.replica.deadline == float("inf")
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_garbage_is_dropped_and_counted(seed: int) -> None:
+    a, rng = Desk("a"), Random(seed)
+    strings.put(a.state, b"k", b"v")
+    a.commit()
+    good = [messages.encode(m) for m in a.take()] + [a.replica.presence(True)]
+    before = (a.state.hash, a.state.vector())
+    for _ in range(200):
+        data = bytearray(rng.choice(good))
+        for _ in range(rng.randint(1, 4)):
+            data[rng.randrange(len(data))] = rng.randrange(256)
+        a.run(a.replica.handle(Received("x", rng.random() < 0.5, bytes(data[: rng.randint(0, len(data))])), a.now))
+    assert (a.state.hash, a.state.vector()) == before
+    assert sum(a.replica.drops.values()) > 50
+
+
+def test_a_frame_under_another_name_is_refused() -> None:
+    a, c = Desk("a"), Desk("c", 3)
+    strings.put(a.state, b"k", b"v")
+    a.commit()
+    (delta,) = a.take(Delta)
+    c.receive("b", delta, inbox=False)
+    assert c.replica.drops == {"forged": 1} and strings.get(c.state, b"k") is None
+
+
+def test_unknown_actors_are_limited_first_hand_only() -> None:
+    a = Desk("a", tuning=Tuning(interval=0.0, actors=3))
+    for i in range(10):
+        other = State(Actor("b", i))
+        other.begin(1000)
+        strings.put(other, b"k%d" % i, b"v")
+        frame = other.cut()
+        assert frame is not None
+        a.receive("b", Delta([encode_frame(frame)]), inbox=False)
+    assert a.replica.drops == {"actors": 8} and len(a.state.vector()) == 2
+
+
+def test_who_knows_more_of_us_than_we_do_makes_us_another() -> None:
+    a = Desk("a")
+    counters.incr(a.state, b"n", 1)
+    a.commit()
+    counters.incr(a.state, b"n", 5)
+    a.receive("b", Pull({Actor("a", 1): 2}, 1000))
+    assert a.alarms == ["fork"] and a.state.actor != Actor("a", 1)
+    assert strings.get(a.state, b"n") == b"6" and a.state.applied(Actor("a", 1)) == 1
+    a.commit()
+    assert a.state.vector()[a.state.actor] == 1
+    assert a.replica.own_stored == 1
+
+
+def test_a_peer_with_our_vector_and_other_rows_is_reported_once() -> None:
+    a = Desk("a")
+    view = a.replica.view
+    hello = Hello(Actor("b", 2), 9, 0, view.vector_hash, view.vector_sum, view.state_hash + 1, 0, 1000)
+    a.receive("b", hello, hello, inbox=False)
+    assert a.alarms == ["divergence"] and a.replica.counts["divergences"] == 1 and not a.replica.converged(a.now)
+
+
+def test_the_first_under_a_name_stays_the_second_goes() -> None:
+    first, second = Desk("a"), Desk("a", 2, connect=False)
+    first.replica.acknowledged = True
+    first.receive("a", Probe(second.replica.session))
+    (taken,) = first.take(Taken)
+    second.receive("a", taken)
+    assert first.alarms == ["name_shared"] and second.alarms == ["name_taken"]
+    second.replica.acknowledged = True
+    second.receive("a", taken)
+    assert second.alarms == ["name_taken", "name_shared"]
+
+
+def test_two_that_share_a_name_for_good_converge_all_the_same() -> None:
+    first, second = Desk("a"), Desk("a", 2)
+    first.replica.acknowledged = second.replica.acknowledged = True
+    sets.add(first.state, b"s", [b"x"])
+    sets.add(second.state, b"s", [b"y"])
+    first.commit()
+    second.commit()
+    first.take(), second.take()
+    exchange(first, second, 15)
+    assert first.state.hash == second.state.hash and sets.size(first.state, b"s") == 2
+
+
+def test_a_late_will_of_the_session_before_is_answered() -> None:
+    a = Desk("a")
+    a.receive("a", Presence(1, False), inbox=False)
+    assert a.take() == [Presence(a.replica.session, True)]
+    assert a.replica.handle(Tick(), a.now) is not None
+
+
+def test_farewell_publishes_first() -> None:
+    a = Desk("a", tuning=Tuning(interval=10.0))
+    strings.put(a.state, b"k", b"v")
+    a.commit()
+    a.run(a.replica.farewell())
+    assert [type(m) for m in a.take()] == [Delta, Presence]

@@ -1,0 +1,101 @@
+"""Answers to PULL: exactly what is missing, always progress, nothing that could still be lost."""
+
+from __future__ import annotations
+
+from crdt.dots import Actor
+from crdt.replica.messages import More, Piece, Pull, Repair
+from crdt.replica.tuning import Tuning
+from crdt.types import sets, strings
+from tests.crdt.replica.desk import Desk, exchange
+
+ME = Actor("a", 1)
+
+
+def desk(count: int, tuning: Tuning | None = None) -> Desk:
+    a = Desk("a", tuning=tuning)
+    for i in range(count):
+        sets.add(a.state, b"s", [b"%d" % i])
+        a.commit()
+    a.take()
+    return a
+
+
+def test_the_gap_and_no_more() -> None:
+    a = desk(5)
+    a.receive("b", Pull({ME: 3}, 10_000))
+    (repair,) = a.take(Repair)
+    assert isinstance(repair, Repair) and len(repair.frames) == 2 and repair.complete
+    a.receive("b", Pull({ME: 5}, 10_000))
+    (repair,) = a.take(Repair)
+    assert isinstance(repair, Repair) and repair.frames == [] and repair.complete
+
+
+def test_the_bytes_of_an_answer_are_those_of_its_frames() -> None:
+    a = desk(300)
+    before = len(a.orders)
+    a.receive("b", Pull({}, 1 << 20))
+    frames, _ = a.disk.missing({}, 1 << 20)
+    sent = sum(len(order.data) for order in a.orders[before:] if hasattr(order, "data"))
+    assert sent < 1.1 * sum(map(len, frames))
+
+
+def test_any_budget_makes_progress() -> None:
+    a = desk(5)
+    a.receive("b", Pull({}, 0))
+    (repair,) = a.take(Repair)
+    assert isinstance(repair, Repair) and len(repair.frames) == 1 and not repair.complete
+
+
+def test_the_answerer_learns_what_it_lacks_itself() -> None:
+    a = desk(1)
+    a.receive("b", Pull({ME: 1, Actor("b", 2): 7}, 1000))
+    a.take()
+    a.wait(0.2)
+    assert a.take(Pull) == [Pull({ME: 1}, a.replica.tuning.repair_budget)]
+
+
+def test_a_snapshot_leaves_only_when_it_is_stored() -> None:
+    a = desk(3)
+    a.prune()
+    a.stores = False
+    strings.put(a.state, b"k", b"v")
+    a.receive("b", Pull({}, 1000))
+    assert a.take(Piece) == []
+    a.store()
+    assert len(a.take(Piece)) == 1
+
+
+def test_a_repeated_question_is_answered_from_the_same_snapshot() -> None:
+    a = desk(3)
+    a.prune()
+    a.receive("b", Pull({}, 1000), Pull({}, 1000))
+    first, second = a.take(Piece)
+    assert first == second and a.replica.counts["snapshots"] == 1
+
+
+def test_a_bounded_number_of_snapshots_at_a_time_that_end() -> None:
+    a = desk(3)
+    a.prune()
+    for i in range(5):
+        a.receive(f"b{i}", Pull({}, 1000))
+    assert a.replica.counts["snapshots"] == a.replica.tuning.transfers
+    a.wait(3 * a.replica.tuning.pull_timeout)
+    a.receive("b5", Pull({}, 1000))
+    assert a.replica.counts["snapshots"] == a.replica.tuning.transfers + 1
+
+
+def test_more_of_what_is_no_longer_sent_is_answered_with_none() -> None:
+    a = desk(1)
+    a.receive("b", More(77, 3, [1]))
+    assert a.take() == [Piece(77, ME, 0, 0, 0, b"")]
+
+
+def test_what_a_snapshot_taught_is_below_the_floor() -> None:
+    a, b, c = desk(3), Desk("b", 2), Desk("c", 3)
+    a.prune()
+    exchange(a, b, 3)
+    assert b.disk.floor() == {ME: 3}
+    sets.add(b.state, b"s", [b"mine"])
+    b.commit()
+    exchange(b, c, 3)
+    assert sets.size(c.state, b"s") == 4 and c.state.hash == b.state.hash
