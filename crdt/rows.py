@@ -14,6 +14,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
+from itertools import compress
 from typing import TYPE_CHECKING, Final
 
 from crdt.dots import Actor, vector_term
@@ -27,13 +28,14 @@ CHUNK: Final = 2048
 class Chunk:
     """Up to CHUNK rows: parallel columns of packed dots, entries, fields and timestamps."""
 
-    __slots__ = ("dead", "dots", "entries", "fields", "hlcs", "saved")
+    __slots__ = ("alive", "dead", "dots", "entries", "fields", "hlcs", "saved")
 
     def __init__(self) -> None:
         self.dots: array[int] = array("Q")
         self.entries: list[Entry] = []
         self.fields: list[bytes | None] = []
         self.hlcs: array[int] = array("Q")
+        self.alive = bytearray()  # 1 until the row's death is in the books: at a frame boundary, 1 means live
         self.dead = 0
         self.saved: int | None = (
             None  # first dot under which the checkpoint holds these rows; None: not as they are now
@@ -43,25 +45,38 @@ class Chunk:
         return len(self.dots)
 
     def live(self) -> Iterator[int]:
-        """Positions whose row is still held by its entry."""
-        for i, (dot, entry, field) in enumerate(zip(self.dots, self.entries, self.fields, strict=True)):
-            if entry.holds(field, dot):
-                yield i
+        """Positions of the live rows, at a frame boundary."""
+        return compress(range(len(self.dots)), self.alive)
 
-    def lose(self, count: int) -> bool:
-        """Some rows died; whether most are dead now."""
-        if count:
-            self.dead += count
+    def append(
+        self, dots: Sequence[int], entries: Sequence[Entry], fields: Sequence[bytes | None], hlcs: Sequence[int]
+    ) -> None:
+        """More rows, all live, above the last."""
+        self.dots.extend(dots)
+        self.entries.extend(entries)
+        self.fields.extend(fields)
+        self.hlcs.extend(hlcs)
+        self.alive.extend(b"\x01" * len(dots))
+        self.saved = None
+
+    def lose(self, positions: Sequence[int]) -> bool:
+        """These rows died; whether most are dead now."""
+        if positions:
+            alive = self.alive
+            for i in positions:
+                alive[i] = 0
+            self.dead += len(positions)
             self.saved = None
         return self.dead * 2 > len(self.dots)
 
     def compact(self) -> None:
-        """Forget the dead. Only right after a cut: until then a removed row's timestamp is still needed."""
-        keep = list(self.live())
-        self.dots = array("Q", [self.dots[i] for i in keep])
-        self.hlcs = array("Q", [self.hlcs[i] for i in keep])
-        self.entries = [self.entries[i] for i in keep]
-        self.fields = [self.fields[i] for i in keep]
+        """Forget the dead."""
+        alive = self.alive
+        self.dots = array("Q", compress(self.dots, alive))
+        self.hlcs = array("Q", compress(self.hlcs, alive))
+        self.entries = list(compress(self.entries, alive))
+        self.fields = list(compress(self.fields, alive))
+        self.alive = bytearray(b"\x01" * len(self.dots))
         self.dead = 0
 
 
@@ -96,11 +111,7 @@ class ActorRows:
                 self.firsts.append(dots[start])
             chunk = self.chunks[-1]
             stop = min(total, start + CHUNK - len(chunk))
-            chunk.dots.extend(dots[start:stop])
-            chunk.entries.extend(entries[start:stop])
-            chunk.fields.extend(fields[start:stop])
-            chunk.hlcs.extend(hlcs[start:stop])
-            chunk.saved = None
+            chunk.append(dots[start:stop], entries[start:stop], fields[start:stop], hlcs[start:stop])
             start = stop
 
     def divide(self) -> None:
@@ -127,11 +138,13 @@ class ActorRows:
             chunk = self.chunks[bisect_right(self.firsts, dots[start]) - 1]
             stop = bisect_right(dots, chunk.dots[-1], start)
             i = -1
+            positions: list[int] = []
             for dot in dots[start:stop]:
                 i = bisect_left(chunk.dots, dot, i + 1)
                 assert chunk.dots[i] == dot, "a row that was live is indexed until a compaction"
-                stamps.append(chunk.hlcs[i])
-            thin |= chunk.lose(stop - start)
+                positions.append(i)
+            stamps += [chunk.hlcs[i] for i in positions]
+            thin |= chunk.lose(positions)
             start = stop
         return stamps, thin
 
@@ -165,13 +178,8 @@ class ActorRows:
                 chunk.compact()
                 chunk.saved = None
             if kept and len(kept[-1]) + len(chunk) <= CHUNK // 2:
-                last = kept[-1]
-                last.dots.extend(chunk.dots)
-                last.entries.extend(chunk.entries)
-                last.fields.extend(chunk.fields)
-                last.hlcs.extend(chunk.hlcs)
-                last.dead += chunk.dead
-                last.saved = None
+                chunk.compact()
+                kept[-1].append(chunk.dots, chunk.entries, chunk.fields, chunk.hlcs)
             else:
                 kept.append(chunk)
         self.chunks = kept

@@ -413,16 +413,17 @@ class State:
         cells: list[bytes | None] = []
         for start, stop in gone.spans():
             for chunk, i, j in owner.between(owner.base + start, owner.base + stop):
-                before = len(rows)
-                columns = (chunk.dots[i:j], chunk.entries[i:j], chunk.fields[i:j], chunk.hlcs[i:j])
-                for dot, entry, field, hlc in zip(*columns, strict=True):
+                died: list[int] = []
+                columns = (range(i, j), chunk.dots[i:j], chunk.entries[i:j], chunk.fields[i:j], chunk.hlcs[i:j])
+                for position, dot, entry, field, hlc in zip(*columns, strict=True):
                     if entry is not last:
                         last, cells = entry, self._leaves(entry, leaving)
                     raw = entry.discard(self, field, dot)
                     if raw is not GONE:
                         rows.append((dot, entry, field, raw, hlc))
                         cells.append(field)
-                thin |= chunk.lose(len(rows) - before)
+                        died.append(position)
+                thin |= chunk.lose(died)
         if rows:
             self._discount(owner, rows, thin)
 

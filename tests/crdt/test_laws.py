@@ -399,16 +399,6 @@ def named_dots_are_spent_again(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(State, "name_pending", lambda self: None)
 
 
-@mistake
-def compacted_while_removals_are_pending(patch: pytest.MonkeyPatch) -> None:
-    def wrong(self: State) -> None:
-        for index in self.thin:
-            self.actors[index].compact()
-        self.thin.clear()
-
-    patch.setattr(State, "compact", wrong)
-
-
 @mistake_in(crash=100, checkpoint=200, cut=30)
 def checkpoint_ahead_of_the_log(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(World, "before_checkpoint_ends", lambda self, site: None)
