@@ -355,8 +355,8 @@ class State:
         return self.encode(self, raw, dot) if raw.__class__ is tuple else raw
 
     def compact(self) -> None:
-        """Give back what dead rows held. Not while something is pending: a cut needs the timestamps of removed rows."""
-        if self.chunks_held or self.dot != self.cut_dot:
+        """Give back what dead rows held."""
+        if self.chunks_held:
             return
         for index in self.thin:
             self.actors[index].compact()

@@ -37,7 +37,7 @@ log = structlog.get_logger("space")
 
 CUT_AT = 2048  # pending operations that are cut at once: a frame of this size fits a message, and takes about 1 ms
 QUEUE = 64  # commits under way in the worker before the loop waits for the disk
-CHECKPOINT_AFTER = 8 << 20  # bytes of log since the last checkpoint; more where there are many rows to write
+CHECKPOINT_AFTER = 16 << 20  # bytes of log since the last checkpoint; more where there are many rows to write
 LOAD_SLICE = 0.005  # seconds of loading between two turns of the loop
 
 
@@ -350,7 +350,7 @@ class Space:
             pass
 
     def _checkpoint_due(self) -> bool:
-        after = max(CHECKPOINT_AFTER, 16 * self.state.live)
+        after = max(CHECKPOINT_AFTER, 48 * self.state.live)
         # The log can only be pruned up to the last checkpoint.
         return self._logged > min(after, self._log_budget) or self.store.wants_checkpoint
 
