@@ -1,0 +1,179 @@
+"""A checkpoint by itself: what is written, what is not, and what a start makes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from crdt.codec import decode_rows, encode_frame
+from crdt.dots import Actor
+from crdt.replica.effects import LogFrame
+from crdt.state import State
+from crdt.types import keyspace, sets, strings
+from daemon.checkpoint import Checkpointer
+from daemon.store import Store
+
+ME = Actor("me", 1)
+
+
+class Disk:
+    """A state, its store, and a checkpointer between them."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.state = State(ME)
+        self.store = Store.open(directory, "s")
+        self.checkpointer = Checkpointer(self.state, self.store)
+        self.ms = 1_700_000_000_000
+
+    def write(self, change: Callable[[State], object]) -> None:
+        """A change, cut and stored."""
+        self.ms += 1
+        self.state.begin(self.ms)
+        change(self.state)
+        frame = self.state.cut()
+        if frame is not None:
+            self.store.commit([LogFrame(frame.actor, frame.first, frame.last, encode_frame(frame))])
+
+    def checkpoint(self) -> int:
+        """A whole one; how many segments it wrote."""
+        before = self.checkpointer.written
+        self.checkpointer.begin()
+        while self.checkpointer.step():
+            pass
+        self.checkpointer.finish()
+        return self.checkpointer.written - before
+
+    def reopened(self) -> tuple[State, int]:
+        """What a start finds in the checkpoint alone, and the number of its segments."""
+        self.store.close()
+        self.store = Store.open(self.directory, "s")
+        loaded = self.store.load()
+        self.state = State(ME)
+        on_disk = []
+        for actor, start, data in loaded.segments:
+            on_disk.append((actor, start))
+            self.state.load(actor, start, decode_rows(data), loaded.checkpoint_vv[actor])
+        self.state.loaded(loaded.checkpoint_vv)
+        assert not list(loaded.log)
+        self.checkpointer = Checkpointer(self.state, self.store, on_disk)
+        return self.state, len(on_disk)
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Disk]:
+    made = Disk(tmp_path)
+    yield made
+    made.store.close()
+
+
+def test_of_nothing(disk: Disk) -> None:
+    assert disk.checkpoint() == 0
+    assert disk.reopened()[1] == 0
+
+
+def test_what_did_not_change_is_not_written_again(disk: Disk) -> None:
+    for i in range(5):
+        disk.write(lambda state, i=i: sets.add(state, b"k%d" % i, [b"%d" % n for n in range(2048)]))  # type: ignore[misc]
+    assert disk.checkpoint() == 5
+    assert disk.checkpoint() == 0
+    disk.write(lambda state: sets.remove(state, b"k2", [b"7"]))
+    assert disk.checkpoint() == 1
+    expected = disk.state.hash
+    state, segments = disk.reopened()
+    assert state.hash == expected
+    assert segments == 5
+    assert disk.checkpoint() == 0
+
+
+def test_segments_that_nobody_needs_are_dropped(disk: Disk) -> None:
+    for i in range(5):
+        disk.write(lambda state, i=i: sets.add(state, b"k%d" % i, [b"%d" % n for n in range(2048)]))  # type: ignore[misc]
+    disk.checkpoint()
+    for i in range(4):
+        disk.write(lambda state, i=i: keyspace.delete(state, b"k%d" % i))  # type: ignore[misc]
+    disk.checkpoint()
+    expected = disk.state.hash
+    state, segments = disk.reopened()
+    assert state.hash == expected
+    assert segments == 1
+    disk.write(keyspace.flush)
+    disk.checkpoint()
+    state, segments = disk.reopened()
+    assert (state.hash, state.live, segments) == (0, 0, 0)
+
+
+def test_one_step_is_one_chunk(disk: Disk) -> None:
+    disk.write(lambda state: sets.add(state, b"s", [b"%d" % n for n in range(10_000)]))
+    disk.checkpointer.begin()
+    steps = 1
+    while disk.checkpointer.step():
+        assert disk.checkpointer.written == steps
+        steps += 1
+    assert steps == 6
+    assert disk.checkpointer.running
+    disk.checkpointer.finish()
+    assert not disk.checkpointer.running
+    assert not disk.state.chunks_held
+
+
+def test_given_up_and_begun_anew(disk: Disk) -> None:
+    disk.write(lambda state: sets.add(state, b"s", [b"%d" % n for n in range(5000)]))
+    disk.checkpoint()
+    disk.write(lambda state: sets.remove(state, b"s", [b"%d" % n for n in range(0, 5000, 7)]))
+    disk.checkpointer.begin()
+    disk.checkpointer.step()
+    disk.checkpointer.abandon()
+    disk.checkpointer.abandon()
+    assert not disk.checkpointer.running
+    assert not disk.state.chunks_held
+    assert disk.checkpoint() == 3
+    expected = disk.state.hash
+    assert disk.reopened()[0].hash == expected
+
+
+def test_a_failed_abandon_leaves_nothing_that_a_later_checkpoint_loses(
+    disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk is full while the staged segments are thrown away; the next checkpoint puts the same ones."""
+    from daemon.store import StoreFailed
+
+    disk.write(lambda state: sets.add(state, b"s", [b"%d" % n for n in range(5000)]))
+    disk.checkpointer.begin()
+    disk.checkpointer.step()
+
+    def full(count: int) -> bool:
+        raise StoreFailed("disk full")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(disk.store._segments, "sweep", full)
+        disk.checkpointer.abandon()
+    assert disk.checkpoint() == 3
+    while disk.store.sweep():
+        pass
+    expected = disk.state.hash
+    state, segments = disk.reopened()
+    assert (state.hash, segments) == (expected, 3)
+
+
+def test_in_one_transaction_with_what_a_snapshot_taught(disk: Disk) -> None:
+    """`write`: what was being written is given up, frames and floors are there together with the rows."""
+    other = State(Actor("other", 2))
+    other.begin(disk.ms)
+    strings.put(other, b"theirs", b"1")
+    other.cut()
+    disk.write(lambda state: strings.put(state, b"mine", b"1"))
+    disk.checkpointer.begin()
+    (rows,) = other.actors.values()
+    groups = [group for chunk in rows.chunks for group in other.groups(chunk)]
+    disk.state.chunks_held = False
+    disk.state.join(other.vector(), {other.actor: {1}}, {other.actor: groups})
+    disk.checkpointer.write((), {}, {other.actor: 1})
+    assert not disk.checkpointer.running
+    assert disk.store.floor() == {other.actor: 1}
+    expected = disk.state.hash
+    state, _ = disk.reopened()
+    assert state.hash == expected
+    assert strings.get(state, b"theirs") == b"1"
