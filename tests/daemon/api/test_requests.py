@@ -1,0 +1,258 @@
+"""Requests out of bytes: Redis's grammar, its errors, our limits, and no difference by chunks."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from daemon.api.limits import Limits
+from daemon.api.requests import LINE_LIMIT, RefusedRequest, RequestParser, split_words
+from tests.daemon.api.serving import encoded
+
+SMALL = Limits(key=8, value=16, request=200)
+Outcome = tuple[list[tuple[str, list[bytes]]], str | None]
+
+
+def parse(chunks: list[bytes], limits: Limits = SMALL) -> Outcome:
+    """All requests (refused ones by their error) and what ended the stream."""
+    parser = RequestParser(limits)
+    found = []
+    for chunk in chunks:
+        for request in parser.feed(chunk):
+            assert request, "no empty requests"
+            assert all(type(arg) is bytes for arg in request)
+            found.append((request.error if isinstance(request, RefusedRequest) else "", list(request)))
+    return found, parser.error
+
+
+def requests(data: bytes, limits: Limits = SMALL) -> list[list[bytes]]:
+    found, error = parse([data], limits)
+    assert error is None
+    return [request for _, request in found]
+
+
+def error(data: bytes, limits: Limits = SMALL) -> str | None:
+    return parse([data], limits)[1]
+
+
+# -- what is a request
+
+
+def test_one_after_the_other() -> None:
+    data = encoded("SET a b") + b"PING\r\n" + encoded(b"GET", b"\r\n$1") + b"\r\n*0\r\n*-1\r\n" + encoded("PING")
+    assert requests(data) == [[b"SET", b"a", b"b"], [b"PING"], [b"GET", b"\r\n$1"], [b"PING"]]
+
+
+@pytest.mark.parametrize("data", [b"*0\r\n", b"*-1\r\n", b"*-5\r\n", b"\r\n", b"\n", b"  \r\n"])
+def test_nothing_is_no_request(data: bytes) -> None:
+    assert requests(data + encoded("PING")) == [[b"PING"]]
+
+
+def test_line_ends_are_skipped_not_checked() -> None:
+    assert requests(b"*1\rX$4\rXPINGab*1\r\n$4\r\nPING\r\n") == [[b"PING"], [b"PING"]]
+
+
+@pytest.mark.parametrize(
+    ("data", "text"),
+    [
+        (b"*x\r\n", "invalid multibulk length"),
+        (b"*01\r\n", "invalid multibulk length"),
+        (b"* 1\r\n", "invalid multibulk length"),
+        (b"*\r\n", "invalid multibulk length"),
+        (b"*2147483648\r\n", "invalid multibulk length"),
+        (b"*1\r\nPING\r\n", "expected '$', got 'P'"),
+        (b"*1\r\n:1\r\n", "expected '$', got ':'"),
+        (b"*1\r\n+PING\r\n", "expected '$', got '+'"),
+        (b"*2\r\n$4\r\nPING\r\n*1\r\n$1\r\na\r\n", "expected '$', got '*'"),
+        (b"*1\r\n$x\r\n", "invalid bulk length"),
+        (b"*1\r\n$-1\r\n", "invalid bulk length"),
+        (b"*1\r\n$04\r\nPING\r\n", "invalid bulk length"),
+        (b"*1\r\n$536870913\r\n", "invalid bulk length"),
+        (b"*" + b"1" * (LINE_LIMIT + 1), "too big mbulk count string"),
+        (b"*1\r\n$" + b"1" * (LINE_LIMIT + 1), "too big bulk count string"),
+        (b"x" * (LINE_LIMIT + 1), "too big inline request"),
+        (b"ECHO 'a\r\n", "unbalanced quotes in request"),
+    ],
+)
+def test_protocol_errors(data: bytes, text: str) -> None:
+    found, ended = parse([encoded("PING") + data + encoded("PING")])
+    assert found == [("", [b"PING"])]
+    assert ended == f"ERR Protocol error: {text}"
+
+
+def test_nothing_comes_after_an_error() -> None:
+    parser = RequestParser(SMALL)
+    parser.feed(b"*x\r\n")
+    assert parser.feed(encoded("PING")) == []
+    assert parser.feed_one(encoded("PING")) is None
+
+
+def test_a_count_reserves_nothing() -> None:
+    # hiredis would make a list of two thousand million places.
+    assert parse([b"*2147483647\r\n"]) == ([], None)
+
+
+# -- inline
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        (b"", []),
+        (b"  SET  a\tb  ", [b"SET", b"a", b"b"]),
+        (b"\"a b\" 'c d'", [b"a b", b"c d"]),
+        (b'""', [b""]),
+        (b'a"b c"', [b"ab c"]),
+        (rb'"\x41\n\r\t\b\a\\\"\q\xzz"', [b'A\n\r\t\b\a\\"qxzz']),
+        (rb"'a\'b\n'", [rb"a'b\n"]),
+        (b"\x0ba\x0bb", [b"a\x0bb"]),
+        (b"a\rb", [b"a", b"b"]),
+        (b"a\x00b", [b"a\x00b"]),
+        (b'"a"b', None),
+        (b'"a', None),
+        (b"'a", None),
+        (b"'a'b", None),
+        (rb'"a\"', None),
+        (rb"'a\'", None),
+    ],
+)
+def test_words(line: bytes, words: list[bytes] | None) -> None:
+    assert split_words(line) == words
+
+
+# -- limits
+
+
+def test_a_long_value_is_read_over_and_refused() -> None:
+    found, ended = parse([encoded(b"SET", b"k", b"x" * 17) + encoded("PING")])
+    assert found == [("ERR value of 17 bytes exceeds limits.value (16)", [b""]), ("", [b"PING"])]
+    assert ended is None
+
+
+def test_a_long_value_is_not_kept() -> None:
+    limits = Limits(value=1000, request=1 << 30)
+    parser = RequestParser(limits)
+    parser.feed(b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1000000\r\n")
+    for _ in range(1000):
+        assert parser.feed(b"x" * 1000) == []
+        assert len(parser._buffer) == 0
+    (request,) = parser.feed(b"\r\n")
+    assert isinstance(request, RefusedRequest)
+
+
+def test_a_long_inline_value() -> None:
+    assert parse([b"ECHO " + b"x" * 17 + b"\r\n"])[0] == [("ERR value of 17 bytes exceeds limits.value (16)", [b""])]
+
+
+def test_a_long_request_ends_the_stream_before_it_has_come() -> None:
+    assert error(b"*2\r\n$4\r\nECHO\r\n$1000\r\n") == "ERR request of 1023 bytes exceeds limits.request (200)"
+    assert error(encoded(*[b"x"] * 100)) == "ERR request of 202 bytes exceeds limits.request (200)"
+    assert error(b"x " * 101 + b"\r\n") == "ERR request of 204 bytes exceeds limits.request (200)"
+
+
+@pytest.mark.parametrize("size", [8, 9])
+def test_long_is_said_where_a_key_may_be_too_long(size: int) -> None:
+    for chunks in ([encoded(b"G", b"x" * size)], [bytes([byte]) for byte in encoded(b"G", b"x" * size)]):
+        parser = RequestParser(SMALL)
+        for chunk in chunks:
+            parser.feed(chunk)
+        assert parser.long >= (size > 8)
+
+
+def test_other_limits_hold_from_now_on() -> None:
+    parser = RequestParser(SMALL)
+    parser.relimit(Limits())
+    assert parser.feed(encoded(b"SET", b"k", b"x" * 100_000)) == [[b"SET", b"k", b"x" * 100_000]]
+    parser.relimit(SMALL)
+    (request,) = parser.feed(encoded(b"SET", b"k", b"x" * 17))
+    assert isinstance(request, RefusedRequest)
+
+
+def test_before_the_password_requests_are_small() -> None:
+    for data, text in [
+        (b"*11\r\n", "unauthenticated multibulk length"),
+        (b"*1\r\n$16385\r\n", "unauthenticated bulk length"),
+    ]:
+        parser = RequestParser(Limits(), authenticated=False)
+        assert parser.feed_one(data) is None
+        assert parser.error == f"ERR Protocol error: {text}"
+
+
+def test_before_the_password_one_request_at_a_time() -> None:
+    parser = RequestParser(Limits(), authenticated=False)
+    long = [b"DEL", *[b"k"] * 20]
+    assert parser.feed_one(encoded("AUTH x") + encoded(*long)) == [b"AUTH", b"x"]
+    parser.authenticated(True)
+    assert parser.feed_one(b"") == long
+    assert parser.feed_one(b"") is None
+    assert parser.feed(encoded("PING")) == [[b"PING"]]
+
+
+# -- chunks
+
+arguments = st.one_of(
+    st.binary(max_size=20),
+    st.sampled_from([b"", b"\r\n", b"*1\r\n$4\r\nPING\r\n", b"\n+", b"\r\n$", b"*0\r\n", b"\n>"]),
+)
+pieces = st.one_of(
+    st.lists(arguments, min_size=1, max_size=5).map(lambda args: encoded(*args)),
+    st.sampled_from([b"PING\r\n", b"\r\n", b"*0\r\n", b"*-1\r\n", b"*-5\r\n", b"ECHO 'a b'\n", b"*1\rX$1\rXa\r\n"]),
+    st.sampled_from([b"*1\r\n+a\r\n", b"*1\r\n:1\r\n", b"*1\r\n*1\r\n$1\r\na\r\n", b">1\r\n$1\r\na\r\n", b"~1\r\n"]),
+    st.sampled_from([b"$1\r\na\r\n", b"%1\r\n$1\r\na\r\n$1\r\nb\r\n", b"_\r\n", b"(12\r\n", b"=5\r\ntxt:a\r\n"]),
+    st.sampled_from(
+        [b"*2\r\n$1\r\n", b"*100000\r\n", b"*1\r\n$-1\r\n", b"#t\r\n", b",1.5\r\n", b"-x\r\n", b"\x00\r\n"]
+    ),
+    st.binary(max_size=8),
+)
+streams = st.lists(pieces, max_size=8).map(b"".join)
+
+
+def _cut(data: bytes, places: list[int]) -> list[bytes]:
+    edges = [0, *sorted(place % (len(data) + 1) for place in places), len(data)]
+    return [data[begin:end] for begin, end in pairwise(edges)]
+
+
+# With wide limits hiredis has most of it, with small ones our own grammar.
+@pytest.mark.parametrize("limits", [Limits(), SMALL], ids=["wide", "small"])
+@given(data=streams, places=st.lists(st.integers(0, 1000), max_size=6))
+@settings(max_examples=300)
+@example(b"*1\r\n$2\r\n", [])
+@example(b"*2\r\n$1\r\na\r\n", [])
+@example(b"*1\r\n$8\r\nab", [])
+@example(b"*1\r\n$3\r\nab", [])
+@example(b"*1\r\n", [])
+@example(b"*1\r", [])
+@example(b"*", [])
+def test_chunks_make_no_difference(limits: Limits, data: bytes, places: list[int]) -> None:
+    whole = parse([data], limits)
+    assert parse(_cut(data, places), limits) == whole
+    assert parse([data[at : at + 1] for at in range(len(data))], limits) == whole
+
+
+@pytest.mark.parametrize("limits", [Limits(), SMALL], ids=["wide", "small"])
+@given(chunks=st.lists(st.binary(max_size=60), max_size=10))
+def test_no_bytes_raise(limits: Limits, chunks: list[bytes]) -> None:
+    assert parse(chunks, limits) == parse([b"".join(chunks)], limits)
+
+
+@given(st.lists(st.lists(st.binary(max_size=300), min_size=1, max_size=12), max_size=12), st.integers(1, 200))
+def test_what_was_encoded_comes_back(sent: list[list[bytes]], size: int) -> None:
+    data = b"".join(encoded(*args) for args in sent)
+    chunks = [data[at : at + size] for at in range(0, len(data), size)]
+    found, ended = parse(chunks, Limits())
+    assert ([args for _, args in found], ended) == (sent, None)
+
+
+@pytest.mark.parametrize("limits", [Limits(), SMALL], ids=["wide", "small"])
+@given(data=streams)
+def test_one_at_a_time_finds_the_same(limits: Limits, data: bytes) -> None:
+    parser = RequestParser(limits)
+    found = []
+    request = parser.feed_one(data)
+    while request is not None:
+        found.append((request.error if isinstance(request, RefusedRequest) else "", list(request)))
+        request = parser.feed_one(b"")
+    assert (found, parser.error) == parse([data], limits)
