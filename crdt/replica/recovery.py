@@ -41,6 +41,7 @@ class Asking:
     stream: int = 0
     assembly: Assembly | None = None
     acknowledged: int = 0  # parts of the assembly at the last MORE
+    stood: tuple[int, int, int] = (0, 0, 0)  # where we were when we asked
 
 
 class Recovery:
@@ -119,7 +120,7 @@ class Recovery:
     def _ask(self, name: str, now: float, silent: int = 0) -> None:
         replica = self._replica
         timeout = replica.peers.get(name, now).timeout(silent, replica.tuning.pull_timeout)
-        self.asking = Asking(name, now, now + timeout, silent)
+        self.asking = Asking(name, now, now + timeout, silent, stood=self._standing())
         vector = replica.state.vector()
         if replica.own_stored < vector.get(replica.state.actor, 0):
             vector[replica.state.actor] = replica.own_stored  # nothing is said of what could still be lost
@@ -180,8 +181,15 @@ class Recovery:
         if asking.complete:
             self.cancel(asking.peer)
             self._replica.peers.get(asking.peer, now).ahead_since = None
-        else:
+        elif asking.stood != self._standing():
             self._ask(asking.peer, now)
+        else:
+            self._ask_elsewhere(asking.peer, now)  # there is more, it says, and sends what does not help
+
+    def _standing(self) -> tuple[int, int, int]:
+        """Changes with everything that an answer may bring."""
+        replica = self._replica
+        return replica.state.vector_sum, len(replica.held), replica.pieces.bytes
 
     def on_snapshot_piece(self, sender: str, piece: Piece, now: float) -> bytes | None:
         """A piece of a snapshot came; the whole when it was the last one missing."""

@@ -9,7 +9,7 @@ from crdt.errors import UsageError
 from crdt.state import State
 from crdt.types import counters, flags, hashes, keyspace, sets, strings
 from crdt.types.strings import StringEntry
-from tests.simulation.oracle import Counted, Oracle
+from tests.simulation.oracle import Counted, Oracle, Violation
 
 if TYPE_CHECKING:
     from tests.simulation.node import Node
@@ -39,6 +39,12 @@ def perform(oracle: Oracle, node: Node, state: State, args: list[Any]) -> None:
         _PLAIN[kind](state, key, member, amount)
 
 
+def _set(state: State, key: bytes, value: bytes) -> None:
+    strings.put(state, key, value)
+    if strings.get(state, key) != value:
+        raise Violation(f"a SET of {key.decode()} is not what its writer reads next")
+
+
 def _hincr(state: State, key: int, member: int, amount: int) -> None:
     try:
         hashes.incr(state, b"h%d" % key, b"f%d" % member, amount)
@@ -50,7 +56,7 @@ _PLAIN: dict[str, Any] = {
     "sadd": lambda s, k, m, n: sets.add(s, b"s%d" % k, [b"%d" % m, b"%d" % (m + 1)]),
     "srem": lambda s, k, m, n: sets.remove(s, b"s%d" % k, [b"%d" % m]),
     "delset": lambda s, k, m, n: keyspace.delete(s, b"s%d" % k),
-    "set": lambda s, k, m, n: strings.put(s, b"t%d" % k, b"%d" % m),
+    "set": lambda s, k, m, n: _set(s, b"t%d" % k, b"%d" % m),
     "hset": lambda s, k, m, n: hashes.put(s, b"h%d" % k, [(b"f%d" % m, b"%d" % n)]),
     "hincr": _hincr,
     "hdel": lambda s, k, m, n: hashes.remove(s, b"h%d" % k, [b"f%d" % m]),

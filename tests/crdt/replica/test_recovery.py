@@ -174,3 +174,15 @@ def test_what_an_equal_peer_offers_is_not_asked_for() -> None:
     b.receive("a", hello(a), inbox=False)
     b.wait(3)
     assert b.take(Pull) == []
+
+
+def test_an_answerer_that_never_helps_is_not_asked_in_a_loop() -> None:
+    a, b = ahead(), Desk("b", 2)
+    b.receive("a", hello(a), inbox=False)
+    pulls = 0
+    for _ in range(100):
+        b.wait(0.05)
+        for _ in b.take(Pull):
+            pulls += 1
+            b.receive("a", Repair([], 1, False, 1 << 40))
+    assert pulls == 1
