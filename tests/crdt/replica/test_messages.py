@@ -10,7 +10,20 @@ import pytest
 from crdt.dots import Actor
 from crdt.errors import PeerError
 from crdt.replica.messages import (
-    MAX_LIST, Ack, Delta, Hello, Message, More, Piece, Presence, Probe, Pull, Repair, Taken, decode, encode,
+    MAX_LIST,
+    Ack,
+    Delta,
+    Hello,
+    Message,
+    More,
+    Piece,
+    Presence,
+    Probe,
+    Pull,
+    Repair,
+    Taken,
+    decode,
+    encode,
 )  # fmt: skip
 
 A, B = Actor("a", 1), Actor("bé", (1 << 64) - 1)
