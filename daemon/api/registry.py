@@ -1,7 +1,7 @@
 """The table of commands: the one place a command is announced.
 
 Knows names, arities, flags, key positions and one line of help for each command; COMMAND, the help texts and
-docs/commands.md are made from it. A module of `daemon/api/commands` fills it by decorating its handlers. Must not know
+docs/redis.md are made from it. A module of `daemon/api/commands` fills it by decorating its handlers. Must not know
 what any handler does, nor sessions beyond handing them on.
 """
 
