@@ -106,4 +106,4 @@ def _class(pattern: bytes, p: int, char: int) -> tuple[bool, int]:
         else:
             matched |= pattern[p] == char
         p += 1
-    return matched != negated, p
+    return matched != negated, min(p, len(pattern) - 1)
