@@ -56,6 +56,7 @@ def run(session: Session, requests: list[list[bytes]]) -> bool:
                 break
             add(_gated(session, args))
             wrote = True  # Rare here; whether it did write is not worth finding out.
+            entry = None
             continue
         entry = get(args[0])
         if entry is None or not entry.low <= len(args) <= entry.high:
