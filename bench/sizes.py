@@ -1,0 +1,94 @@
+"""Bytes: on the wire after coalescing, and of memory."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from random import Random
+
+import msgpack
+
+from bench.servers import Process, broker, daemon, redis_server
+from bench.table import Row
+from crdt.codec import encode_frame
+from crdt.dots import Actor
+from crdt.state import State
+from crdt.types import counters, sets, strings
+
+
+def wire() -> Iterator[Row]:
+    """Frames against the MessagePack of what is left after coalescing."""
+    rng = Random(1)
+    members = [rng.randbytes(20) for _ in range(10_000)]
+    state = State(Actor("bench", 1))
+    sets.add(state, b"set", members)
+    size = len(_cut(state))
+    yield Row(
+        "bytes of a 20-byte set element in a batch",
+        "the goal",
+        "B",
+        [size / len(members)],
+        goal=100,
+        more_is_better=False,
+    )
+    yield _bytes("10,000 set adds", size, msgpack.packb([b"set", members]))
+    for _ in range(10_000):
+        counters.incr(state, b"counter", 1)
+    yield _bytes("10,000 increments of one counter", len(_cut(state)), msgpack.packb([b"counter", 10_000]))
+    left = {}
+    for i in range(10_000):
+        state.begin(1_700_000_000_000 + i // 50)
+        key = b"register:%d" % rng.randrange(100)
+        left[key] = rng.randbytes(20)
+        strings.put(state, key, left[key])
+    yield _bytes("10,000 writes over 100 registers", len(_cut(state)), msgpack.packb(left))
+
+
+def _cut(state: State) -> bytes:
+    frame = state.cut()
+    assert frame is not None
+    return encode_frame(frame)
+
+
+def _bytes(what: str, ours: int, theirs: bytes) -> Row:
+    return Row(
+        f"wire: {what}", "MessagePack of what is left", "B", [ours], [len(theirs)], goal=1.3, more_is_better=False
+    )
+
+
+def memory(directory: Path, count: int) -> Iterator[Row]:
+    """Resident bytes per element and per key."""
+    with ExitStack() as stack:
+        port = stack.enter_context(broker(directory))
+        ours = stack.enter_context(daemon(directory, "memory", port, "--durability", "interval"))
+        theirs = stack.enter_context(redis_server(directory, name="memory-redis"))
+        for what, fill in (("set element of 20 bytes", fill_set), ("string key", fill_strings)):
+            row = Row(f"memory per {what}", "redis-server", "B", goal=3.0, more_is_better=False)
+            for server, samples in ((ours, row.ours), (theirs, row.theirs)):
+                before = server.resident()
+                fill(server, count)
+                time.sleep(1.0)
+                samples.append((server.resident() - before) / count)
+            yield row
+
+
+def fill_set(server: Process, count: int, key: str = "big") -> None:
+    """`count` members of 20 bytes."""
+    client = server.client()
+    for start in range(0, count, 5000):
+        client.sadd(key, *(b"member:%013d" % i for i in range(start, min(count, start + 5000))))
+
+
+def fill_strings(server: Process, count: int) -> None:
+    """`count` keys with a value of 20 bytes."""
+    client = server.client()
+    for start in range(0, count, 5000):
+        client.mset({b"key:%d" % i: b"value:%014d" % i for i in range(start, min(count, start + 5000))})
+
+
+def rows(directory: Path, rounds: int, scale: float) -> Iterator[Row]:
+    """All rows of this module."""
+    yield from wire()
+    yield from memory(directory, int(1_000_000 * scale))

@@ -1,0 +1,89 @@
+"""redis-benchmark against both servers, alternating."""
+
+from __future__ import annotations
+
+import csv
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+from bench.servers import Process, broker, connected, converged, daemon, need, redis_server
+from bench.table import Row
+
+TESTS = ("set", "get", "incr", "sadd", "hset")
+ABSOLUTE = 50_000  # single-command writes a second
+
+
+def run(server: Process, test: str, clients: int, pipeline: int, requests: int) -> dict[str, float]:
+    """One run: requests per second, p50 and p99 in ms, server CPU in us per operation."""
+    before = server.cpu()
+    command = [need("redis-benchmark"), "-s", str(server.path), "-c", str(clients), "-P", str(pipeline)]
+    command += ["-n", str(requests), "-r", "100000", "-t", test, "--csv"]
+    out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    line = next(iter(csv.DictReader(out.splitlines())))
+    cpu = (server.cpu() - before) / requests * 1e6
+    return {
+        "rps": float(line["rps"]),
+        "p50": float(line["p50_latency_ms"]),
+        "p99": float(line["p99_latency_ms"]),
+        "cpu": cpu,
+    }
+
+
+def compare(
+    title: str, against: str, ours: Process, theirs: Process, peers: tuple[Process, ...], tests: tuple[str, ...],
+    clients: int, pipeline: int, requests: int, rounds: int, goal: float,
+) -> Iterator[Row]:  # fmt: skip
+    """A row of throughput and one of p99 for each test."""
+    for test in tests:
+        row = Row(f"{test.upper()} {title}", against, "/s", goal=goal)
+        tail = Row(f"{test.upper()} {title}, p99", against, "ms", goal=3.0, more_is_better=False)
+        cpu: list[float] = []
+        other: list[float] = []
+        for _ in range(rounds):
+            them = run(theirs, test, clients, pipeline, requests)
+            us = run(ours, test, clients, pipeline, requests)
+            converged(ours, *peers)
+            row.ours.append(us["rps"])
+            row.theirs.append(them["rps"])
+            tail.ours.append(us["p99"])
+            tail.theirs.append(them["p99"])
+            cpu.append(us["cpu"])
+            other.append(them["cpu"])
+        row.note = (
+            f"server CPU {sorted(cpu)[len(cpu) // 2]:.1f} us an operation, theirs {sorted(other)[len(other) // 2]:.1f}"
+        )
+        yield row
+        if pipeline == 1 and clients > 1:
+            yield tail
+
+
+def rows(directory: Path, rounds: int, scale: float) -> Iterator[Row]:
+    """All rows of this module."""
+    requests = int(200_000 * scale)
+    with ExitStack() as stack:
+        port = stack.enter_context(broker(directory))
+        theirs = stack.enter_context(redis_server(directory, "--appendfsync", "everysec"))
+        peer = stack.enter_context(daemon(directory, "peer", port, "--durability", "interval"))
+        ours = stack.enter_context(daemon(directory, "ours", port, "--durability", "interval"))
+        connected(ours, peer)
+        against = "redis-server, everysec"
+        plain = list(compare("-c 50", against, ours, theirs, (peer,), TESTS, 50, 1, requests, rounds, 0.9))
+        yield from plain
+        for row in plain[:1]:
+            yield Row("SET a second, -c 50, interval", "the goal", "/s", list(row.ours), goal=ABSOLUTE)
+        yield from compare("-c 50 -P 16", against, ours, theirs, (peer,), TESTS, 50, 16, requests * 2, rounds, 0.5)
+        yield from compare(
+            "one connection", against, ours, theirs, (peer,), ("set", "get"), 1, 1, requests // 4, rounds, 1.0
+        )
+    with ExitStack() as stack:
+        port = stack.enter_context(broker(directory))
+        theirs = stack.enter_context(redis_server(directory, "--appendfsync", "always", name="redis-always"))
+        peer = stack.enter_context(daemon(directory, "peer-always", port))
+        ours = stack.enter_context(daemon(directory, "ours-always", port, "--durability", "always"))
+        connected(ours, peer)
+        against = "redis-server, always"
+        yield from compare(
+            "-c 50, always", against, ours, theirs, (peer,), ("set", "hset"), 50, 1, requests // 4, rounds, 0.9
+        )
