@@ -270,6 +270,7 @@ class Connection(asyncio.Protocol):
         session = getattr(self, "_session", None)
         if session is not None:
             self._server.close_session(session)
+        del self._transport  # which knows us: no cycle may be left, the daemon runs without the collector
 
     # -- what a session needs of its wire
 

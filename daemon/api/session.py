@@ -54,6 +54,28 @@ class Wire(Protocol):
         """Read on: what waited behind a parked request has run."""
 
 
+class _Hung:
+    """The wire of a session whose connection has ended."""
+
+    def write(self, data: bytes) -> None:
+        """Nobody hears it."""
+
+    def close(self) -> None:
+        """It is."""
+
+    def abort(self) -> None:
+        """It is."""
+
+    def resume(self) -> None:
+        """Nothing more comes."""
+
+    def relimit(self, limits: Limits) -> None:
+        """Nothing more comes."""
+
+
+_HUNG: Final = _Hung()
+
+
 class Transaction:
     """The requests queued since MULTI. `failed`: one of them was refused, so EXEC will be too."""
 
@@ -279,3 +301,4 @@ class Session:
         self.unsubscribe_all()
         self.backlog.clear()
         self.out.clear()
+        self.wire = _HUNG  # no cycle may be left: the daemon runs without the collector
