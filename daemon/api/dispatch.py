@@ -13,7 +13,7 @@ from typing import Final
 from crdt.errors import UsageError
 from daemon.api.arguments import printable
 from daemon.api.limits import Limits, key_too_long
-from daemon.api.registry import TABLE, Command, resolve, unknown_subcommand, wrong_arity
+from daemon.api.registry import TABLE, Command, lookup, resolve, unknown_subcommand, wrong_arity
 from daemon.api.requests import RefusedRequest
 from daemon.api.session import (
     CLOSING,
@@ -61,6 +61,8 @@ def run(session: Session, requests: list[list[bytes]]) -> bool:
         entry = get(args[0])
         if entry is None or not entry.low <= len(args) <= entry.high:
             add(_unusual(session, args))
+            entry = lookup(args[0])
+            wrote |= entry is not None and entry.write
             continue
         entry.calls += 1
         if entry.write:
@@ -103,7 +105,7 @@ def refuse_long_keys(requests: list[list[bytes]], limits: Limits) -> None:
 
 
 def execute(session: Session, args: list[bytes]) -> bytes:
-    """One request to its reply, with all checks; what is not on the hot path uses it."""
+    """One request to its reply, with all checks but none of `run`'s bookkeeping."""
     return _gated(session, args) if session.gate else _unusual(session, args)
 
 
@@ -212,10 +214,7 @@ def _unusual(session: Session, args: list[bytes]) -> bytes:
     entry = TABLE[args[0].lower()]
     if not entry.subcommands:
         session.last_command = entry.name
-    reply = invoke(session, entry, args)
-    if entry.write:
-        session.writes[session.db] = session.db.written()
-    return reply
+    return invoke(session, entry, args)
 
 
 def _problem(args: list[bytes], entry: Command | None) -> str | None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from daemon.api.dispatch import INTERNAL, execute, quoted, refuse_long_keys, run, unknown_command
+from daemon.api.dispatch import INTERNAL, quoted, refuse_long_keys, run, unknown_command
 from daemon.api.limits import Limits
 from daemon.api.registry import TABLE, command
 from daemon.api.server import Server
@@ -65,7 +65,7 @@ async def test_a_batch_says_whether_it_may_have_written(one: Session) -> None:
 
 
 async def test_a_write_under_a_name_in_mixed_case_counts(one: Session) -> None:
-    execute(one, [b"SeT", b"a", b"1"])
+    assert run(one, [[b"SeT", b"a", b"1"], [b"Get", b"a"]])
     assert one.last_write == 1
 
 
