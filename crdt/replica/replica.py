@@ -20,8 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from random import Random
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from crdt.codec import encode_frame
 from crdt.dots import MASK_64, Actor, dominates
@@ -43,6 +42,9 @@ from crdt.replica.serving import Serving
 from crdt.replica.snapshot import decode_snapshot
 from crdt.replica.tuning import Tuning
 from crdt.state import State
+
+if TYPE_CHECKING:
+    from random import Random
 
 NEVER: Final = float("inf")
 
