@@ -208,3 +208,33 @@ async def test_settings_for_config_get_hold_no_secrets(folder: Path) -> None:
     node = Node(given)
     assert "api.password" not in node.settings
     assert "sesame" not in str(node.settings)
+
+
+async def test_connections_that_come_and_go_leave_no_cycles(folder: Path) -> None:
+    """The collector is off: whatever it would find now stays for ever."""
+    async with running(settings(folder, durability="never")) as node:
+        path = folder / "a.sock"
+
+        async def come_and_go() -> None:
+            await ask(path, "SADD s 1")
+            await ask(path, "INCR s")
+            await ask(path, "nonsense")
+            await ask(path, "SUBSCRIBE c")
+            await ask(path, "MULTI")
+            await ask(path, "WATCH s")
+            await until(lambda: node.server is not None and not node.server.sessions, "all to be gone")
+
+        await come_and_go()
+        await asyncio.sleep(0.01)
+        gc.collect()
+        for _ in range(10):
+            await come_and_go()
+        await asyncio.sleep(0.01)
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        try:
+            gc.collect()
+            left = [type(item).__name__ for item in gc.garbage]
+        finally:
+            gc.set_debug(0)
+            gc.garbage.clear()
+        assert not {"Session", "Connection", "RequestParser"} & set(left)

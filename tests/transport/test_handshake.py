@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import socket
 import time
 from pathlib import Path
 from typing import Any
 
+import aiomqtt
 import pytest
 
 from transport.embedded import EmbeddedBroker
@@ -124,3 +127,21 @@ async def test_subscribing_fresh_and_leaving_cleanly() -> None:
     assert paho_of(client).socket() is None
     assert (one.answered, one.hung_up) == (True, False)
     await broker.stop()
+
+
+async def test_a_refused_attempt_leaves_no_cycle() -> None:
+    """The daemon runs without the collector, and may try a broker that is away for weeks."""
+
+    async def fail() -> None:
+        with pytest.raises(aiomqtt.MqttError):
+            async with connected(attempt(closed)):
+                raise AssertionError("must not be let in")
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        closed = probe.getsockname()[1]
+    await fail()
+    gc.collect()
+    for _ in range(5):
+        await fail()
+    assert gc.collect() == 0
