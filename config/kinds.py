@@ -24,9 +24,7 @@ class Takes:
 
 Seconds = Annotated[float, BeforeValidator(values.duration), Takes("a duration such as 200ms, 5s, 1m or 0")]
 Bytes = Annotated[int, BeforeValidator(values.size), Takes("a size such as 4096, 64KiB or 16MiB")]
-Name = Annotated[
-    str, BeforeValidator(values.name), Takes("a name: a letter or digit, then up to 63 of A-Za-z0-9_.-")
-]
+Name = Annotated[str, BeforeValidator(values.name), Takes("a name: a letter or digit, then up to 63 of A-Za-z0-9_.-")]
 Listen = Annotated[values.Address | None, BeforeValidator(values.address), Takes("HOST:PORT, or nothing for off")]
 Mode = Annotated[int, BeforeValidator(values.file_mode), Takes('octal permission bits such as "0660"')]
 FilePath = Annotated[Path, BeforeValidator(values.path), Takes("a path")]
