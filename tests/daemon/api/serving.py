@@ -128,6 +128,11 @@ class Client:
         self.send(encoded(*words))
         return await self.reply()
 
+    async def exactly(self, count: int) -> bytes:
+        """The next `count` bytes."""
+        data, self._data = self._data[:count], self._data[count:]
+        return data + await asyncio.wait_for(self.reader.readexactly(count - len(data)), SOON)
+
     async def rest(self) -> bytes:
         """Everything until the server closes the connection."""
         try:
