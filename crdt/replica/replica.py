@@ -90,6 +90,7 @@ class Replica:
         self._unsent: list[tuple[Frame, bytes]] = []
         self._addressed = False  # whether the message at hand came to the inbox
         self._publish_at = self._hello_at = NEVER
+        self._published = -NEVER
         self._hello_gap = 0.0
 
     # -- the door ---------------------------------------------------------------------------------------------------
@@ -208,7 +209,8 @@ class Replica:
         elif self._unsent and self.tuning.interval == 0:
             self.publish(now)
         elif self._unsent:
-            self._publish_at = min(self._publish_at, now + self.tuning.interval)
+            # The first write after a pause leaves at once, what follows waits for the interval to be over.
+            self._publish_at = min(self._publish_at, max(now, self._published + self.tuning.interval))
         if self.acks.at == NEVER:
             self.acks.ask(now)
         self.acks.answer()
@@ -228,6 +230,7 @@ class Replica:
         if not unsent or not self.connected:
             return
         self.witness(max((frame.last for frame, _ in unsent if frame.actor == self.state.actor), default=0))
+        self._published = now
         merged = _merged(unsent, self.out.room)
         self.counts["frames_out"] += len(merged)
         self.out.publish(merged)
@@ -326,6 +329,8 @@ class Replica:
         peer.period = min(max(message.period_ms / 1000, 0.05), 3600.0)
         peer.seq, peer.vector_hash, peer.vector_sum = message.seq, message.vector_hash, message.vector_sum
         peer.state_hash, peer.skew_ms = message.state_hash, message.wall_ms - self.state.clock.wall_ms
+        if met:  # it does not know where we stand
+            self._hello_at = min(self._hello_at, now + self.rng.uniform(0, self.patience * self.crowd))
         self._compare(peer, met, now)
         if self.name in message.asked:
             self.acks.owe(sender, message.actor, message.ask)
