@@ -40,7 +40,7 @@ from daemon.api.server import Server
 from daemon.logs import configure
 from daemon.space import Space
 from daemon.store import Store, StoreCorrupt
-from daemon.witness import Witness, boot_id
+from daemon.witness import Witness, boot_id, sweep
 from transport.embedded import EmbeddedBroker
 from transport.interface import Incoming, Outgoing
 from transport.mqtt_settings import BrokerAddress, MqttSettings
@@ -186,6 +186,7 @@ class Node:
         inline = _inline(settings)
         run = Machine.here().run_dir(os.environ)
         boot = boot_id() if _has_run_dir(run) else None
+        sweep(run, boot)
         for index, name in enumerate(settings.replica.spaces):
             opened = Store.open(store.dir, name, store.durability)
             witness = Witness(_witness_path(run, settings.replica.name, opened), opened.identity, boot)

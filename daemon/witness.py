@@ -121,6 +121,22 @@ class Witness:
         )
 
 
+def sweep(run: Path, boot: str | None) -> int:
+    """Remove the witnesses of other boots from the run directory: they prove nothing any more. How many went."""
+    if boot is None:
+        return 0
+    mark = MAGIC + xxh3_128_digest(boot.encode())
+    gone = 0
+    for path in run.glob("*.witness"):
+        with suppress(OSError):
+            with path.open("rb") as file:
+                if file.read(len(mark)) in (mark, b""):  # an empty one may be about to be written
+                    continue
+            path.unlink()
+            gone += 1
+    return gone
+
+
 def boot_id() -> str | None:
     """What the kernel calls this boot; None where it has no name."""
     try:

@@ -15,7 +15,7 @@ from crdt.dots import Actor
 from crdt.replica.effects import LogFrame
 from daemon.store import Store
 from daemon.store_file import Identity
-from daemon.witness import SIZE, Witness, boot_id
+from daemon.witness import SIZE, Witness, boot_id, sweep
 
 BOOT = "5d4c0f0a-8d3b-4d0e-9a59-0d0f5f4f8c11"
 STORE = Identity(b"0123456789abcdef", 64, 4711, 5)
@@ -307,3 +307,17 @@ def test_a_store_aside_and_a_new_one_is_not(places: tuple[Path, Path]) -> None:
     data, run = places
     Store.set_aside(data, "default")
     assert not continues(data, run)
+
+
+def test_witnesses_of_other_boots_are_swept(tmp_path: Path) -> None:
+    identity = Identity(b"d" * 16, 1, 2, 3)
+    for name, boot in (("before", "boot 1"), ("now", "boot 2")):
+        witness = Witness(tmp_path / f"{name}.witness", identity, boot)
+        witness.record(7, 1)
+        witness.close()
+    (tmp_path / "torn.witness").write_bytes(b"GW")
+    (tmp_path / "empty.witness").touch()
+    (tmp_path / "a.sock").touch()
+    assert sweep(tmp_path, None) == 0
+    assert sweep(tmp_path, "boot 2") == 2
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.sock", "empty.witness", "now.witness"]
