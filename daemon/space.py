@@ -98,7 +98,7 @@ class Space:
         witness.record(self.state.actor.nonce, store.last(self.state.actor))
         self.state.clock.max_drift_ms = tuning.max_drift_ms
         self.replica = Replica(self.state, store, rng, tuning)
-        self.database = Database(index, name, self.state, self.replica)
+        self.database = Database(index, name, self.state)
         self.checkpointer = Checkpointer(self.state, store)
 
     # -- start --------------------------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """One space as the API server sees it: the state to read and write, and who wants to hear of changes.
 
-Knows which sessions watch which keys and whether anybody listens to keyspace events. Promises that `touch` marks every
+Knows which sessions watch which keys, whether anybody listens to keyspace events, and where walks and draws over its
+keys stand. Promises that `touch` marks every
 watcher and announces the event once. Must not know where a change came from: commands of this daemon and the changes of
 peers call the same `touch`.
 """
@@ -9,8 +10,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from crdt.sampler import Sampler
+from daemon.api.scans import Scans
+
 if TYPE_CHECKING:
-    from crdt.replica.replica import Replica
     from crdt.state import State
     from daemon.api.channels import Channels
     from daemon.api.session import Session
@@ -27,16 +30,18 @@ class Database:
         "index",
         "name",
         "observed",
-        "replica",
+        "sampler",
+        "scans",
         "state",
     )
 
-    def __init__(self, index: int, name: str, state: State, replica: Replica | None = None) -> None:
-        """`index` is the number SELECT takes; `replica` may be None where nothing is replicated (tests)."""
+    def __init__(self, index: int, name: str, state: State) -> None:
+        """`index` is the number SELECT takes."""
         self.index = index
         self.name = name
         self.state = state
-        self.replica = replica
+        self.scans = Scans()
+        self.sampler = Sampler()  # for RANDOMKEY
         self.observed = False
         self._key_prefix = b"__keyspace@%d__:" % index
         self._event_prefix = b"__keyevent@%d__:" % index

@@ -1,4 +1,4 @@
-"""Cursors of SCAN, SSCAN and HSCAN: where each walk over a collection stands.
+"""Cursors of SCAN, SSCAN and HSCAN of one space: where each walk over a collection stands.
 
 Knows a list of names per walk, taken when it began, so that whatever is there from its beginning to its end is returned
 however the collection changes meanwhile. Promises bounded memory: the walk that was not continued for longest is
@@ -20,12 +20,11 @@ _NUMBERS: Final = (1 << 21) - 1
 
 
 class Walk:
-    """One walk: through what, and the names that stood there when it began."""
+    """One walk: through what (None: the keys), and the names that stood there when it began."""
 
-    __slots__ = ("key", "names", "owner")
+    __slots__ = ("key", "names")
 
-    def __init__(self, owner: object, key: bytes | None, names: list[bytes]) -> None:
-        self.owner = owner
+    def __init__(self, key: bytes | None, names: list[bytes]) -> None:
         self.key = key
         self.names = names
 
@@ -44,20 +43,18 @@ class Scans:
     def __len__(self) -> int:
         return len(self._walks)
 
-    def page(
-        self, cursor: int, owner: object, key: bytes | None, names: Iterable[bytes], count: int
-    ) -> tuple[int, list[bytes]]:
+    def page(self, cursor: int, key: bytes | None, names: Iterable[bytes], count: int) -> tuple[int, list[bytes]]:
         """The next `count` names of the walk and the cursor to go on with, 0 at the end.
 
-        `names` is what is there now, used when a walk begins; names of a page may have gone since. `owner` and `key`
-        say what is walked through: a cursor of something else begins anew.
+        `names` is what is there now, used when a walk begins; names of a page may have gone since. `key` says what is
+        walked through: a cursor of something else begins anew.
         """
         number, position = cursor >> _POSITION_BITS, cursor & _POSITIONS
         walk = self._walks.pop(number, None) if cursor else None
-        if walk is None or walk.owner is not owner or walk.key != key:
+        if walk is None or walk.key != key:
             if walk is not None:
                 self._walks[number] = walk
-            walk, position = Walk(owner, key, list(names)), 0
+            walk, position = Walk(key, list(names)), 0
             number = self._begin(walk, count)
         following = position + count
         if following >= len(walk.names):
@@ -82,7 +79,3 @@ class Scans:
         while len(self._walks) > 1 and (self._held > ELEMENTS or len(self._walks) > WALKS):
             oldest = next(iter(self._walks))
             self._held -= len(self._walks.pop(oldest).names)
-
-
-SCANS: Final = Scans()
-"""The walks of this daemon."""

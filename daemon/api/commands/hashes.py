@@ -17,7 +17,6 @@ from daemon.api.commands.scanning import Scan, nothing, parse_cursor
 from daemon.api.commands.sets import check_sample, sample_count
 from daemon.api.registry import TABLE, command, wrong_arity
 from daemon.api.resp import Resp
-from daemon.api.scans import SCANS
 from daemon.api.session import Session
 
 OK: Final = b"+OK\r\n"
@@ -294,7 +293,7 @@ def hscan(session: Session, args: list[bytes]) -> bytes:
     if compact_hash(state, key):
         cursor = 0
     else:
-        cursor, page = SCANS.page(cursor, state, key, fields, options.count)
+        cursor, page = session.db.scans.page(cursor, key, fields, options.count)
     flat: list[bytes] = []
     for field in options.select(page):
         value = hashes.get(state, key, field)

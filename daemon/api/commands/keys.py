@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Final
 
 from crdt.errors import UsageError
-from crdt.sampler import Sampler
 from crdt.types import keyspace
 from daemon.api.arguments import SYNTAX, integer
 from daemon.api.commands.encodings import encoding, usage
@@ -17,14 +16,11 @@ from daemon.api.commands.scanning import Scan, parse_cursor
 from daemon.api.database import Database
 from daemon.api.glob import compile_glob
 from daemon.api.registry import command
-from daemon.api.scans import SCANS
 from daemon.api.session import Session
 
 OK: Final = b"+OK\r\n"
 SAME_OBJECT: Final = "ERR source and destination objects are the same"
 INT_RANGE: Final = "ERR value is out of range, value must between -2147483648 and 2147483647"
-
-_samplers: dict[int, Sampler] = {}
 
 
 def _delete(session: Session, args: list[bytes]) -> bytes:
@@ -117,7 +113,7 @@ def scan(session: Session, args: list[bytes]) -> bytes:
     state = session.db.state
     cursor = parse_cursor(args[1])
     options = Scan(args[2:], typed=True)
-    cursor, page = SCANS.page(cursor, state, None, keyspace.keys(state), options.count)
+    cursor, page = session.db.scans.page(cursor, None, keyspace.keys(state), options.count)
     names = [name for name in options.select(page) if name in state.keys]
     if options.type is not None:
         names = [name for name in names if keyspace.type_name(state, name) == options.type]
@@ -127,8 +123,7 @@ def scan(session: Session, args: list[bytes]) -> bytes:
 @command("RANDOMKEY", arity=1, flags=("readonly",), group="generic", summary="Return a random key from the keyspace")
 def randomkey(session: Session, args: list[bytes]) -> bytes:
     db = session.db
-    sampler = _samplers.setdefault(db.index, Sampler())
-    key = keyspace.random_key(db.state, session.hub.rng, sampler)
+    key = keyspace.random_key(db.state, session.hub.rng, db.sampler)
     return session.resp.null if key is None else session.resp.bulk(key)
 
 

@@ -17,7 +17,6 @@ from daemon.api.commands.encodings import compact_set
 from daemon.api.commands.scanning import Scan, nothing, parse_cursor
 from daemon.api.database import Database
 from daemon.api.registry import command
-from daemon.api.scans import SCANS
 from daemon.api.session import Session
 
 ZERO: Final = b":0\r\n"
@@ -352,6 +351,6 @@ def sscan(session: Session, args: list[bytes]) -> bytes:
     if compact_set(state, key):
         cursor = 0
     else:
-        cursor, names = SCANS.page(cursor, state, key, members, options.count)
+        cursor, names = session.db.scans.page(cursor, key, members, options.count)
         page = [name for name in names if name in members]
     return options.reply(session.resp, cursor, options.select(page))
