@@ -60,6 +60,8 @@ def run(session: Session, requests: list[list[bytes]]) -> bool:
             continue
         entry = get(args[0])
         if entry is None or not entry.low <= len(args) <= entry.high:
+            if wrote:
+                session.note_write()  # what follows may be a WAIT
             add(_unusual(session, args))
             entry = lookup(args[0])
             wrote |= entry is not None and entry.write
@@ -67,6 +69,8 @@ def run(session: Session, requests: list[list[bytes]]) -> bool:
         entry.calls += 1
         if entry.write:
             wrote = True
+        elif wrote and "blocking" in entry.flags:
+            session.note_write()
         try:
             add(entry.handler(session, args))
         except UsageError as error:
@@ -77,7 +81,7 @@ def run(session: Session, requests: list[list[bytes]]) -> bool:
     if entry is not None and not entry.subcommands:
         session.last_command = entry.name
     if wrote:
-        session.writes[session.db] = session.db.written()
+        session.note_write()
     return wrote
 
 
@@ -126,6 +130,8 @@ def _gated(session: Session, args: list[bytes]) -> bytes:
     else:
         session.last_command = entry.name
         reply = invoke(session, TABLE[args[0].lower()], args)
+        if entry.write:
+            session.note_write()
         if session.gate & MONITORED:
             reply += feed_monitors(session, entry, args)
     if not quiet:

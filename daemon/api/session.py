@@ -173,11 +173,15 @@ class Session:
         """The own sequence number of this connection's last write in the selected space; 0 without any."""
         return self.writes.get(self.db, 0)
 
+    def note_write(self) -> None:
+        """This connection may have written to the selected space since the last call."""
+        self.writes[self.db] = self.db.written()
+
     def select(self, database: Database) -> None:
         """Change the space."""
         if database is not self.db:
             # Whether this batch has written here is found out at its end, when another space is selected.
-            self.writes[self.db] = self.db.written()
+            self.note_write()
             self.db = database
 
     def origin(self) -> str:

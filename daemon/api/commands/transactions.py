@@ -78,7 +78,7 @@ def exec_(session: Session, args: list[bytes]) -> bytes:
         for entry, request in transaction.queue:
             replies.append(invoke_queued(session, entry, request))
             if entry.write:
-                session.writes[session.db] = session.db.written()
+                session.note_write()
     finally:
         session.executing = False
     return session.resp.array(replies)

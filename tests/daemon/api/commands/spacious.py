@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from typing import Any
 
+from daemon.api.dispatch import run
 from daemon.api.limits import Limits
 from daemon.api.server import Server
 from daemon.api.session import Session
@@ -73,11 +74,17 @@ class Client:
     # -- what a program does
 
     def send(self, *words: str | bytes) -> None:
-        from daemon.api.dispatch import run
-
+        """One request."""
         args = [part for word in words for part in ([word] if isinstance(word, bytes) else word.encode().split())]
+        self._arrive([args])
+
+    def send_all(self, *lines: str) -> None:
+        """Several requests in one read."""
+        self._arrive([line.encode().split() for line in lines])
+
+    def _arrive(self, requests: list[list[bytes]]) -> None:
         self.server.hub.begin()
-        run(self.session, [args])
+        run(self.session, requests)
         self.server.schedule(self.session)
 
     async def reply(self) -> Any:

@@ -12,6 +12,7 @@ from crdt.dots import Actor
 from crdt.errors import UsageError
 from daemon.api.commands.convergence import parse_token
 from tests.daemon.api.commands.spacious import Client
+from tests.daemon.api.serving import Wire
 from tests.daemon.spaces import Between, Member, same, until
 
 Pair = tuple[Member, Member]
@@ -212,3 +213,18 @@ def test_a_space_with_dots_in_its_name() -> None:
     with pytest.raises(UsageError, match=r"token is of space 'a\.b'"):
         parse_token(b"a.b.kA", "a")
     assert Actor("a", 1) not in parse_token(b"a.b.kA", "a.b")
+
+
+@pytest.mark.parametrize("write", ["SET k v", "Set k v", "GSET.ADD k v"])
+@pytest.mark.parametrize("wait", ["WAIT 1 20", "wait 1 20", "Wait 1 20"])
+@pytest.mark.parametrize("watched", [False, True])
+async def test_wait_counts_for_what_was_written_in_the_same_read(
+    pair: Pair, between: Between, write: str, wait: str, watched: bool
+) -> None:
+    client = Client(pair[0])
+    between.whole = False  # without anybody noticing: the peer counts as online
+    if watched:
+        client.server.monitor(client.server.open_session(Wire()))
+    client.send_all(write, wait)
+    assert await client.reply() in (b"OK", 1)
+    assert await client.reply() == 0
