@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import sys
 import tempfile
@@ -13,7 +14,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from bench import replication, restart, sizes, throughput
+from bench import idle, library, repair, replication, restart, servers, sizes, stalls, throughput
 from bench.servers import Skipped
 from bench.table import HEAD, Row, markdown, svg
 
@@ -23,6 +24,10 @@ AREAS: dict[str, Measure] = {
     "replication": replication.rows,
     "sizes": sizes.rows,
     "restart": restart.rows,
+    "repair": repair.rows,
+    "stalls": stalls.rows,
+    "idle": idle.rows,
+    "library": library.rows,
 }
 DOCS = Path(__file__).parent.parent / "docs"
 BEGIN, END = "<!-- table: made by `make bench ARGS=--write-docs` -->", "<!-- end of table -->"
@@ -31,12 +36,17 @@ BEGIN, END = "<!-- table: made by `make bench ARGS=--write-docs` -->", "<!-- end
 @click.command()
 @click.option("--quick", is_flag=True, help="Three alternations and a fifth of the work; under two minutes.")
 @click.option("--only", multiple=True, type=click.Choice(list(AREAS)), help="These areas alone; repeatable.")
+@click.option(
+    "--pin", is_flag=True, help="Measured servers on the first core, clients, broker and peers on the others."
+)
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write all samples there.")
 @click.option("--write-docs", is_flag=True, help="Put the table and a plot into docs/performance.md.")
-def main(quick: bool, only: tuple[str, ...], json_file: Path | None, write_docs: bool) -> None:
+def main(quick: bool, only: tuple[str, ...], pin: bool, json_file: Path | None, write_docs: bool) -> None:
     """Measure Gossamer beside redis-server."""
     console = Console(stderr=True)
     rounds, scale = (3, 0.2) if quick else (5, 1.0)
+    if pin:
+        _pin()
     rows: list[Row] = []
     for name in only or tuple(AREAS):
         console.print(f"[bold]{name}[/bold] ...")
@@ -56,6 +66,15 @@ def main(quick: bool, only: tuple[str, ...], json_file: Path | None, write_docs:
     missed = [row.what for row in rows if row.verdict == "MISSED"]
     if missed:
         console.print(f"{len(missed)} of {len(rows)} rows miss their goal: {', '.join(missed)}")
+
+
+def _pin() -> None:
+    """What this process starts inherits its cores; the servers that are measured are moved to the first."""
+    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+    if len(cores) < 2:
+        raise click.UsageError("--pin needs Linux and two cores")
+    os.sched_setaffinity(0, set(cores[1:]))
+    servers.PINNED = True
 
 
 def _show(rows: list[Row]) -> None:

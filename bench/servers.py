@@ -18,6 +18,9 @@ TICKS = os.sysconf("SC_CLK_TCK")
 DEADLINE = 60.0
 
 
+PINNED = False  # --pin: measured servers on the first core, everything else on the others
+
+
 class Skipped(Exception):
     """A part that this machine lacks."""
 
@@ -76,6 +79,11 @@ class Process:
         """Bytes of resident memory."""
         pages = int(Path(f"/proc/{self.child.pid}/statm").read_text().split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE")
+
+    def pin(self, core: int) -> None:
+        """Keep every thread of it on one core."""
+        for task in Path(f"/proc/{self.child.pid}/task").iterdir():
+            os.sched_setaffinity(int(task.name), {core})
 
     def stop(self) -> None:
         """End it in order."""
@@ -146,11 +154,11 @@ def connected(*daemons: Process) -> None:
             time.sleep(0.02)
 
 
-def converged(*daemons: Process) -> float:
+def converged(*daemons: Process, within: float = DEADLINE) -> float:
     """Wait until all have one hash; seconds that took."""
     began = time.monotonic()
-    while time.monotonic() - began < DEADLINE:
+    while time.monotonic() - began < within:
         if len({one.client().execute_command("CRDT.HASH") for one in daemons}) == 1:
             return time.monotonic() - began
         time.sleep(0.01)
-    raise RuntimeError("not converged")
+    raise RuntimeError(f"not converged within {within:.0f} s")

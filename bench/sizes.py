@@ -74,11 +74,11 @@ def memory(directory: Path, count: int) -> Iterator[Row]:
             yield row
 
 
-def fill_set(server: Process, count: int, key: str = "big") -> None:
-    """`count` members of 20 bytes."""
+def fill_set(server: Process, count: int, key: str = "big", batch: int = 5000) -> None:
+    """`count` members of 20 bytes, `batch` in a command."""
     client = server.client()
-    for start in range(0, count, 5000):
-        client.sadd(key, *(b"member:%013d" % i for i in range(start, min(count, start + 5000))))
+    for start in range(0, count, batch):
+        client.sadd(key, *(b"member:%013d" % i for i in range(start, min(count, start + batch))))
 
 
 def fill_strings(server: Process, count: int) -> None:

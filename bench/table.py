@@ -9,7 +9,9 @@ from statistics import median
 
 @dataclass
 class Row:
-    """`ours` and `theirs` are samples in `unit`; `goal` bounds their ratio, or `ours` alone where there is no peer."""
+    """`ours` and `theirs` are samples in `unit`; `goal` bounds their ratio, or `ours` alone where nothing is compared
+    or the row is `absolute`.
+    """
 
     what: str
     against: str
@@ -20,28 +22,36 @@ class Row:
     more_is_better: bool = True
     note: str = ""
     skipped: str = ""
+    absolute: bool = False
 
     @property
     def ratio(self) -> float | None:
         """Median of ours to median of theirs; ours alone where nothing is compared."""
         if not self.ours:
             return None
-        return median(self.ours) / median(self.theirs) if self.theirs else median(self.ours)
+        if not self.theirs:
+            return median(self.ours)
+        return median(self.ours) / median(self.theirs) if median(self.theirs) else None
+
+    @property
+    def judged(self) -> float | None:
+        """What the goal bounds."""
+        return median(self.ours) if self.absolute and self.ours else self.ratio
 
     @property
     def verdict(self) -> str:
         """Whether the goal is reached."""
         if self.skipped:
             return f"skipped: {self.skipped}"
-        if self.goal is None or self.ratio is None:
+        if self.goal is None or self.judged is None:
             return ""
-        reached = self.ratio >= self.goal if self.more_is_better else self.ratio <= self.goal
+        reached = self.judged >= self.goal if self.more_is_better else self.judged <= self.goal
         return "reached" if reached else "MISSED"
 
     def cells(self) -> list[str]:
         """The columns of the table."""
         sign = ">=" if self.more_is_better else "<="
-        goal = "" if self.goal is None else f"{sign} {self.goal:g}"
+        goal = "" if self.goal is None else f"{sign} {self.goal:g}" + (f" {self.unit}" if self.absolute else "")
         ratio = "" if self.ratio is None or not self.theirs else f"{self.ratio:.2f}"
         return [self.what, self.against, _figure(self.ours, self.unit), _figure(self.theirs, self.unit), ratio, goal,
                 self.verdict, self.note]  # fmt: skip
@@ -91,7 +101,7 @@ def svg(rows: Sequence[Row]) -> str:
         parts.append(f'<text x="10" y="{y + 13}">{row.what}</text>')
         parts.append(f'<rect x="{left}" y="{y}" width="{ratio * scale:.1f}" height="17" fill="{colour}"/>')
         parts.append(f'<text x="{left + ratio * scale + 6:.1f}" y="{y + 13}">{ratio:.2f}</text>')
-        if row.goal is not None:
+        if row.goal is not None and not row.absolute:
             x = left + row.goal * scale
             parts.append(
                 f'<line x1="{x:.1f}" y1="{y - 3}" x2="{x:.1f}" y2="{y + 20}" stroke="black" stroke-width="2"/>'

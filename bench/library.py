@@ -1,0 +1,161 @@
+"""The core as a library beside pycrdt and loro: the same operations, from Python, in one process.
+
+Ours count the cut and, for merges, encoding and decoding. A set is a map to True in the libraries that have none.
+Both are optional (`pip install pycrdt loro`); what is missing is skipped. The garbage collector runs as it does by
+default for everybody.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from bench.table import Row
+from crdt.codec import decode_frame, encode_frame
+from crdt.dots import Actor
+from crdt.state import State
+from crdt.types import counters, hashes, sets
+
+COUNT = 20_000
+Job = Callable[[int], float]  # number of operations -> seconds
+
+
+def rows(directory: Path, rounds: int, scale: float) -> Iterator[Row]:
+    """Operations a second of each kind, for each library that is installed."""
+    ours = {"map set": _map, "set add": _set, "counter": _counter, "merge": _merge}
+    for name, jobs in (("pycrdt", _pycrdt), ("loro", _loro)):
+        try:
+            others = jobs(importlib.import_module(name))
+        except ImportError:
+            yield Row("as a library", name, "", skipped=f"{name} is not installed (pip install {name})")
+            continue
+        for what, other in others.items():
+            row = Row(f"{what}, as a library", name, "/s", goal=1.0)
+            for _ in range(rounds):
+                row.theirs.append(_rate(other))
+                row.ours.append(_rate(ours[what]))
+            yield row
+
+
+def _rate(job: Job) -> float:
+    gc.collect()
+    return COUNT / job(COUNT)
+
+
+def _timed(work: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+def _names(count: int) -> list[bytes]:
+    return [b"field:%d" % i for i in range(count)]
+
+
+def _map(count: int) -> float:
+    state, names = _state(1), _names(count)
+
+    def work() -> None:
+        for name in names:
+            hashes.put(state, b"map", [(name, b"value")])
+        state.cut()
+
+    return _timed(work)
+
+
+def _set(count: int) -> float:
+    state, names = _state(1), _names(count)
+
+    def work() -> None:
+        for name in names:
+            sets.add(state, b"set", [name])
+        state.cut()
+
+    return _timed(work)
+
+
+def _counter(count: int) -> float:
+    state = _state(1)
+
+    def work() -> None:
+        for _ in range(count):
+            counters.incr(state, b"counter", 1)
+        state.cut()
+
+    return _timed(work)
+
+
+def _merge(count: int) -> float:
+    source, target = _state(1), _state(2)
+    for name in _names(count):
+        hashes.put(source, b"map", [(name, b"value")])
+    frame = source.cut()
+    assert frame is not None
+
+    return _timed(lambda: target.apply(decode_frame(encode_frame(frame))))
+
+
+def _state(nonce: int) -> State:
+    state = State(Actor("bench", nonce))
+    state.begin(1_700_000_000_000)
+    return state
+
+
+def _pycrdt(pycrdt: Any) -> dict[str, Job]:
+    def filled(count: int) -> tuple[Any, float]:
+        doc = pycrdt.Doc()
+        doc["map"] = held = pycrdt.Map()
+        names = [f"field:{i}" for i in range(count)]
+
+        def work() -> None:
+            with doc.transaction():
+                for name in names:
+                    held[name] = "value"
+
+        return doc, _timed(work)
+
+    def merge(count: int) -> float:
+        source, target = filled(count)[0], pycrdt.Doc()
+        return _timed(lambda: target.apply_update(source.get_update()))
+
+    return {"map set": lambda count: filled(count)[1], "set add": lambda count: filled(count)[1], "merge": merge}
+
+
+def _loro(loro: Any) -> dict[str, Job]:
+    def filled(count: int) -> tuple[Any, float]:
+        doc = loro.LoroDoc()
+        held = doc.get_map("map")
+        names = [f"field:{i}" for i in range(count)]
+
+        def work() -> None:
+            for name in names:
+                held.insert(name, "value")
+            doc.commit()
+
+        return doc, _timed(work)
+
+    def count_up(count: int) -> float:
+        doc = loro.LoroDoc()
+        counter = doc.get_counter("counter")
+
+        def work() -> None:
+            for _ in range(count):
+                counter.increment(1)
+            doc.commit()
+
+        return _timed(work)
+
+    def merge(count: int) -> float:
+        source, target = filled(count)[0], loro.LoroDoc()
+        return _timed(lambda: target.import_(source.export(loro.ExportMode.Updates(loro.VersionVector()))))
+
+    return {
+        "map set": lambda count: filled(count)[1],
+        "set add": lambda count: filled(count)[1],
+        "counter": count_up,
+        "merge": merge,
+    }
