@@ -80,13 +80,12 @@ class Node:
         self.spaces: list[Space] = []
         self.databases: list[Database] = []
         self.started = time.monotonic()
-        self.started_wall = time.time()
         self.transport: MqttTransport | None = None
         self.server: Server | None = None
         self.http: HttpServer | None = None
         self._embedded: EmbeddedBroker | None = None
-        self._stopping: asyncio.Future[Stop] = asyncio.get_running_loop().create_future()
         self._loop = asyncio.get_running_loop()
+        self._stopping: asyncio.Future[Stop] = self._loop.create_future()
         self._by_name: dict[str, Space] = {}
         self._commit_timer: asyncio.TimerHandle | None = None
 
@@ -288,8 +287,9 @@ class Node:
 
     def settle(self) -> None:
         """The turn is over: commit what it wrote, where replies wait for that."""
-        for space in self.spaces:
-            space.settle()
+        if self.loading is None:  # half a history must not be gone on with
+            for space in self.spaces:
+                space.settle()
 
     def space_of(self, database: Database) -> Space:
         """The space behind a database."""

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from config.load import load
+from crdt.types import strings
 from daemon.node import Node
 from daemon.space import Space
 from daemon.store import StoreBusy, StoreCorrupt
@@ -50,6 +51,19 @@ async def test_the_socket_answers_while_it_loads(folder: Path, slow_load: asynci
         slow_load.set()
         await until(lambda: node.loading is None, "it to be ready")
         assert await ask(folder / "a.sock", "GET k") == b"$-1\r\n"
+
+
+async def test_nothing_is_cut_while_it_loads(folder: Path, slow_load: asyncio.Event) -> None:
+    """A replay passes through states that would have something to say, of which the log holds what was said."""
+    async with running(settings(folder), ready=False) as node:
+        await until((folder / "a.sock").exists, "the socket")
+        state = node.spaces[0].state
+        state.begin(1)
+        strings.put(state, b"k", b"v")
+        assert await ask(folder / "a.sock", "PING") == b"+PONG\r\n"
+        assert (state.seq, state.me.applied) == (1, 0)
+        slow_load.set()
+        await until(lambda: node.loading is None, "it to be ready")
 
 
 async def test_a_stop_while_it_loads_ends_at_once(folder: Path, slow_load: asyncio.Event) -> None:
