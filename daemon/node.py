@@ -306,7 +306,7 @@ class Node:
         return report.info(self)
 
     def _collect_garbage(self) -> None:
-        """Lost broker connections leave cycles. Look for them while there is little to look at; data is never looked at."""
+        """Lost broker connections leave cycles. Look for them while there is little to look at, and never at data."""
         operations = sum(space.state.seq + space.state.vector_sum for space in self.spaces)
         if operations - self._operations < QUIET:
             gc.collect(0)
