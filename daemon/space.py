@@ -98,7 +98,7 @@ class Space:
         witness.record(self.state.actor.nonce, store.last(self.state.actor))
         self.state.clock.max_drift_ms = tuning.max_drift_ms
         self.replica = Replica(self.state, store, rng, tuning)
-        self.database = Database(index, name, self.state)
+        self.database = Database(index, name, self.state, self._shown)
         self.checkpointer = Checkpointer(self.state, store)
 
     # -- start --------------------------------------------------------------------------------------------------------
@@ -206,6 +206,10 @@ class Space:
         """What a client wrote counts as acknowledged: from then on this daemon does not make room for a namesake."""
         if self.state.dot != self.state.cut_dot:
             self.replica.acknowledged = True
+
+    def _shown(self, seq: int) -> None:
+        """A client learns of own operations that may not be stored yet: a start that lacks them must not spend them."""
+        self._witness.record(self.state.actor.nonce, seq)
 
     def ask(self, seq: int) -> None:
         """Find out which peers have applied own operation `seq`, at once."""

@@ -2,8 +2,8 @@
 
 Knows: the boot of this machine, and the one small file in the run directory, outside the data directory.
 Promises: `claim` names a nonce only if this very file, on this boot, was the last to record it and the store still
-holds every own operation that was ever handed to the transport. Whatever is missing, torn, foreign or unwritable ends
-in None: a new actor, which costs 20 bytes and is always right.
+holds every own operation that was ever handed to the transport or named to a client. Whatever is missing, torn, foreign
+or unwritable ends in None: a new actor, which costs 20 bytes and is always right.
 Must not know: frames, peers, how a nonce is drawn.
 
 Why outside: a backup, a copy or a rolled-back disk holds everything inside the data directory, proofs included. A
@@ -76,7 +76,7 @@ class Witness:
         return None
 
     def record(self, nonce: int, seq: int) -> None:
-        """Own operations up to `seq` are about to leave: one small write, none if `seq` is not news."""
+        """Own operations up to `seq` are about to leave, or to be named: one small write, none if that is not news."""
         if self._fd < 0 or (nonce == self._recorded[0] and seq <= self._recorded[1]):
             return
         try:

@@ -8,6 +8,7 @@ peers call the same `touch`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from crdt.sampler import Sampler
@@ -26,6 +27,7 @@ class Database:
         "_channels",
         "_event_prefix",
         "_key_prefix",
+        "_shown",
         "_watchers",
         "index",
         "name",
@@ -35,8 +37,8 @@ class Database:
         "state",
     )
 
-    def __init__(self, index: int, name: str, state: State) -> None:
-        """`index` is the number SELECT takes."""
+    def __init__(self, index: int, name: str, state: State, shown: Callable[[int], object] = lambda seq: None) -> None:
+        """`index` is the number SELECT takes; `shown(seq)`: a client is about to learn own operations up to `seq`."""
         self.index = index
         self.name = name
         self.state = state
@@ -47,6 +49,7 @@ class Database:
         self._event_prefix = b"__keyevent@%d__:" % index
         self._watchers: dict[bytes, dict[Session, None]] = {}
         self._channels: Channels | None = None
+        self._shown = shown
 
     def touch(self, key: bytes, event: str) -> None:
         """`key` has changed: fail the transactions that watch it and send both keyspace events.
@@ -87,6 +90,11 @@ class Database:
     def written(self) -> int:
         """The own sequence number that a write of just now does not exceed."""
         return self.state.seq
+
+    def show_dots(self) -> None:
+        """A reply names own dots: from now on none of them may stand for anything else, not even after a crash."""
+        self.state.name_pending()
+        self._shown(self.state.seq)
 
     def attach(self, channels: Channels) -> None:
         """Announce keyspace events on `channels`; the server does this once."""

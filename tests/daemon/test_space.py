@@ -130,6 +130,24 @@ async def test_the_witness_knows_what_left(make: Make) -> None:
     assert (nonce, seq) == (a.space.state.actor.nonce, 2)
 
 
+@pytest.mark.parametrize("shown", [False, True])
+async def test_what_was_shown_and_is_lost_is_not_spent_again(make: Make, shown: bool) -> None:
+    """A context that names (a, 2) must never cover what a writes after a crash that took (a, 2) away."""
+    a = make("a", "interval")
+    await a.start()
+    a.put(b"k", b"stored")
+    a.space.commit()
+    await until(lambda: a.space.replica.own_stored == 1, "the worker to store it")
+    actor = a.space.state.actor
+    a.put(b"k", b"lost")
+    if shown:
+        a.space.database.show_dots()
+    a.kill()
+    await a.start()
+    assert a.get(b"k") == b"stored"
+    assert (a.space.state.actor == actor) is not shown
+
+
 @pytest.mark.parametrize("durability", ["always", "interval", "never"])
 async def test_a_restart_continues_the_actor(make: Make, durability: Durability) -> None:
     a = make("a", durability)

@@ -74,6 +74,7 @@ def wait(session: Session, args: list[bytes]) -> bytes:
 def vv(session: Session, args: list[bytes]) -> bytes:
     """The token; equal vectors give equal tokens on every replica."""
     state = space_of(session).state
+    session.db.show_dots()
     vector = state.vector()
     if state.seq:
         vector[state.actor] = state.seq  # inside EXEC: with what the transaction has written so far

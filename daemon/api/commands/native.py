@@ -39,6 +39,7 @@ def mv_get(session: Session, args: list[bytes]) -> bytes:
     found = hashes.siblings(state, args[1], args[2]) if len(args) == 3 else strings.siblings(state, args[1])
     if found is None:
         return resp.null
+    session.db.show_dots()
     context = resp.bulk(strings.context(state))
     return resp.map([(resp.bulk(b"context"), context), (resp.bulk(b"siblings"), siblings_reply(resp, found))])
 

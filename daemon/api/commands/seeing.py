@@ -112,7 +112,7 @@ def _conflict(resp: Resp, conflict: conflicts.Conflict) -> bytes:
 def debug(session: Session, args: list[bytes]) -> bytes:
     """An array of maps, nil if there is no row."""
     space = space_of(session)
-    space.state.name_pending()
+    session.db.show_dots()
     resp = session.resp
     rows = [
         _row(resp, space, entry, field, dot, raw)

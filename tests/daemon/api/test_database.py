@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
+from crdt.dots import Actor
+from crdt.state import State
 from crdt.types import strings
+from daemon.api.database import Database
 from daemon.api.server import Server
 from tests.daemon.api.serving import Hub, session
 
@@ -65,3 +68,13 @@ def test_written_is_the_own_sequence_number() -> None:
     assert database.written() == 0
     strings.put(database.state, b"k", b"v")
     assert database.written() == database.state.seq == 1
+
+
+def test_dots_that_are_shown_are_not_spent_on_anything_else() -> None:
+    shown: list[int] = []
+    database = Database(0, "default", State(Actor("a", 1)), shown.append)
+    strings.put(database.state, b"k", b"v")
+    database.show_dots()
+    strings.put(database.state, b"k", b"w")
+    assert shown == [1]
+    assert database.written() == 2

@@ -168,3 +168,16 @@ async def test_debug_of_a_counter_both_have_used(pair: Pair, between: Between) -
     rows = maps(await one.ask("CRDT.DEBUG n"))
     assert len(rows) >= 2
     assert await one.ask("GET n") == b"101"
+
+
+@pytest.mark.parametrize("line", ["MV.GET k", "MV.GET h f", "CRDT.VV", "CRDT.DEBUG k"])
+async def test_what_names_dots_tells_the_witness(pair: Pair, monkeypatch: pytest.MonkeyPatch, line: str) -> None:
+    a, _ = pair
+    client = Client(a)
+    recorded: list[int] = []
+    for words in ("SET k v", "HSET h f v"):
+        await client.ask(words)
+    monkeypatch.setattr(a.space._witness, "record", lambda nonce, seq: recorded.append(seq))
+    for words in ("MULTI", "SET other v", line, "EXEC"):
+        await client.ask(words)
+    assert 3 in recorded
