@@ -36,17 +36,21 @@ BEGIN, END = "<!-- table: made by `make bench ARGS=--write-docs` -->", "<!-- end
 @click.command()
 @click.option("--quick", is_flag=True, help="Three alternations and a fifth of the work; under two minutes.")
 @click.option("--only", multiple=True, type=click.Choice(list(AREAS)), help="These areas alone; repeatable.")
+@click.option("--spread", type=click.IntRange(min=1000), help="Writes that two others have to get; default 200,000.")
 @click.option(
     "--pin", is_flag=True, help="Measured servers on the first core, clients, broker and peers on the others."
 )
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write all samples there.")
 @click.option("--write-docs", is_flag=True, help="Put the table and a plot into docs/performance.md.")
-def main(quick: bool, only: tuple[str, ...], pin: bool, json_file: Path | None, write_docs: bool) -> None:
+def main(
+    quick: bool, only: tuple[str, ...], spread: int | None, pin: bool, json_file: Path | None, write_docs: bool
+) -> None:
     """Measure Gossamer beside redis-server."""
     console = Console(stderr=True)
     rounds, scale = (3, 0.2) if quick else (5, 1.0)
     if pin:
         _pin()
+    replication.SPREAD = spread or 0
     rows: list[Row] = []
     for name in only or tuple(AREAS):
         console.print(f"[bold]{name}[/bold] ...")

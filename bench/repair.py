@@ -47,7 +47,7 @@ def rows(directory: Path, rounds: int, scale: float) -> Iterator[Row]:
 
 def _settled(server: Process) -> None:
     """Everything acknowledged is cut, committed and handed to the broker."""
-    server.client().execute_command("CRDT.SYNC")
+    server.ask("CRDT.SYNC")
 
 
 def _quiet(spy: Spy, sender: str, lane: str) -> int:

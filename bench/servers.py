@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import redis
 
@@ -55,6 +56,10 @@ class Process:
     def client(self) -> redis.Redis:
         """A client on its socket."""
         return redis.Redis(unix_socket_path=str(self.path), socket_timeout=DEADLINE)
+
+    def ask(self, *words: object) -> Any:
+        """The reply to any command."""
+        return self.client().execute_command(*words)  # type: ignore[no-untyped-call]
 
     def ready(self) -> float:
         """Wait until it answers and has loaded; seconds that took."""
@@ -158,7 +163,7 @@ def converged(*daemons: Process, within: float = DEADLINE) -> float:
     """Wait until all have one hash; seconds that took."""
     began = time.monotonic()
     while time.monotonic() - began < within:
-        if len({one.client().execute_command("CRDT.HASH") for one in daemons}) == 1:
+        if len({one.ask("CRDT.HASH") for one in daemons}) == 1:
             return time.monotonic() - began
         time.sleep(0.01)
     raise RuntimeError(f"not converged within {within:.0f} s")

@@ -81,8 +81,8 @@ def markdown(rows: Sequence[Row]) -> str:
 
 
 def svg(rows: Sequence[Row]) -> str:
-    """Ratios as bars, the goal as a tick; only rows that are compared."""
-    shown = [row for row in rows if row.theirs and row.ratio is not None]
+    """Ratios as bars, the goal as a tick; only rows that are judged by a ratio."""
+    shown = [row for row in rows if row.theirs and row.ratio is not None and not row.absolute]
     width, left, step = 760, 330, 26
     scale = (width - left - 70) / max([2.0, *(row.ratio or 0 for row in shown)])
     height = step * len(shown) + 50
