@@ -96,7 +96,8 @@ def _writes_to_several(session: Session, transaction: Transaction) -> bool:
             spaces.update(range(count))
         elif entry.name == "copy":
             named = [at for at in range(3, len(request) - 1) if request[at].lower() == b"db"]
-            spaces.add(_number(request[named[0] + 1], count, selected) if named else selected)
+            # The last one counts; a word that could be the number of the one before makes the request fail anyway.
+            spaces.add(_number(request[named[-1] + 1], count, selected) if named else selected)
         elif entry.write:
             spaces.add(selected)
     return len(spaces) > 1

@@ -77,6 +77,8 @@ async def test_the_same_key_of_another_space_does_not_count(client: Client) -> N
         (["COPY a b DB 1"], False),
         (["SET a 1", "COPY a b DB 1"], True),
         (["SET a 1", "COPY a b DB 0"], False),
+        (["SET a 1", "COPY a b DB 0 REPLACE DB 1"], True),
+        (["SET a 1", "COPY a b DB 1 DB 0"], False),
         (["FLUSHDB", "SELECT 1", "FLUSHDB"], True),
         (["FLUSHALL"], True),
     ],
