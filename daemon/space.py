@@ -225,6 +225,7 @@ class Space:
         self._run(self.replica.sync(self._loop.time()))
 
     def _handle(self, event: Event) -> None:
+        self._promise()  # the engine may cut what clients wrote in this turn
         self._run(self.replica.handle(event, self._loop.time()))
 
     def _tick(self) -> None:

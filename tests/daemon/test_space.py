@@ -521,6 +521,15 @@ async def test_only_writes_of_clients_count_as_promised(make: Make) -> None:
     assert b.space.replica.acknowledged
 
 
+async def test_a_write_that_a_message_made_the_engine_cut_is_promised_too(make: Make) -> None:
+    a = make("a")
+    await a.start()
+    a.space.begin()
+    sets.add(a.space.state, b"s", [b"1"])
+    a.space.receive("b", True, b"no message")
+    assert a.space.replica.acknowledged
+
+
 # -- time --------------------------------------------------------------------------------------------------------------
 
 TEN_YEARS = 10 * 365 * 86400 * 10**9
