@@ -1,0 +1,71 @@
+"""What the nemesis will do in one round, all of it drawn from a seed beforehand.
+
+Knows: faults, whom they strike, how long they last. Promises: the same arguments give the same acts; nobody is struck
+by two faults of one sort at a time; every fault ends within the round. Must not know: how anything is done.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+BROKER = "broker"
+LEAST_GAP, MOST_GAP = 0.2, 2.0
+"""Seconds between two beginnings."""
+
+
+class Fault(Enum):
+    """A word for it, what it takes hold of, and the seconds that it lasts."""
+
+    SILENT = ("silent cut", "way", 1.0, 12.0)
+    RESET = ("reset", "way", 0.2, 6.0)
+    MUTE = ("one-way cut: nothing leaves", "way", 1.0, 12.0)
+    DEAF = ("one-way cut: nothing arrives", "way", 1.0, 12.0)
+    KILL = ("kill -9", "process", 0.3, 3.0)
+    RESTART = ("clean restart", "process", 0.1, 1.0)
+    PAUSE = ("SIGSTOP", "process", 0.3, 6.0)
+    BROKER_KILL = ("kill -9 of the broker", BROKER, 0.1, 4.0)
+    BROKER_SMALL = ("broker with small queues", BROKER, 0.1, 2.0)
+
+    @property
+    def word(self) -> str:
+        return self.value[0]
+
+    @property
+    def grip(self) -> str:
+        return self.value[1]
+
+
+# Restarts of processes cost a whole second of CPU each, and the broker's strikes everybody.
+_OFTEN = {Fault.KILL: 3, Fault.RESTART: 1, Fault.PAUSE: 2, Fault.BROKER_KILL: 1, Fault.BROKER_SMALL: 1}
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """A fault that strikes `victim` at `at` and is undone at `until`, in seconds since the round began."""
+
+    at: float
+    until: float
+    fault: Fault
+    victim: str
+
+
+def draw(seed: str, seconds: float, names: Sequence[str]) -> tuple[Act, ...]:
+    """The acts of a round, by their beginnings."""
+    rng = random.Random(seed)
+    free: dict[tuple[str, str], float] = {}
+    acts: list[Act] = []
+    at = rng.uniform(LEAST_GAP, MOST_GAP)
+    while at < seconds:
+        fault = rng.choices(list(Fault), [_OFTEN.get(fault, 2) for fault in Fault])[0]
+        victim = BROKER if fault.grip == BROKER else rng.choice(names)
+        shortest, longest = fault.value[2:]
+        until = min(at + rng.uniform(shortest, longest), seconds)
+        if free.get((fault.grip, victim), 0.0) <= at:
+            acts.append(Act(at, until, fault, victim))
+            # A daemon that was just started gets a moment, or it would never come to anything.
+            free[fault.grip, victim] = until + (1.0 if fault.grip == "process" else 0.0)
+        at += rng.uniform(LEAST_GAP, MOST_GAP)
+    return tuple(acts)
