@@ -26,8 +26,9 @@ from typing import Final
 
 from crdt.clock import HybridClock
 from crdt.columns import Row, grouped
+from crdt.directory import Directory
 from crdt.dots import FIRST_OWN, MASK_64, MASK_128, SEQ_BITS, SEQ_MASK, Actor, Dot, Runs
-from crdt.entry import GONE, Entry, Opaque, Raw, Wire
+from crdt.entry import GONE, Entry, Raw, Wire
 from crdt.frame import Frame, Group, plain
 from crdt.hashing import group_hash
 from crdt.rows import ActorRows, Chunk
@@ -36,25 +37,22 @@ RANGE_FROM: Final = 64  # removing more rows than this names a range instead of 
 
 Changes = dict[tuple[bytes, str], None]  # (key, event) in order, each once
 _Cells = tuple[list[Entry], list[bytes | None]]  # entries, and the field of each
-
-
 _Dead = tuple[int, Entry, bytes | None, Raw]
 _Leaving = dict[Entry, list[bytes | None] | None]  # entries that lose rows to a peer; the fields, if readers see them
 
 
-class State:
+class State(Directory):
     """One space's rows. `actor` names the life of the store that writes here."""
 
     __slots__ = (
-        "actors", "chunks_held", "clock", "contested", "contested_limit", "cut_dot", "dot", "encode", "entries",
-        "fields", "hash", "hidden", "indexes", "keys", "kinds", "live", "mark", "me", "orphans", "ranges",
-        "removed", "seen", "stamp_hlcs", "stamp_starts", "swept", "thin", "vector_hash", "vector_sum",
+        "actors", "chunks_held", "clock", "cut_dot", "dot", "encode", "entries", "fields", "hash", "indexes", "live",
+        "mark", "me", "orphans", "ranges", "removed", "seen", "stamp_hlcs", "stamp_starts", "swept", "thin",
+        "vector_hash", "vector_sum",
     )  # fmt: skip
 
     def __init__(self, actor: Actor, clock: HybridClock | None = None) -> None:
+        super().__init__()
         self.clock = clock or HybridClock()
-        self.keys: dict[bytes, Entry] = {}  # the shown entry of every visible key
-        self.hidden: dict[bytes, list[Entry]] = {}  # entries of other types under a key, and entries of baselines alone
         self.actors: dict[int, ActorRows] = {}
         self.indexes: dict[Actor, int] = {}
         self.chunks_held = False  # a checkpoint walks the chunks: none may move
@@ -65,13 +63,11 @@ class State:
         self.thin: set[int] = set()  # actors with chunks that are mostly dead
         self.seen: set[int] = set()  # actors applied since the own last cut: the next frame's deps
         self.orphans: list[tuple[Entry, bytes | None]] = []  # number cells that may hold baselines of own dead lineages
-        self.contested: dict[tuple[int, bytes | None], tuple[Entry, bytes | None]] = {}  # cells seen with siblings
-        self.contested_limit = 100
         self.dot = 0  # the own last operation, pending ones included
         self.me = self._admit(actor, FIRST_OWN)
-        from crdt.types import catalog, number  # they import this module
+        from crdt.types import number  # which imports this module
 
-        self.kinds, self.encode = catalog.CATALOG, number.encode
+        self.encode = number.encode
         self._open()
 
     # -- actors and vectors ---------------------------------------------------------------------------------------
@@ -170,83 +166,6 @@ class State:
     def name_pending(self) -> None:
         """Something is about to name own dots, so none of them may be spent on another content any more."""
         self.mark = self.dot
-
-    def contest(self, entry: Entry, field: bytes | None) -> None:
-        """A cell has siblings. What has been settled since is forgotten whenever the list has doubled."""
-        self.contested[id(entry), field] = (entry, field)
-        if len(self.contested) > self.contested_limit:
-            self.settle_contested()
-
-    def settle_contested(self) -> None:
-        """Forget the cells that have no siblings any more."""
-        cells = self.contested.items()
-        self.contested = {
-            name: (e, field) for name, (e, field) in cells if self.keys.get(e.key) is e and e.contested(field)
-        }
-        self.contested_limit = 2 * len(self.contested) + 100
-
-    def find(self, key: bytes, cls: type[Entry]) -> Entry | None:
-        """The entry of this type under the key, shown or not."""
-        entry = self.keys.get(key)
-        if entry.__class__ is cls:
-            return entry
-        if self.hidden:
-            for other in self.hidden.get(key, ()):
-                if other.__class__ is cls:
-                    return other
-        return None
-
-    def create(self, cls: type[Entry], key: bytes) -> Entry:
-        """An entry for a key that is not visible; the caller puts a visible row into it."""
-        entry = self.find(key, cls) if self.hidden else None
-        if entry is None:
-            entry = cls(key)
-        else:
-            self._unhide(entry)
-        self.keys[key] = entry
-        return entry
-
-    def settle(self, entry: Entry) -> None:
-        """Rows left the entry, or came: put it where readers, or only peers, will find it."""
-        key = entry.key
-        shown = self.keys.get(key)
-        if entry.visible():
-            if shown is not None and not shown.visible():
-                self.settle(shown)  # a peer's frame has emptied it
-                shown = self.keys.get(key)
-            if shown is entry:
-                return
-            self._unhide(entry)
-            if shown is not None and shown.RANK < entry.RANK:
-                self.hidden.setdefault(key, []).append(entry)
-                return
-            if shown is not None:
-                self.hidden.setdefault(key, []).append(shown)
-            self.keys[key] = entry
-            return
-        if shown is entry:
-            del self.keys[key]
-            best = min((e for e in self.hidden.get(key, ()) if e.visible()), key=lambda e: e.RANK, default=None)
-            if best is not None:
-                self._unhide(best)
-                self.keys[key] = best
-        else:
-            self._unhide(entry)
-        if not entry.empty():
-            self.hidden.setdefault(key, []).append(entry)
-
-    def _unhide(self, entry: Entry) -> None:
-        others = self.hidden.get(entry.key)
-        if others and entry in others:
-            others.remove(entry)
-            if not others:
-                del self.hidden[entry.key]
-
-    def all_of(self, key: bytes) -> list[Entry]:
-        """Every entry under the key, the shown one first."""
-        shown = self.keys.get(key)
-        others = self.hidden.get(key, ()) if self.hidden else ()
-        return [*([shown] if shown is not None else ()), *others]
 
     def sweep(self, entry: Entry, plain: Iterator[tuple[bytes | None, int, Raw]], dots: Iterable[int]) -> None:
         """Remove many plain rows that the caller took out of the entry, by naming a range instead of every dot."""
@@ -517,16 +436,6 @@ class State:
             self.settle(entry)
         if changes is not None and self.keys.get(key) is entry:
             changes[key, entry.ADDED] = None
-
-    def _entry(self, code: int, key: bytes) -> Entry:
-        entry = self.keys.get(key)
-        if entry is not None and entry.CODE == code:
-            return entry
-        for other in self.hidden.get(key, ()):
-            if other.CODE == code:
-                return other
-        cls = self.kinds.get(code)
-        return Opaque(key, code) if cls is None else cls(key)
 
     # -- snapshot and checkpoint ---------------------------------------------------------------------------------------
 

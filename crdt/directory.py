@@ -1,0 +1,113 @@
+"""Which entry stands under a key: the one that readers see, and those of other types behind it.
+
+Two types written concurrently under one key both live on; the shown one is the first in a fixed order of types (RANK).
+Promises: after `settle`, `keys` holds a key if it is visible, with the entry to show, and `hidden` what else has rows.
+Must not know: dots, frames, vectors. A base of State, not a part of it, because every command looks into `keys`.
+"""
+
+from __future__ import annotations
+
+from crdt.entry import Entry, Opaque
+
+
+class Directory:
+    """See the module."""
+
+    __slots__ = ("contested", "contested_limit", "hidden", "keys", "kinds")
+
+    def __init__(self) -> None:
+        self.keys: dict[bytes, Entry] = {}  # the shown entry of every visible key
+        self.hidden: dict[bytes, list[Entry]] = {}  # entries of other types under a key, and entries of baselines alone
+        self.contested: dict[tuple[int, bytes | None], tuple[Entry, bytes | None]] = {}  # cells seen with siblings
+        self.contested_limit = 100
+        from crdt.types import catalog  # which imports this module
+
+        self.kinds = catalog.CATALOG
+
+    def find(self, key: bytes, cls: type[Entry]) -> Entry | None:
+        """The entry of this type under the key, shown or not."""
+        entry = self.keys.get(key)
+        if entry.__class__ is cls:
+            return entry
+        if self.hidden:
+            for other in self.hidden.get(key, ()):
+                if other.__class__ is cls:
+                    return other
+        return None
+
+    def create(self, cls: type[Entry], key: bytes) -> Entry:
+        """An entry for a key that is not visible; the caller puts a visible row into it."""
+        entry = self.find(key, cls) if self.hidden else None
+        if entry is None:
+            entry = cls(key)
+        else:
+            self._unhide(entry)
+        self.keys[key] = entry
+        return entry
+
+    def settle(self, entry: Entry) -> None:
+        """Rows left the entry, or came: put it where readers, or only peers, will find it."""
+        key = entry.key
+        shown = self.keys.get(key)
+        if entry.visible():
+            if shown is not None and not shown.visible():
+                self.settle(shown)  # a peer's frame has emptied it
+                shown = self.keys.get(key)
+            if shown is entry:
+                return
+            self._unhide(entry)
+            if shown is not None and shown.RANK < entry.RANK:
+                self.hidden.setdefault(key, []).append(entry)
+                return
+            if shown is not None:
+                self.hidden.setdefault(key, []).append(shown)
+            self.keys[key] = entry
+            return
+        if shown is entry:
+            del self.keys[key]
+            best = min((e for e in self.hidden.get(key, ()) if e.visible()), key=lambda e: e.RANK, default=None)
+            if best is not None:
+                self._unhide(best)
+                self.keys[key] = best
+        else:
+            self._unhide(entry)
+        if not entry.empty():
+            self.hidden.setdefault(key, []).append(entry)
+
+    def _unhide(self, entry: Entry) -> None:
+        others = self.hidden.get(entry.key)
+        if others and entry in others:
+            others.remove(entry)
+            if not others:
+                del self.hidden[entry.key]
+
+    def all_of(self, key: bytes) -> list[Entry]:
+        """Every entry under the key, the shown one first."""
+        shown = self.keys.get(key)
+        others = self.hidden.get(key, ()) if self.hidden else ()
+        return [*([shown] if shown is not None else ()), *others]
+
+    def _entry(self, code: int, key: bytes) -> Entry:
+        """The entry of this type under the key, made where there is none. Nobody sees it before `settle`."""
+        entry = self.keys.get(key)
+        if entry is not None and entry.CODE == code:
+            return entry
+        for other in self.hidden.get(key, ()):
+            if other.CODE == code:
+                return other
+        cls = self.kinds.get(code)
+        return Opaque(key, code) if cls is None else cls(key)
+
+    def contest(self, entry: Entry, field: bytes | None) -> None:
+        """A cell has siblings. What has been settled since is forgotten whenever the list has doubled."""
+        self.contested[id(entry), field] = (entry, field)
+        if len(self.contested) > self.contested_limit:
+            self.settle_contested()
+
+    def settle_contested(self) -> None:
+        """Forget the cells that have no siblings any more."""
+        cells = self.contested.items()
+        self.contested = {
+            name: (e, field) for name, (e, field) in cells if self.keys.get(e.key) is e and e.contested(field)
+        }
+        self.contested_limit = 2 * len(self.contested) + 100
