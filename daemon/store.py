@@ -189,10 +189,11 @@ class Store:
             excess = self._log.size - budget
             if excess <= 0:
                 return Pruned(0, 0, more=False, wants_checkpoint=False)
-            lsn, frames, size, floors = self._log.oldest(excess, self._segments.lsn_start, limit)
-            if frames:
-                with self._file.transaction() as db:
+            with self._file.transaction() as db:  # also for reading: a page that cannot be read is a StoreFailed
+                lsn, frames, size, floors = self._log.oldest(db, excess, self._segments.lsn_start, limit)
+                if frames:
                     self._log.drop(db, lsn, floors)
+            if frames:
                 self._log.dropped(lsn, size, floors)
             short = size < excess
             return Pruned(frames, size, more=short and frames == limit, wants_checkpoint=short and frames < limit)

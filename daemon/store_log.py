@@ -102,16 +102,16 @@ class Log:
         for lsn in lsns:
             self.damaged.pop(lsn, None)
 
-    def oldest(self, excess: int, below: int, limit: int) -> tuple[int, int, int, dict[Actor, int]]:
+    def oldest(
+        self, db: sqlite3.Connection, excess: int, below: int, limit: int
+    ) -> tuple[int, int, int, dict[Actor, int]]:
         """The shortest run of oldest frames below the position `below` with at least `excess` bytes, at most `limit`.
 
         Last position, number, bytes and the floors that dropping them needs; zeros if there is none.
         """
         end = frames = size = 0
         floors: dict[Actor, int] = {}
-        rows = self._file.write.execute(
-            "SELECT lsn, actor, last, size FROM log WHERE lsn < ? ORDER BY lsn LIMIT ?", (below, limit)
-        )
+        rows = db.execute("SELECT lsn, actor, last, size FROM log WHERE lsn < ? ORDER BY lsn LIMIT ?", (below, limit))
         for lsn, number, last, length in rows:
             floors[self._file.actors[number]] = last
             end, frames, size = lsn, frames + 1, size + length

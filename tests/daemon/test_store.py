@@ -340,6 +340,19 @@ def test_a_replay_stops_at_a_damaged_frame_and_drops_what_follows(store: Store, 
     store.close()
 
 
+def test_a_page_that_cannot_be_read_for_pruning_is_a_failure_of_the_store(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreadable(*_: object) -> None:
+        raise sqlite3.DatabaseError("database disk image is malformed")
+
+    store.commit(frames(ADA, 1, 5))
+    monkeypatch.setattr(store._log, "oldest", unreadable)
+    with pytest.raises(StoreFailed, match="malformed"):
+        store.prune(0)
+    store.commit([frame(ADA, 6)])
+
+
 @pytest.mark.parametrize("damage", [*DAMAGES[:3], DAMAGES[5]])
 def test_a_damaged_frame_below_the_checkpoint_is_skipped_and_the_floor_raised(store: Store, damage: str) -> None:
     store.commit(frames(ADA, 1, 5))
