@@ -22,7 +22,7 @@ from hypothesis.stateful import (
 
 from crdt.dots import Actor
 from crdt.replica.effects import LogFrame
-from daemon.store import Durability, Pruned, Store, StoreCorrupt
+from daemon.store import Durability, Pruned, Store, StoreCorrupt, StoreFailed
 
 ADA, BOB, EVE = (Actor(name, nonce) for name, nonce in (("ada", 1), ("bob", (1 << 64) - 1), ("eve", 7)))
 
