@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import shutil
 import time
 from collections.abc import AsyncIterator, Callable
 
 import pytest
 
 from tests.chaos import Chaos
+from tests.chaos_parts.arena import Arena
 from tests.chaos_parts.ledger import Kind, Ledger, Loss
 from tests.chaos_parts.network import Way
 from tests.chaos_parts.plan import BROKER, Fault, draw
@@ -33,6 +35,30 @@ def test_nothing_acknowledged_is_lost_in_a_storm() -> None:
     assert chaos.rounds == 1 and chaos.looks > 50
     assert {Fault.KILL, Fault.BROKER_KILL} <= chaos.arena.done.keys()
     assert not chaos.arena.world.folder.exists()
+
+
+@pytest.mark.skipif(MOSQUITTO is None, reason="mosquitto is not installed")
+@pytest.mark.timeout(120)
+def test_daemons_that_acknowledge_too_early_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They sync every two seconds, and the account is told that they sync before each reply."""
+
+    def start(arena: Arena) -> None:
+        for daemon in arena.daemons.values():
+            daemon.environ["GOSSAMER_STORE__COMMIT_INTERVAL"] = "2s"
+        start_as_usual(arena)
+
+    start_as_usual = Arena.start
+    monkeypatch.setattr(Arena, "start", start)
+    monkeypatch.setattr(Arena, "count_as_lost", lambda arena, name: None)
+    said: list[str] = []
+    chaos = Chaos(seconds=5, seed=48, daemons=3, durability="interval", say=said.append)
+    held = chaos.run()
+    if chaos.arena.keep is not None:
+        shutil.rmtree(chaos.arena.keep)
+    assert not held, "\n".join(said)
+    # Whoever looks first: a writer, a reader or the account.
+    found = said[next(i for i, line in enumerate(said) if "IT DID NOT HOLD" in line) + 1]
+    assert any(word in found for word in ("lost", "is gone", "no longer", "acknowledged")), "\n".join(said)
 
 
 # -- the plan ----------------------------------------------------------------------------------------------------------
