@@ -159,6 +159,11 @@ def _listen_for_answer(client: aiomqtt.Client, attempt: Attempt) -> None:
             attempt.answered = attempt.hung_up = True
             refuse()
         on_disconnect(paho, userdata, flags, code, properties)
+        # Let in and thrown out at once: aiomqtt forgets the second, the next use of the client raises it, and asyncio
+        # would log an exception that nobody fetched.
+        lost = client._disconnected
+        if lost.done() and not lost.cancelled():
+            lost.exception()
 
     paho.on_connect, paho.on_disconnect = connect, disconnect
     attempt.refuse = refuse

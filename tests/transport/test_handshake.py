@@ -88,6 +88,27 @@ async def test_hanging_up_is_an_answer() -> None:
     server.close()
 
 
+@pytest.mark.parametrize("v5", [True, False])
+async def test_let_in_and_thrown_out_in_one_breath(v5: bool) -> None:
+    """A daemon that stood still finds both at once. It is told by an exception, and not by asyncio's log as well."""
+
+    async def throw_out(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        writer.write(b"\x20\x03\x00\x00\x00" if v5 else b"\x20\x02\x00\x00")
+        writer.close()
+
+    complaints: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: complaints.append(context))
+    server = await asyncio.start_server(throw_out, "127.0.0.1", 0)
+    one = attempt(server.sockets[0].getsockname()[1], v5)
+    with pytest.raises(aiomqtt.MqttError):
+        async with connected(one) as client:
+            await subscribe(client, one, Topics("gs", "me", ("s",)))
+    gc.collect()
+    assert complaints == []
+    server.close()
+
+
 async def test_what_connect_says() -> None:
     """Clean start, keepalive, the will with its expiry, user and client id: read back from the bytes."""
     silent = Silent()
