@@ -169,17 +169,6 @@ class Store:
             self._log.raised(floors)
             self._log.written(frames)
 
-    def replace(self, frame: LogFrame) -> None:
-        """Put one merged frame in the place of the last of those it was merged from, in one transaction.
-
-        Those are the actor's frames within first..last. Raises ValueError (nothing written) unless they are there and
-        cover that range exactly.
-        """
-        with self._file.lock:
-            with self._file.transaction() as db:
-                lsns, freed = self._log.replace(db, frame)
-            self._log.replaced(lsns, freed)
-
     def prune(self, budget: int, limit: int = 1000) -> Pruned:
         """Drop the oldest frames, at most `limit` of them, until the log has at most `budget` bytes; raise floors.
 

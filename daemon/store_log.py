@@ -6,14 +6,14 @@ beside a commit in another thread and sees it in full or not at all. A damaged f
 Must not know: what is in a frame, when to prune, what a checkpoint contains.
 
 Methods that take a connection are called inside a transaction and change nothing in memory; once it has been
-committed, `written`, `replaced` or `dropped` brings the memory up to date. So a failed transaction leaves no trace.
+committed, `written` or `dropped` brings the memory up to date. So a failed transaction leaves no trace.
 """
 
 from __future__ import annotations
 
 import heapq
 import sqlite3
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 
 from xxhash import xxh3_64_digest
 
@@ -74,33 +74,6 @@ class Log:
             self.size += len(frame.data)
         # Last, see `missing`.
         self.next_lsn += len(frames)
-
-    def replace(self, db: sqlite3.Connection, frame: LogFrame) -> tuple[list[int], int]:
-        """Put `frame` in the place of the last of those within first..last; their positions and the bytes freed.
-
-        Raises ValueError unless they cover exactly that range. Then call `replaced`.
-        """
-        rows = db.execute(
-            "SELECT lsn, first, last, size FROM log WHERE actor = ? AND last BETWEEN ? AND ? ORDER BY last",
-            (self._file.known_number(frame.actor), frame.first, frame.last),
-        ).fetchall()
-        end = frame.first - 1
-        for _, first, last, _ in rows:
-            end = last if first == end + 1 else -1
-        if not rows or end != frame.last:
-            raise ValueError(f"no frames of {frame.actor} cover {frame.first}..{frame.last} exactly")
-        db.executemany("DELETE FROM log WHERE lsn = ?", [row[:1] for row in rows[:-1]])
-        db.execute(
-            "UPDATE log SET first = ?, size = ?, checksum = ?, data = ? WHERE lsn = ?",
-            (frame.first, len(frame.data), checksum(frame), frame.data, rows[-1][0]),
-        )
-        return [row[0] for row in rows], sum(row[3] for row in rows) - len(frame.data)
-
-    def replaced(self, lsns: Iterable[int], freed: int) -> None:
-        """What `replace` returned is on disk."""
-        self.size -= freed
-        for lsn in lsns:
-            self.damaged.pop(lsn, None)
 
     def oldest(
         self, db: sqlite3.Connection, excess: int, below: int, limit: int

@@ -114,32 +114,6 @@ def test_log_bytes_counts_frames(store: Store) -> None:
     store.close()
 
 
-# -- merging -----------------------------------------------------------------------------------------------------
-
-
-def test_a_merged_frame_takes_the_place_of_the_last(store: Store) -> None:
-    store.commit([frame(ADA, 1), frame(ADA, 2, 3), frame(BOB, 1), frame(ADA, 4), frame(BOB, 2)])
-    store.replace(frame(ADA, 2, 4, size=50))
-    expected = [frame(ADA, 1), frame(BOB, 1), frame(ADA, 2, 4, size=50), frame(BOB, 2)]
-    assert store.log_bytes == sum(len(each.data) for each in expected)
-    store = reopened(store)
-    assert content(store)[2] == expected
-    assert store.missing({ADA: 3, BOB: 1}, 1 << 20) == ([expected[2].data, expected[3].data], True)
-    store.close()
-
-
-@pytest.mark.parametrize("first, last", [(1, 2), (2, 5), (3, 4), (2, 3), (8, 9), (6, 9)])
-def test_a_merge_must_cover_whole_frames(store: Store, first: int, last: int) -> None:
-    store.commit([frame(ADA, 1), frame(ADA, 2, 4), frame(ADA, 5, 7)])
-    if (first, last) == (2, 5):
-        last = 6
-    with pytest.raises(ValueError, match="exactly"):
-        store.replace(frame(ADA, first, last))
-    with pytest.raises(ValueError, match="exactly"):
-        store.replace(frame(BOB, 1, 2))
-    assert content(store)[2] == [frame(ADA, 1), frame(ADA, 2, 4), frame(ADA, 5, 7)]
-
-
 # -- checkpoints -------------------------------------------------------------------------------------------------
 
 
@@ -428,20 +402,6 @@ class History(RuleBasedStateMachine):
             new.append(frame(actor, first, self.done[actor], size))
         self.store.commit(new)
         self.log += new
-
-    @rule(actor=st.sampled_from((ADA, BOB)), count=st.integers(1, 3))
-    def merge(self, actor: Actor, count: int) -> None:
-        places = [place for place, each in enumerate(self.log) if each.actor == actor][-count:]
-        if not places:
-            return
-        merged = frame(actor, self.log[places[0]].first, self.log[places[-1]].last)
-        self.store.replace(merged)
-        self.log[places[-1]] = merged
-        for place in reversed(places[:-1]):
-            del self.log[place]
-            self.replay_from -= place < self.replay_from
-            if self.staged is not None:
-                self.staged_from -= place < self.staged_from
 
     @rule()
     def begin(self) -> None:
