@@ -30,6 +30,11 @@ class Limits:
         if size > self.value:
             raise UsageError(value_too_long(size, self.value))
 
+    def check_reply(self, size: int) -> None:
+        """Raise UsageError where a short request names one value so often that its reply could not be sent."""
+        if size > self.reply_buffer:
+            raise UsageError(f"ERR reply of {size} bytes exceeds limits.reply_buffer ({self.reply_buffer})")
+
 
 def value_too_long(size: int, limit: int) -> str:
     """The error text for a value of `size` bytes."""

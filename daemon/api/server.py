@@ -32,6 +32,8 @@ MEASURED = 8
 """One read in so many is measured for `command_seconds`; to measure each would cost a GET 3 % of its time."""
 BACKLOG_REQUESTS = 1024
 """Requests that may wait behind a parked one before its connection is no longer read."""
+SLICE = 64
+"""Requests of one read that run before the size of their replies is looked at."""
 TOO_MANY = b"-ERR max number of clients reached\r\n"
 
 
@@ -178,6 +180,33 @@ class Server:
         if self._due:
             self.schedule(self._due[0])
 
+    def drown(self, session: Session) -> None:
+        """More than `limits.reply_buffer` waits for this client to read: disconnect it, whatever it was to hear."""
+        self.statistics.slow_readers += 1
+        log.warning(
+            "client %s (%s) disconnected: it does not read its replies, more than limits.reply_buffer (%d bytes) wait",
+            session.id,
+            session.address or "unknown address",
+            self.hub.limits.reply_buffer,
+        )
+        session.out.clear()
+        session.backlog.clear()
+        session.gate |= CLOSING
+        session.wire.abort()
+
+    def run_many(self, session: Session, requests: list[list[bytes]]) -> bool:
+        """`run` for a long pipeline: few bytes may ask for gigabytes, so it stops when the replies pass their limit."""
+        wrote = False
+        size = seen = 0
+        for at in range(0, len(requests), SLICE):
+            wrote |= run(session, requests[at : at + SLICE])
+            size += sum(map(len, session.out[seen:]))
+            seen = len(session.out)
+            if size > self.hub.limits.reply_buffer:
+                self.drown(session)
+                break
+        return wrote
+
     def _run_backlog(self, session: Session) -> None:
         """Run what came in behind a parked request; one of it may park again."""
         session.resumed = False
@@ -185,7 +214,7 @@ class Server:
             requests = list(session.backlog)
             session.backlog.clear()
             self.hub.begin()
-            run(session, requests)
+            self.run_many(session, requests)
         if not session.gate & (PARKED | CLOSING):
             session.wire.resume()
 
@@ -236,7 +265,8 @@ class Connection(asyncio.Protocol):
             if parser.long:
                 parser.long = False
                 refuse_long_keys(requests, self._hub.limits)
-            if run(session, requests) and not server._turning:
+            wrote = run(session, requests) if len(requests) <= SLICE else server.run_many(session, requests)
+            if wrote and not server._turning:
                 server.wake()
             server._reads += 1
             if server._reads % MEASURED == 0:
@@ -252,14 +282,7 @@ class Connection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """More than `limits.reply_buffer` waits for this client to read."""
-        self._server.statistics.slow_readers += 1
-        log.warning(
-            "client %s (%s) disconnected: it does not read its replies, more than limits.reply_buffer (%d bytes) wait",
-            self._session.id,
-            self._session.address or "unknown address",
-            self._hub.limits.reply_buffer,
-        )
-        self._transport.abort()
+        self._server.drown(self._session)
 
     def eof_received(self) -> bool:
         """The client sends no more: it is gone, as Redis sees it."""

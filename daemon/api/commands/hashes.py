@@ -104,6 +104,7 @@ def hget(session: Session, args: list[bytes]) -> bytes:
 def hmget(session: Session, args: list[bytes]) -> bytes:
     state, resp = session.db.state, session.resp
     found = [hashes.get(state, args[1], field) for field in args[2:]]
+    session.hub.limits.check_reply(sum([len(value) for value in found if value is not None]))
     return resp.array([resp.null if value is None else resp.bulk(value) for value in found])
 
 
@@ -263,8 +264,11 @@ def hrandfield(session: Session, args: list[bytes]) -> bytes:
         check_sample(session, -count)
         fields = rng.choices(fields, k=-count)
     if not with_values:
+        session.hub.limits.check_reply(sum(map(len, fields)))
         return resp.bulks(fields)
-    return _pairs(resp, [(field, hashes.get(state, args[1], field) or b"") for field in fields])
+    pairs = [(field, hashes.get(state, args[1], field) or b"") for field in fields]
+    session.hub.limits.check_reply(sum([len(field) + len(value) for field, value in pairs]))
+    return _pairs(resp, pairs)
 
 
 def _pairs(resp: Resp, pairs: Sequence[tuple[bytes, bytes]]) -> bytes:

@@ -164,7 +164,9 @@ def srandmember(session: Session, args: list[bytes]) -> bytes:
     if count >= 0:
         return resp.bulks(rng.sample(list(members), count))
     check_sample(session, -count)
-    return resp.bulks(rng.choices(list(members), k=-count))
+    sample = rng.choices(list(members), k=-count)
+    session.hub.limits.check_reply(sum(map(len, sample)))
+    return resp.bulks(sample)
 
 
 def sample_count(text: bytes) -> int:

@@ -121,8 +121,9 @@ def mget(session: Session, args: list[bytes]) -> bytes:
             value = strings.get(state, key)
         except WrongTypeError:
             value = None
-        found.append(resp.null if value is None else resp.bulk(value))
-    return resp.array(found)
+        found.append(value)
+    session.hub.limits.check_reply(sum([len(value) for value in found if value is not None]))
+    return resp.array([resp.null if value is None else resp.bulk(value) for value in found])
 
 
 def _put_pairs(session: Session, args: list[bytes]) -> None:

@@ -74,13 +74,20 @@ def exec_(session: Session, args: list[bytes]) -> bytes:
     session.discard()
     session.executing = True
     replies: list[bytes] = []
+    size, limit = 0, session.hub.limits.reply_buffer
     try:
         for entry, request in transaction.queue:
-            replies.append(invoke_queued(session, entry, request))
+            reply = invoke_queued(session, entry, request)
+            size += len(reply)
+            if size <= limit:
+                replies.append(reply)
             if entry.write:
                 session.note_write()
     finally:
         session.executing = False
+    if size > limit:  # all of it has run, but nobody could be told
+        session.server.drown(session)
+        return b""
     return session.resp.array(replies)
 
 

@@ -13,7 +13,7 @@ import uvloop
 
 from daemon.api.limits import Limits
 from daemon.api.registry import TABLE, command
-from daemon.api.server import Connection
+from daemon.api.server import SLICE, Connection
 from daemon.api.session import Session
 from tests.daemon.api.serving import Client, Hub, Serving, encoded, serve, until
 
@@ -209,6 +209,26 @@ async def test_who_does_not_read_is_disconnected(tmp_path: Path, caplog: pytest.
             await until(lambda: len(serving.server.sessions) == 1)
         assert "it does not read its replies, more than limits.reply_buffer (1048576 bytes) wait" in caplog.text
         assert await other.ask("PING") == b"+PONG\r\n"
+
+
+async def test_a_pipeline_whose_replies_outgrow_the_limit_is_not_run_to_its_end(tmp_path: Path) -> None:
+    async with serve(tmp_path / "s", Hub(limits=Limits(reply_buffer=1 << 20))) as serving:
+        greedy, other = await serving.client(), await serving.client()
+        assert [await one.ask("PING") for one in (greedy, other)] == [b"+PONG\r\n"] * 2
+        greedy.send(encoded("BIG 100000") * 2000)
+        await until(lambda: len(serving.server.sessions) == 1)
+        assert TABLE[b"big"].calls <= 2 * SLICE
+        assert serving.server.statistics.slow_readers == 1
+        assert await other.ask("PING") == b"+PONG\r\n"
+
+
+async def test_a_transaction_whose_replies_outgrow_the_limit_runs_whole(tmp_path: Path) -> None:
+    async with serve(tmp_path / "s", Hub(limits=Limits(reply_buffer=1 << 20))) as serving:
+        greedy, other = await serving.client(), await serving.client()
+        assert [await one.ask("PING") for one in (greedy, other)] == [b"+PONG\r\n"] * 2
+        greedy.send(encoded("MULTI") + encoded("BIG 100000") * 20 + encoded("SET k v") + encoded("EXEC"))
+        await until(lambda: len(serving.server.sessions) == 1)
+        assert await other.ask("GET k") == b"$1\r\nv\r\n"
 
 
 async def test_who_reads_may_get_much(tmp_path: Path) -> None:

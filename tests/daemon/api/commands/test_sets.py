@@ -66,6 +66,18 @@ def test_a_sample_that_could_not_be_sent(ask: Ask, hub: Hub) -> None:
         assert ask(line) == "-ERR reply of 1001 elements exceeds limits.reply_buffer"
 
 
+def test_one_value_named_so_often_that_the_reply_could_not_be_sent(ask: Ask, hub: Hub) -> None:
+    long = "x" * 1000
+    ask(f"SADD s {long}")
+    ask(f"HSET h f {long}")
+    ask(f"SET k {long}")
+    hub.limits = replace(hub.limits, reply_buffer=6000)
+    assert len(ask("SRANDMEMBER s -6")) == len(ask("HMGET h" + " f" * 6)) == len(ask("MGET" + " k" * 6)) == 6
+    for line in ("SRANDMEMBER s -7", "HMGET h" + " f" * 7, "MGET" + " k" * 7):
+        assert ask(line) == "-ERR reply of 7000 bytes exceeds limits.reply_buffer (6000)"
+    assert ask("HRANDFIELD h -7 WITHVALUES") == "-ERR reply of 7007 bytes exceeds limits.reply_buffer (6000)"
+
+
 def test_sscan_of_a_changing_set(ask: Ask) -> None:
     fill(ask, 1000)
     cursor, found = b"0", []
