@@ -19,6 +19,8 @@ from daemon.api.arguments import printable
 from daemon.api.limits import Limits, request_too_long, value_too_long
 
 LINE_LIMIT: Final = 64 * 1024
+HTTP_WORDS: Final = frozenset({b"post", b"host:"})
+"""A web page may make a browser send these, with commands behind them: hang up, as Redis does."""
 """Redis's bound for an inline command and for the line of a count."""
 MAX_BULK: Final = 512 * 1024 * 1024
 MAX_ARGUMENTS: Final = (1 << 31) - 1
@@ -263,6 +265,8 @@ class RequestParser:
         if words is None:
             return self._fail("ERR Protocol error: unbalanced quotes in request")
         if words:
+            if words[0].lower() in HTTP_WORDS:
+                return self._fail("ERR Protocol error: this is HTTP, and only RESP is spoken here")
             longest = max(map(len, words))
             self.long |= longest > self._limits.key
             refused = longest > self._limits.value

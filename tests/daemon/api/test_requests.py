@@ -75,6 +75,8 @@ def test_line_ends_are_skipped_not_checked() -> None:
         (b"*1\r\n$" + b"1" * (LINE_LIMIT + 1), "too big bulk count string"),
         (b"x" * (LINE_LIMIT + 1), "too big inline request"),
         (b"ECHO 'a\r\n", "unbalanced quotes in request"),
+        (b"POST / HTTP/1.1\r\n", "this is HTTP, and only RESP is spoken here"),
+        (b"Host: localhost:6379\r\n", "this is HTTP, and only RESP is spoken here"),
     ],
 )
 def test_protocol_errors(data: bytes, text: str) -> None:
