@@ -58,9 +58,9 @@ class Witness:
     def claim(self, last: Callable[[int], int]) -> int | None:
         """The nonce to go on with, None for "be a new actor". `last(nonce)`: the last own seq on disk under it.
 
-        Call it when the store has been loaded and replayed, whose vector has that seq. Where the replay found damage,
-        let `last` answer -1: the start is a new actor, and the record has to go all the same. A record that proves
-        nothing is erased: the disk may catch up with it later, by what peers know of the old actor, and must not
+        The index of the store may answer, before anything is replayed: where the replay then finds less, the caller is
+        a new actor and records that, and a crash before it has leaves a record above what is on disk. A record that
+        proves nothing is erased: the disk may catch up with it later, by what peers know of the old actor, and must not
         make it true again.
         """
         if self._fd < 0:

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final, Protocol
 
-CRLF: Final = b"\r\n"
 _SMALL: Final = 1024
 _INTEGERS: Final = [b":%d\r\n" % n for n in range(_SMALL)]
 _BULKS: Final = [b"$%d\r\n" % n for n in range(_SMALL)]
