@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 MEASURED = 8
 """One read in so many is measured for `command_seconds`; to measure each would cost a GET 3 % of its time."""
 BACKLOG_REQUESTS = 1024
-"""Requests that may wait behind a parked one before its connection is no longer read."""
+"""Requests that may wait behind a parked one before its connection is no longer read; or `limits.request` bytes."""
 SLICE = 64
 """Requests of one read that run before the size of their replies is looked at."""
 TOO_MANY = b"-ERR max number of clients reached\r\n"
@@ -222,7 +222,7 @@ class Server:
 class Connection(asyncio.Protocol):
     """One client's socket: bytes in, requests run, bytes out."""
 
-    __slots__ = ("_guarded", "_hub", "_parser", "_server", "_session", "_transport")
+    __slots__ = ("_behind", "_guarded", "_hub", "_parser", "_server", "_session", "_transport")
 
     _transport: asyncio.Transport
     _session: Session
@@ -231,6 +231,7 @@ class Connection(asyncio.Protocol):
         self._server = server
         self._hub = server.hub
         self._guarded = guarded
+        self._behind = 0  # bytes that came in behind a parked request
 
     # -- asyncio's side
 
@@ -311,6 +312,7 @@ class Connection(asyncio.Protocol):
 
     def resume(self) -> None:
         """Read on: what waited behind a parked request has run."""
+        self._behind = 0
         if self._parser.error is not None:
             self._protocol_error(self._parser.error)
         elif not self._transport.is_closing():
@@ -328,8 +330,11 @@ class Connection(asyncio.Protocol):
         if session.gate & CLOSING:
             return
         if session.gate & PARKED:
-            session.backlog.extend(self._parser.feed(data))
-            if len(session.backlog) > BACKLOG_REQUESTS:
+            requests = self._parser.feed(data)
+            self._check_keys(requests)
+            session.backlog.extend(requests)
+            self._behind += len(data)
+            if len(session.backlog) > BACKLOG_REQUESTS or self._behind > self._hub.limits.request:
                 self._transport.pause_reading()
             return
         self._one_by_one(data)
@@ -344,12 +349,15 @@ class Connection(asyncio.Protocol):
             data = b""
             self._hub.begin()
             requests = [request]
-            if self._parser.long:
-                self._parser.long = False
-                refuse_long_keys(requests, self._hub.limits)
+            self._check_keys(requests)
             run(session, requests)
             if not session.gate & UNAUTHENTICATED:
                 self._parser.authenticated(True)
+
+    def _check_keys(self, requests: list[list[bytes]]) -> None:
+        if self._parser.long:
+            self._parser.long = False
+            refuse_long_keys(requests, self._hub.limits)
 
     def _protocol_error(self, error: str) -> None:
         self._server.statistics.errors_of_protocol += 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -103,6 +104,23 @@ async def test_a_parked_request_keeps_its_own_connection_waiting_alone(serving: 
     PARKED[0].resume(b"+second\r\n")
     assert [await client.reply() for _ in range(2)] == [b"+second\r\n", b"$1\r\nz\r\n"]
     assert await client.ask("PING") == b"+PONG\r\n"
+
+
+async def test_what_waits_behind_a_parked_request_is_held_to_the_limits(serving: Serving, client: Client) -> None:
+    serving.hub.limits = replace(serving.hub.limits, request=100_000)
+    client.send(encoded("HOLD"))
+    await until(lambda: PARKED)
+    client.send(encoded(b"SET", b"k" * 70_000, b"v") + encoded("DBSIZE"))
+    await until(lambda: len(PARKED[0].backlog) == 2)
+    for _ in range(50):
+        client.send(encoded(b"SET", b"k", b"v" * 50_000))
+    await asyncio.sleep(0.05)
+    assert len(PARKED[0].backlog) < 20  # the rest is not even read
+    PARKED[0].resume(b"+now\r\n")
+    assert await client.reply() == b"+now\r\n"
+    assert await client.reply() == b"-ERR key of 70000 bytes exceeds limits.key (65536)\r\n"
+    assert await client.reply() == b":0\r\n"
+    assert [await client.reply() for _ in range(50)] == [b"+OK\r\n"] * 50
 
 
 async def test_the_time_of_a_parked_request_ends(client: Client) -> None:
