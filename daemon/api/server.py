@@ -170,13 +170,15 @@ class Server:
         """The end of a turn: what had to wait runs, the hub commits, then the replies leave."""
         due, self._due = self._due, []
         for session in due:
-            if session.resumed and not session.gate & PARKED:
+            if session.resumed:
                 self._run_backlog(session)
         self._turning = False
         self.hub.settle()
         for session in due:
             session.due = False
             session.flush()
+            if session.resumed:  # by what ran above: its turn has passed
+                self.schedule(session)
         if self._due:
             self.schedule(self._due[0])
 
@@ -210,6 +212,7 @@ class Server:
     def _run_backlog(self, session: Session) -> None:
         """Run what came in behind a parked request; one of it may park again."""
         session.resumed = False
+        session.gate &= ~PARKED
         if session.backlog:
             requests = list(session.backlog)
             session.backlog.clear()

@@ -242,8 +242,7 @@ class Session:
         if parking.timer is not None:
             parking.timer.cancel()
         self.parking = None
-        self.gate &= ~PARKED
-        self.resumed = True
+        self.resumed = True  # PARKED stays until the turn ends: what came in behind it runs before what comes now
         if not self.gate & QUIET:
             self.out.append(reply)
         elif self.skip:

@@ -37,6 +37,11 @@ def table() -> Iterator[None]:
     def big(session: Session, args: list[bytes]) -> bytes:
         return session.resp.bulk(b"x" * int(args[1]))
 
+    @command("FREE", arity=1, group="test", summary="Ends the oldest HOLD.")
+    def free(session: Session, args: list[bytes]) -> bytes:
+        PARKED[0].resume(b"+first\r\n")
+        return session.resp.ok
+
     yield
     TABLE.clear()
     TABLE.update(before)
@@ -104,6 +109,27 @@ async def test_a_parked_request_keeps_its_own_connection_waiting_alone(serving: 
     PARKED[0].resume(b"+second\r\n")
     assert [await client.reply() for _ in range(2)] == [b"+second\r\n", b"$1\r\nz\r\n"]
     assert await client.ask("PING") == b"+PONG\r\n"
+
+
+async def test_what_comes_while_a_parked_request_ends_waits_its_turn(serving: Serving, client: Client) -> None:
+    client.send(encoded("HOLD") + encoded("ECHO x"))
+    await until(lambda: PARKED)
+    session = PARKED[0]
+    session.resume(b"+now\r\n")
+    session.wire.data_received(encoded("ECHO y"))  # type: ignore[attr-defined]  # in the same turn of the loop
+    assert [await client.reply() for _ in range(3)] == [b"+now\r\n", b"$1\r\nx\r\n", b"$1\r\ny\r\n"]
+
+
+async def test_one_that_is_resumed_by_what_waited_elsewhere_goes_on(serving: Serving, client: Client) -> None:
+    other = await serving.client()
+    client.send(encoded("HOLD") + encoded("ECHO x"))
+    await until(lambda: len(PARKED) == 1)
+    other.send(encoded("HOLD") + encoded("FREE"))
+    await until(lambda: len(PARKED) == 2)
+    first, second = PARKED
+    serving.server.schedule(first)
+    second.resume(b"+second\r\n")  # in the same turn, after the first was looked at
+    assert [await client.reply(), await client.reply()] == [b"+first\r\n", b"$1\r\nx\r\n"]
 
 
 async def test_what_waits_behind_a_parked_request_is_held_to_the_limits(serving: Serving, client: Client) -> None:
