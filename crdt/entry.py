@@ -68,6 +68,11 @@ class Entry:
         """Drop a row; the raw payload it had, or GONE if it was not live."""
         raise NotImplementedError
 
+    @classmethod
+    def event(cls, payload: Wire) -> str:
+        """Keyspace event of a row that a peer added and whose payload is structured."""
+        return cls.ADDED
+
     def rows(self) -> Iterator[tuple[bytes | None, int, Raw]]:
         """All live rows, committed or pending, as (field, dot, raw payload)."""
         raise NotImplementedError

@@ -401,7 +401,7 @@ class State(Directory):
             else:
                 entry = self._entry(group.code, group.key)
                 entry.insert_all(self, group.fields, group.payloads, added)
-                self._shown(entry, changes)
+                self._shown(entry, changes, entry.ADDED)
                 entries += repeat(entry, len(added))
                 fields += group.fields
         if kept:
@@ -425,17 +425,18 @@ class State(Directory):
             entry.insert(self, None, payload, dot)
             if shown is None and key not in hidden and entry.visible():
                 keys[key] = shown = entry
-            self._shown(entry, changes)
+            plain = payload is None or payload.__class__ is bytes
+            self._shown(entry, changes, entry.ADDED if plain else entry.event(payload))
             out.append(entry)
         return out
 
-    def _shown(self, entry: Entry, changes: Changes | None) -> None:
+    def _shown(self, entry: Entry, changes: Changes | None, event: str) -> None:
         """The entry has new rows: put it where it belongs, and say so if readers can see it."""
         key = entry.key
         if self.keys.get(key) is not entry or not entry.visible():
             self.settle(entry)
         if changes is not None and self.keys.get(key) is entry:
-            changes[key, entry.ADDED] = None
+            changes[key, event] = None
 
     # -- snapshot and checkpoint ---------------------------------------------------------------------------------------
 

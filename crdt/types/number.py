@@ -413,6 +413,11 @@ def decode(state: State, data: bytes, dot: int) -> tuple[Any, ...]:
     return (SET, row[1], bases)
 
 
+def is_count(payload: Wire) -> bool:
+    """Whether a payload that has passed `check` is a count: its second byte is the kind."""
+    return type(payload) is msgpack.ExtType and payload.data[1] == COUNT
+
+
 def check(payload: Wire, kinds: tuple[int, ...] = (SET, COUNT, BASE)) -> bool:
     """Whether a structured payload from outside is well formed and of one of these kinds.
 

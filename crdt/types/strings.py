@@ -117,6 +117,10 @@ class StringEntry(Entry):
             self.value, self.dot = None, -1
 
     @classmethod
+    def event(cls, payload: Wire) -> str:
+        return "incrby" if number.is_count(payload) else cls.ADDED
+
+    @classmethod
     def check(cls, field: object, payload: Wire) -> bool:
         return field is None and (type(payload) is bytes or (payload is not None and number.check(payload)))
 

@@ -192,7 +192,7 @@ EVENTS: dict[str, tuple[Callable[[State], object], Callable[[State], object], li
     "new": (lambda s: None, lambda s: strings.put(s, K, b"v"), [(K, "set")]),
     "overwritten": (lambda s: strings.put(s, K, b"v"), lambda s: strings.put(s, K, b"w"), [(K, "set")]),
     "deleted": (lambda s: strings.put(s, K, b"v"), lambda s: keyspace.delete(s, K), [(K, "del")]),
-    "counted": (lambda s: counters.incr(s, K, 1), lambda s: counters.incr(s, K, 1), [(K, "set")]),
+    "counted": (lambda s: counters.incr(s, K, 1), lambda s: counters.incr(s, K, 1), [(K, "incrby")]),
     "member": (lambda s: sets.add(s, K, [b"x"]), lambda s: sets.add(s, K, [b"y"]), [(K, "sadd")]),
     "same member": (lambda s: sets.add(s, K, [b"x"]), lambda s: sets.add(s, K, [b"x"]), [(K, "sadd")]),
     "member gone": (lambda s: sets.add(s, K, [b"x", b"y"]), lambda s: sets.remove(s, K, [b"x"]), [(K, "srem")]),

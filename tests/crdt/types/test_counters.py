@@ -6,6 +6,7 @@ from decimal import Decimal
 
 import pytest
 
+from crdt import codec
 from crdt.errors import NotANumberError, OverflowedError, UsageError, WrongTypeError
 from crdt.state import State
 from crdt.types import counters, keyspace, sets, strings
@@ -33,6 +34,28 @@ def test_a_plain_string_becomes_a_counter_and_back() -> None:
     both.exchange()
     assert both.agree(lambda state: strings.get(state, K)) == b"11"
     assert both.agree(lambda state: keyspace.type_name(state, K)) == "string"
+
+
+def test_events_of_a_peer() -> None:
+    """An increment is heard as one; a SET that took in what was counted, and a deletion, are not."""
+    a, b = Replicas().states
+
+    def heard() -> list[str]:
+        frame = a.cut()
+        assert frame is not None
+        return [event for _, event in b.apply(codec.decode_frame(codec.encode_frame(frame))) or ()]
+
+    for act, events in (
+        (lambda: counters.incr(a, K, 1), ["incrby"]),
+        (lambda: counters.incr(a, K, 1), ["incrby"]),
+        (lambda: strings.put(a, K, b"5"), ["set"]),
+        (lambda: counters.incr(a, K, 1), ["incrby"]),
+        (lambda: counters.incr_float(a, K, Decimal("0.5")), ["incrby"]),
+        (lambda: keyspace.delete(a, K), ["del"]),
+        (lambda: counters.grow(a, b"g", 1), ["incrby"]),
+    ):
+        act()
+        assert heard() == events
 
 
 @pytest.mark.parametrize("text", [b"", b"x", b"1.5", b"01", b"9223372036854775808"])
