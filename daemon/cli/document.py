@@ -69,4 +69,5 @@ def peer_rows(peers: list[dict[str, Any]]) -> list[list[str]]:
 def _number(value: float | None, unit: str, signed: bool = False) -> str:
     if value is None:
         return "-"
-    return f"{round(value, 3):{'+' if signed else ''}g}{unit}"
+    text = f"{value:{'+' if signed else ''}.3f}".rstrip("0").rstrip(".")
+    return f"{text}{unit}"

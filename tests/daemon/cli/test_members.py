@@ -24,6 +24,12 @@ def test_people_see_a_row_each(scripted: ScriptedDaemon, gossamer: Callable[...,
     assert c.split() == ["c", "default", "offline", "-", "0", "-", "-"]
 
 
+def test_large_numbers_are_written_out(scripted: ScriptedDaemon, gossamer: Callable[..., Result]) -> None:
+    scripted.says_status(peers=[peer("b", lag_operations=1_000_070, last_seen_seconds=3_000_000.0)])
+    row = gossamer("members").stdout.splitlines()[1].split()
+    assert row[3:6] == ["1000070", "0", "3000000"]
+
+
 def test_nobody(scripted: ScriptedDaemon, gossamer: Callable[..., Result]) -> None:
     scripted.says_status()
     assert "no peers yet" in gossamer("members").stdout
