@@ -19,9 +19,9 @@ from daemon.api.arguments import printable
 from daemon.api.limits import Limits, request_too_long, value_too_long
 
 LINE_LIMIT: Final = 64 * 1024
+"""Redis's bound for an inline command and for the line of a count."""
 HTTP_WORDS: Final = frozenset({b"post", b"host:"})
 """A web page may make a browser send these, with commands behind them: hang up, as Redis does."""
-"""Redis's bound for an inline command and for the line of a count."""
 MAX_BULK: Final = 512 * 1024 * 1024
 MAX_ARGUMENTS: Final = (1 << 31) - 1
 UNAUTHENTICATED_ARGUMENTS: Final = 10
