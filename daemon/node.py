@@ -160,9 +160,7 @@ class Node:
         try:
             await space.load()
         except StoreCorrupt as error:
-            raise StoreCorrupt(
-                f"{error}; move {space.store.path} away to start empty and pull everything from peers"
-            ) from error
+            raise StoreCorrupt(f"{error}; an empty start pulls everything that peers have") from error
         state = space.state
         log.info(
             "loaded",
@@ -230,7 +228,11 @@ class Node:
         configure(settings.log.level, settings.log.format)
         for space in self.spaces:
             space.retune(_tuning(settings), settings.store.log_budget, _inline(settings))
-        log.info("reloaded", changed=list(outcome.changed), after_restart=list(outcome.restart))
+        log.info("reloaded", changed=list(outcome.changed))
+        if outcome.restart:
+            log.warning(
+                "restart_needed", what=f"changed, and not in effect before a restart: {', '.join(outcome.restart)}"
+            )
 
     # -- the network --------------------------------------------------------------------------------------------------
 

@@ -88,6 +88,7 @@ class Space:
         self._timer: asyncio.TimerHandle | None = None
         self._armed_for = float("inf")
         self._settling = False
+        self._dropped = 0  # reasons of drops that were told
         self._logged = 0  # bytes of log that a start would have to replay
         self._maintenance: asyncio.Task[None] | None = None
         self._tidiness_failed = False
@@ -163,9 +164,20 @@ class Space:
         """A message arrived."""
         self.begin()
         self._handle(Received(sender, inbox, data))
+        if len(self.replica.drops) != self._dropped:
+            self._tell_dropped(sender)
         if self.inline and not self._settling and self.replica.dirty:
             self._settling = True
             self._loop.call_soon(self._settle_received)
+
+    def _tell_dropped(self, sender: str) -> None:
+        """A message was dropped for a reason that is new since the start: one line; the metrics count the rest."""
+        reason = list(self.replica.drops)[-1]
+        self._dropped = len(self.replica.drops)
+        log.warning(
+            "dropped", space=self.name, sender=sender, reason=reason,
+            what="a message from the broker was dropped, nothing changed; who else publishes below mqtt.prefix?",
+        )  # fmt: skip
 
     def _settle_received(self) -> None:
         self._settling = False

@@ -186,7 +186,8 @@ class Server:
         """More than `limits.reply_buffer` waits for this client to read: disconnect it, whatever it was to hear."""
         self.statistics.slow_readers += 1
         log.warning(
-            "client %s (%s) disconnected: it does not read its replies, more than limits.reply_buffer (%d bytes) wait",
+            "client %s (%s) disconnected: more than limits.reply_buffer (%d bytes) wait for it to read;"
+            " ask for less at a time, or raise the limit",
             session.id,
             session.address or "unknown address",
             self.hub.limits.reply_buffer,

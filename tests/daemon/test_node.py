@@ -150,10 +150,10 @@ async def test_what_cannot_be_opened_leaves_nothing_behind(folder: Path) -> None
 
 async def test_a_damaged_checkpoint_says_which_file_to_move(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def damaged(self: Space) -> None:
-        raise StoreCorrupt("a segment has changed")
+        raise StoreCorrupt("default.db is damaged: a segment has changed; restore it or move it away")
 
     monkeypatch.setattr(Space, "load", damaged)
-    with pytest.raises(StoreCorrupt, match=r"move .*default\.db away to start empty"):
+    with pytest.raises(StoreCorrupt, match=r"default\.db is damaged.*move it away; an empty start pulls"):
         await Node(settings(folder)).run()
 
 

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
+import structlog.testing
 
 from crdt.types import sets
 from daemon import space as module
@@ -611,3 +612,14 @@ def test_a_busy_store_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StoreBusy):
         Store.open(tmp_path, "default")
     first.close()
+
+
+async def test_garbage_is_told_once_for_each_reason(make: Make) -> None:
+    a = make("a")
+    await a.start()
+    with structlog.testing.capture_logs() as lines:
+        for data in (b"\x7fgarbage", b"\x7fmore", b"\x01\xffkind", b"\x01\x01\xc1"):
+            a.space.receive("b", inbox=False, data=data)
+    told = [line["reason"] for line in lines if line["event"] == "dropped"]
+    assert told == list(a.space.replica.drops) == ["version", "kind", "malformed"]
+    assert a.space.replica.drops["version"] == 2
