@@ -35,7 +35,7 @@ from daemon.witness import Witness as WitnessFile
 
 log = structlog.get_logger("space")
 
-CUT_AT = 2048  # pending operations that are cut at once: a frame of this size fits a message, and takes about 1 ms
+CUT_AT = 1024  # pending operations that are cut at once: the frame fits a message, the loop is held for 1 to 4 ms
 QUEUE = 64  # commits under way in the worker before the loop waits for the disk
 CHECKPOINT_AFTER = 16 << 20  # bytes of log since the last checkpoint; more where there are many rows to write
 LOAD_SLICE = 0.005  # seconds of loading between two turns of the loop
