@@ -206,13 +206,14 @@ class Space:
     def settle(self) -> None:
         """The turn that wrote is over: commit if this durability asks for it, or if much is pending."""
         self._promise()
-        if self.replica.dirty and (self.inline or self.state.dot - self.state.cut_dot >= CUT_AT):
+        if self.inline or self.state.dot - self.state.cut_dot >= CUT_AT:
             self.commit()
 
     def commit(self) -> None:
-        """Cut and store what is new."""
+        """Cut and store what is new, if anything is."""
         self._promise()
-        self._run(self.replica.commit(self._loop.time()))
+        if self.replica.dirty:
+            self._run(self.replica.commit(self._loop.time()))
 
     def _promise(self) -> None:
         """What a client wrote counts as acknowledged: from then on this daemon does not make room for a namesake."""
@@ -225,14 +226,12 @@ class Space:
 
     def ask(self, seq: int) -> None:
         """Find out which peers have applied own operation `seq`, at once."""
-        if self.replica.dirty:
-            self.commit()
+        self.commit()
         self._run(self.replica.ask(seq, self._loop.time()))
 
     def sync(self) -> None:
         """Cut, commit, publish, say HELLO."""
-        if self.replica.dirty:
-            self.commit()
+        self.commit()
         self._drain()
         self._run(self.replica.sync(self._loop.time()))
 
@@ -373,16 +372,14 @@ class Space:
 
     async def _checkpoint(self) -> None:
         """Write a checkpoint in slices between other work."""
-        if self.replica.dirty:
-            self.commit()
+        self.commit()
         self.checkpointer.begin()
         begun = self._logged
         while self.checkpointer.running and self.checkpointer.step():  # noqa: ASYNC110
             await asyncio.sleep(0.001)  # others get their turn between two slices
         if not self.checkpointer.running:
             return  # a joined snapshot has written one meanwhile
-        if self.replica.dirty:
-            self.commit()  # the segments lack what was removed meanwhile: those removals have to be in the log
+        self.commit()  # the segments lack what was removed meanwhile: those removals have to be in the log
         self._drain()
         self.checkpointer.finish()
         self._logged -= begun
@@ -392,8 +389,7 @@ class Space:
         if self._maintenance is not None:
             self._maintenance.cancel()
         self.begin()
-        if self.replica.dirty:
-            self.commit()
+        self.commit()
         self._drain()
         self._run(self.replica.farewell())
         if self._timer is not None:

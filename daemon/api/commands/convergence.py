@@ -28,7 +28,7 @@ def space_of(session: Session) -> Space:
     Inside EXEC nothing is cut, for a transaction is one frame: they report the state before it.
     """
     space = session.hub.space_of(session.db)
-    if space.replica.dirty and not session.executing:
+    if not session.executing:
         space.commit()
     return space
 
