@@ -14,7 +14,7 @@ Source of terms: Almeida, Shoker, Baquero, "Delta State Replicated Data Types" (
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 from typing import Final, NamedTuple
@@ -135,6 +135,12 @@ class Runs:
     def spans(self) -> Iterator[tuple[int, int]]:
         """(start, stop) of each run."""
         return zip(self.starts, self.stops, strict=True)
+
+    def within(self, first: int, stop: int) -> list[range]:
+        """What of it lies between these, as ranges."""
+        at, end = bisect_right(self.stops, first), bisect_left(self.starts, stop)
+        spans = zip(self.starts[at:end], self.stops[at:end], strict=True)
+        return [range(max(a, first), min(b, stop)) for a, b in spans]
 
     def __contains__(self, seq: object) -> bool:
         assert isinstance(seq, int)

@@ -110,14 +110,14 @@ def merge(frames: Iterable[Frame]) -> Frame:
     """
     parts = list(frames)
     one = Frame(parts[0].actor, parts[0].first, parts[-1].last, parts[0].deps)
-    gone = Runs()
+    gone: set[int] = set()  # of these very operations, so no larger than their number
     ranges: list[tuple[tuple[bytes, ...], int]] = []
     groups: list[list[Group]] = []
     for part in reversed(parts):
         kept = [_survivors(group, gone, ranges) for group in part.groups]
         groups.append([group for group in kept if len(group)])
         if one.actor in part.removes:
-            gone = union((gone, part.removes[one.actor]))
+            gone.update(*part.removes[one.actor].within(one.first, one.last + 1))
         ranges += [(path, vector.get(one.actor, 0)) for path, vector in part.ranges]
     one.groups = _joined(chain.from_iterable(reversed(groups)))
     for part in parts:
@@ -127,8 +127,14 @@ def merge(frames: Iterable[Frame]) -> Frame:
     return one
 
 
-def _survivors(group: Group, gone: Runs, ranges: list[tuple[tuple[bytes, ...], int]]) -> Group:
-    if not gone.starts and not ranges:
+def overlap(first: int, frame: Frame) -> int:
+    """How many operations from `first` on the frame takes back: what merging it with those would save."""
+    own = frame.removes.get(frame.actor)
+    return 0 if own is None else sum(map(len, own.within(first, frame.first)))
+
+
+def _survivors(group: Group, gone: set[int], ranges: list[tuple[tuple[bytes, ...], int]]) -> Group:
+    if not gone and not ranges:
         return group
     keep = [i for i, seq in enumerate(group.seqs) if seq not in gone]
     for path, n in ranges:

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, Final
 from crdt.codec import encode_frame
 from crdt.dots import MASK_64, Actor, dominates
 from crdt.errors import PeerError
-from crdt.frame import Frame, merge
+from crdt.frame import Frame, merge, overlap
 from crdt.moving import go_on_as
 from crdt.replica import messages
 from crdt.replica.acks import Acks
@@ -47,6 +47,8 @@ if TYPE_CHECKING:
     from random import Random
 
 NEVER: Final = float("inf")
+SMALL: Final = 4096  # bytes of a frame beside which its header (some 30) is worth a merge
+GAIN: Final = 8  # a larger frame is merged if it takes back at least one operation in so many of its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -468,18 +470,27 @@ class Replica:
 
 
 def _merged(frames: list[tuple[Frame, bytes]], room: int) -> list[bytes]:
-    """Adjacent frames of which the later saw nothing new, as one, while a message has room for it."""
+    """Adjacent frames of which the later saw nothing new, as one, while a message has room for it and it saves much.
+
+    Putting two frames together costs about as much as cutting them did.
+    """
     out: list[bytes] = []
     run: list[tuple[Frame, bytes]] = []
     size = 0
     for frame, data in frames:
-        if run and (frame.deps or size + len(data) > room):
+        if run and (frame.deps or size + len(data) > room or not _pays(run, frame, data)):
             out.append(_one(run))
             run, size = [], 0
         run.append((frame, data))
         size += len(data)
     out.append(_one(run))
     return out
+
+
+def _pays(run: list[tuple[Frame, bytes]], frame: Frame, data: bytes) -> bool:
+    if len(data) < SMALL and len(run[-1][1]) < SMALL:
+        return True
+    return bool(frame.ranges) or overlap(run[0][0].first, frame) * GAIN >= frame.last - frame.first + 1
 
 
 def _one(run: list[tuple[Frame, bytes]]) -> bytes:

@@ -106,6 +106,13 @@ def test_union(parts: list[set[int]]) -> None:
     assert union(Runs(sorted(part)) for part in parts) == Runs(sorted(set().union(*parts)))
 
 
+@steady
+@given(st.sets(st.integers(1, 40)), st.integers(0, 41), st.integers(0, 41))
+def test_within_is_what_lies_between(found: set[int], first: int, stop: int) -> None:
+    between = [seq for part in Runs(sorted(found)).within(first, stop) for seq in part]
+    assert between == sorted(seq for seq in found if first <= seq < stop)
+
+
 def test_runs_take_no_room_for_what_they_claim() -> None:
     one = Runs()
     one.append(1, 1 << 42)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 
 from crdt.dots import Actor, Runs
-from crdt.frame import Frame, Group, covered, merge, plain, stamps_of
+from crdt.frame import Frame, Group, covered, merge, overlap, plain, stamps_of
 from tests import strategies
 from tests.strategies import steady
 
@@ -99,11 +99,19 @@ def test_merging_does_not_change_the_parts() -> None:
     assert first == Frame(A, 1, 1, {}, [members(b"s", 1)], {B: Runs([1])})
 
 
+def test_overlap_is_what_a_merge_would_save() -> None:
+    later = Frame(A, 8, 9, removes={A: Runs([2, 3, 5, 6, 7]), B: Runs([4])})
+    assert [overlap(first, later) for first in (1, 3, 4, 6, 8)] == [5, 4, 3, 2, 0]
+    assert overlap(1, Frame(A, 8, 9)) == 0
+
+
 def test_runs_that_claim_much_cost_little() -> None:
     all_of_b = Runs()
     all_of_b.append(1, 1 << 41)
     one = merge([Frame(A, 1, 1, removes={B: all_of_b}), Frame(A, 2, 2, removes={B: all_of_b})])
     assert one.removes[B] == all_of_b
+    own = merge([Frame(A, 1 << 40, 1 << 40), Frame(A, (1 << 40) + 1, (1 << 40) + 1, removes={A: all_of_b})])
+    assert own.removes[A] == all_of_b
 
 
 @pytest.mark.parametrize(

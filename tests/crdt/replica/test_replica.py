@@ -48,6 +48,19 @@ def test_one_message_an_interval_with_merged_frames() -> None:
     assert isinstance(delta, Delta) and len(delta.frames) == 1
 
 
+def test_large_frames_are_put_together_only_if_that_saves_much() -> None:
+    """A merge costs what a cut does; beside thousands of rows a header is nothing."""
+    for fresh, expected in ((True, 3), (False, 1)):
+        a = Desk("a", tuning=Tuning(interval=0.2))
+        for i in range(3):
+            for k in range(300):
+                strings.put(a.state, b"%d-%d" % (k, i * fresh), b"a value of 20 bytes.")
+            a.commit()
+        a.wait(0.2)
+        (delta,) = a.take(Delta)
+        assert isinstance(delta, Delta) and len(delta.frames) == expected
+
+
 def test_what_a_peer_changed_is_told_once() -> None:
     a, b = Desk("a"), Desk("b", 2)
     sets.add(a.state, b"s", [b"x"])
