@@ -1,7 +1,14 @@
 """The messages between replicas, as values and as bytes.
 
-Promises: every message is self-contained and idempotent; `decode` returns a checked value or raises PeerError.
-A message is the wire version, its kind, and a MessagePack list of the fields below, in order.
+Promises: every message is self-contained and idempotent; `decode` returns a checked value or raises PeerError; what was
+damaged on its way is never believed. A message is
+
+    wire version     1 byte
+    kind             1 byte, its place in _KINDS
+    checksum         4 bytes, little-endian: the low half of xxh3_64(body), seeded with wire version * 256 + kind
+    body             a MessagePack list of the fields below, in order
+
+The checksum is against broken memory, cables and brokers, not against forgery (docs/guarantees.md).
 """
 
 from __future__ import annotations
@@ -11,12 +18,14 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import msgpack
+from xxhash import xxh3_64_intdigest
 
 from crdt.codec import decode_actor, natural, pack
 from crdt.dots import MASK_128, Actor
 from crdt.errors import PeerError
 
-WIRE: Final = 1
+WIRE: Final = 2
+HEAD: Final = 6
 FRAME: Final = 0
 LETTER: Final = 1
 MAX_LIST: Final = 256
@@ -140,7 +149,16 @@ def encode(message: Message) -> bytes:
     """Inverse of `decode`."""
     kind = _KINDS.index(type(message)) + 1
     body: bytes = pack([_plain(getattr(message, name)) for name in message.__slots__])
-    return bytes((WIRE, kind)) + body
+    return envelope(kind, body)
+
+
+def envelope(kind: int, body: bytes) -> bytes:
+    """A body as it travels."""
+    return bytes((WIRE, kind)) + _checksum(kind, body) + body
+
+
+def _checksum(kind: int, body: bytes | memoryview) -> bytes:
+    return (xxh3_64_intdigest(body, WIRE << 8 | kind) & 0xFFFFFFFF).to_bytes(4, "little")
 
 
 def _plain(value: Any) -> Any:
@@ -154,14 +172,17 @@ def _plain(value: Any) -> Any:
 
 
 def decode(data: bytes) -> Message:
-    """Bytes from outside to a message. Raises PeerError("version" | "kind" | "malformed")."""
-    if len(data) < 3 or data[0] != WIRE:
+    """Bytes from outside to a message. Raises PeerError("version" | "checksum" | "kind" | "malformed")."""
+    if len(data) < HEAD or data[0] != WIRE:
         raise PeerError("version", f"wire version {data[0] if data else 'missing'}, this daemon speaks {WIRE}")
+    body = memoryview(data)[HEAD:]
+    if data[2:HEAD] != _checksum(data[1], body):
+        raise PeerError("checksum", "damaged on its way")
     if not 0 < data[1] <= len(_KINDS):
         raise PeerError("kind", str(data[1]))
     cls = _KINDS[data[1] - 1]
     try:
-        fields = msgpack.unpackb(memoryview(data)[2:], strict_map_key=False)
+        fields = msgpack.unpackb(body, strict_map_key=False)
         checks = _CHECKS[cls]
         if type(fields) is not list or len(fields) < len(checks):
             raise ValueError("fields")

@@ -332,7 +332,9 @@ def test_garbage_is_dropped_and_counted(world: World) -> None:
     a.redis.set("k", "v")
     before = a.do("CRDT.HASH")
     delta = messages.encode(messages.Delta([b"\x93\x01\x02\x03", b"", b"\xc1" * 50]))
-    bodies = [b"\xff" * 100, b"\x01", b"\x01\x01", b"\x01\x03\x90", b"\x7f\x01\x90", b"not for us", delta]
+    damaged = bytearray(delta)
+    damaged[-1] ^= 1
+    bodies = [b"\xff" * 100, b"\x02", b"\x02\x01", messages.envelope(3, b"\x90"), b"not for us", delta, bytes(damaged)]
     topics = (f"{root}/b/x/d", f"{root}/b/x/h", f"{root}/b/{a.name}/p", f"{root}/i/{a.name}/x", f"{root}/b/bad name/d")
     _publish(world, *((topic, body) for topic in topics for body in bodies))
     until(lambda: "malformed" in _metrics(port), "the count")
@@ -344,7 +346,7 @@ def test_garbage_is_dropped_and_counted(world: World) -> None:
         if line.startswith("gossamer_dropped_messages_total{")
     }
     until(lambda: "gossamer_dropped_messages_total" in _metrics(port), "the count")
-    assert sum(counted.values()) >= 10
+    assert sum(counted.values()) >= 10 and {"version", "checksum", "malformed"} <= counted.keys()
 
 
 def test_a_clock_ten_years_ahead_blocks_nobody(world: World) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import structlog.testing
 
+from crdt.replica import messages
 from crdt.types import sets
 from daemon import space as module
 from daemon.store import Durability, Store, StoreFailed
@@ -618,8 +619,9 @@ async def test_garbage_is_told_once_for_each_reason(make: Make) -> None:
     a = make("a")
     await a.start()
     with structlog.testing.capture_logs() as lines:
-        for data in (b"\x7fgarbage", b"\x7fmore", b"\x01\xffkind", b"\x01\x01\xc1"):
+        wrong = (messages.envelope(255, b"kind"), messages.envelope(1, b"\xc1"))
+        for data in (b"\x7fgarbage", b"\x7fmore", b"\x02\x01damaged", *wrong):
             a.space.receive("b", inbox=False, data=data)
     told = [line["reason"] for line in lines if line["event"] == "dropped"]
-    assert told == list(a.space.replica.drops) == ["version", "kind", "malformed"]
+    assert told == list(a.space.replica.drops) == ["version", "checksum", "kind", "malformed"]
     assert a.space.replica.drops["version"] == 2

@@ -10,6 +10,7 @@ import pytest
 from crdt.dots import Actor
 from crdt.errors import PeerError
 from crdt.replica.messages import (
+    HEAD,
     MAX_LIST,
     Ack,
     Delta,
@@ -24,6 +25,7 @@ from crdt.replica.messages import (
     Taken,
     decode,
     encode,
+    envelope,
 )  # fmt: skip
 
 A, B = Actor("a", 1), Actor("bé", (1 << 64) - 1)
@@ -49,14 +51,28 @@ def test_there_and_back(message: Message) -> None:
 
 
 @pytest.mark.parametrize("message", EXAMPLES, ids=lambda m: type(m).__name__)
-def test_damaged_bytes_end_in_a_peer_error_or_a_message(message: Message) -> None:
+def test_damaged_bytes_are_never_believed(message: Message) -> None:
+    good = encode(message)
+    for bit in range(8 * len(good)):
+        data = bytearray(good)
+        data[bit // 8] ^= 1 << bit % 8
+        with pytest.raises(PeerError) as caught:
+            decode(bytes(data))
+        assert caught.value.reason == ("version" if bit < 8 else "checksum")
+    for length in range(len(good)):
+        with pytest.raises(PeerError):
+            decode(good[:length])
+
+
+@pytest.mark.parametrize("message", EXAMPLES, ids=lambda m: type(m).__name__)
+def test_a_wrong_body_ends_in_a_peer_error_or_a_message(message: Message) -> None:
     rng, good = Random(1), encode(message)
     for _ in range(500):
-        data = bytearray(good)
+        body = bytearray(good[HEAD:])
         for _ in range(rng.randint(1, 3)):
-            data[rng.randrange(len(data))] = rng.randrange(256)
+            body[rng.randrange(len(body))] = rng.randrange(256)
         try:
-            decode(bytes(data[: rng.randint(0, len(data))]))
+            decode(envelope(good[1], bytes(body[: rng.randint(0, len(body))])))
         except PeerError:
             pass
 
@@ -64,9 +80,11 @@ def test_damaged_bytes_end_in_a_peer_error_or_a_message(message: Message) -> Non
 def test_reasons() -> None:
     for data, reason in (
         (b"", "version"),
-        (b"\x02\x01\x90", "version"),
-        (b"\x01\x63\x90", "kind"),
-        (b"\x01\x01\xc1", "malformed"),
+        (b"\x02\x01", "version"),
+        (b"\x01\x01\x90\x90\x90\x90\x90", "version"),
+        (b"\x02\x01\x90\x90\x90\x90\x90", "checksum"),
+        (envelope(0x63, b"\x90"), "kind"),
+        (envelope(1, b"\xc1"), "malformed"),
     ):
         with pytest.raises(PeerError) as caught:
             decode(data)
@@ -75,7 +93,7 @@ def test_reasons() -> None:
 
 def test_more_fields_of_a_later_version_are_ignored() -> None:
     data = encode(Probe(1))
-    assert decode(data[:2] + msgpack.packb([1, "later"])) == Probe(1)
+    assert decode(envelope(data[1], msgpack.packb([1, "later"]))) == Probe(1)
 
 
 def test_lists_are_bounded() -> None:
