@@ -1,0 +1,224 @@
+"""Places: where an element of a list stands, as bytes whose order is the order of the list.
+
+Knows: how to find a place between two others that no other replica finds as well, and how places are spelled.
+Promises: places are unique, and their order is a pure function of their bytes, so every replica orders any set of them
+alike, whatever else it has seen (invariant I9); a place names everything it depends on, so it stays where it is when
+all around it is removed, and nothing has to be remembered of what was removed.
+Must not know: what stands at a place, lists, state.
+
+The order is Fugue's (Weidner, Kleppmann: "The Art of the Fugue", 2023): a tree whose nodes are elements, read in order:
+left children, the node, right children. What one replica inserts in one go, in either direction, is a *bunch*: a chain
+of nodes that are each the right (or left) child of the one before. A place is the path from the root:
+
+    place  = step+          the last step has side 0, the others lead into a bunch left (-1) or right (+1) of a node
+    step   = rank  seed  first  3 * offset + side
+    rank   bunches under one node stand by rank, then seed, then first; 0 but where said below
+    seed   64 bits for the actor that opened the bunch (Actor.seed)
+    first  sequence number of the operation that opened it, at offset 0
+    offset along the chain: n operations after `first` stands n to the right, or -n if the bunch grew to the left. An
+           actor never has the same operation twice, so no offset is used twice, without any memory of those used
+
+Every part is a code in which no word begins another and whose bytes order like the numbers (`number`), so a place can
+stand anywhere in a longer byte string (`parse` finds its end), and comparing two is one comparison of bytes.
+
+Two departures keep paths short, because a path is paid for by every bunch:
+
+- An insertion at an end of the list that does not continue the own bunch opens one at the root, one rank beyond the
+  outermost. So a queue that several producers feed has paths of one step for ever.
+- Where two writers continue each other in the middle, each turn would be one step longer. From DEPTH steps on, a bunch
+  is opened beside the one it continues, one rank further, if nothing known stands in the way.
+
+What one replica types in a run stays together whatever others type at the same place. Only where several writers took
+turns, apart from others who took turns there as well, may the turns of both sides alternate.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from crdt.dots import SEQ_MASK
+
+DEPTH: Final = 4  # steps of a path from which bunches that continue each other stand beside each other
+RANK_LIMIT: Final = 1 << 46  # nobody gets here by counting; a peer who claims more is not believed
+SEED_BYTES: Final = 8
+
+# -- numbers whose bytes order like they do ---------------------------------------------------------------------------
+
+# (from, below, bytes, added before writing): one byte from 0x80, two from 0xC0, three from 0xE0, and so on.
+# A negative number is the complement of the bytes of -1 - n, which makes another constant to add.
+_SIZES: Final = ((1, 6), (2, 13), (3, 20), (4, 27), (5, 34), (7, 48))
+
+
+def _classes() -> list[tuple[int, int, int, int]]:
+    out, low = [], 0
+    for size, bits in _SIZES:
+        high = low + (1 << bits)
+        added = (0xFF00 >> size & 0xFF) * (1 << 8 * (size - 1)) - low
+        out += [(low, high, size, added), (-high, -low, size, (1 << 8 * size) - added)]
+        low = high
+    return out
+
+
+_CLASSES: Final = _classes()
+
+
+def _leads() -> list[tuple[int, int]]:
+    """First byte of a number -> (bytes, what was added); bytes 0: no number begins so."""
+    out = [(0, 0)] * 256
+    for low, high, size, added in _CLASSES:
+        for n in (low, high - 1):
+            out[n + added >> 8 * (size - 1)] = (size, added)
+        first, last = (n + added >> 8 * (size - 1) for n in (low, high - 1))
+        out[first : last + 1] = [(size, added)] * (last + 1 - first)
+    return out
+
+
+_LEADS: Final = _leads()
+
+
+def number(n: int) -> bytes:
+    """A number, |n| < 2**48, in the bytes that order like it."""
+    for low, high, size, added in _CLASSES:
+        if low <= n < high:
+            return (n + added).to_bytes(size, "big")
+    raise AssertionError("numbers of places are bounded")
+
+
+def _numbers(prefix: bytes, numbers: range) -> list[bytes]:
+    """`prefix + number(n)` for each, ascending or descending."""
+    out: list[bytes] = []
+    step = numbers.step
+    while numbers:
+        n = numbers[0]
+        for low, high, size, added in _CLASSES:
+            if low <= n < high:
+                edge = high if step > 0 else low - 1
+                part = range(n, min(edge, numbers.stop) if step > 0 else max(edge, numbers.stop), step)
+                out += [prefix + (m + added).to_bytes(size, "big") for m in part]
+                numbers = numbers[len(part) :]
+                break
+        else:
+            raise AssertionError("numbers of places are bounded")
+    return out
+
+
+def _read(data: bytes, at: int) -> tuple[int, int]:
+    """(number, end). Raises ValueError."""
+    size, added = _LEADS[data[at]] if at < len(data) else (0, 0)
+    end = at + size
+    if not size or end > len(data):
+        raise ValueError("not a number of a place")
+    return int.from_bytes(data[at:end], "big") - added, end
+
+
+# -- steps ------------------------------------------------------------------------------------------------------------
+
+
+class Place(NamedTuple):
+    """What a place says of its last step, and where that stands in the bytes."""
+
+    slot: int  # here the step begins
+    head: int  # here its offset begins: the bytes before are the bunch
+    end: int  # here the place ends
+    rank: int
+    seed: bytes
+    first: int
+    offset: int
+    depth: int  # number of steps
+
+
+def parse(data: bytes, start: int = 0) -> Place:
+    """The place that begins there. Raises ValueError if none does, or if it is not spelled as `between` would."""
+    at, depth = start, 0
+    while True:
+        slot = at
+        rank, at = _read(data, at)
+        seed = data[at : at + SEED_BYTES]
+        first, head = _read(data, at + SEED_BYTES)
+        code, at = _read(data, head)
+        offset, side = (code + 1) // 3, (code + 1) % 3 - 1
+        depth += 1
+        if not (-RANK_LIMIT <= rank <= RANK_LIMIT and 0 < first <= SEQ_MASK and abs(offset) <= SEQ_MASK):
+            raise ValueError("numbers of a place")
+        if side == 0:
+            return Place(slot, head, at, rank, seed, first, offset, depth)
+
+
+def is_place(data: bytes) -> bool:
+    """Whether the bytes are one whole place."""
+    try:
+        return parse(data).end == len(data)
+    except ValueError:
+        return False
+
+
+def seed_bytes(seed: int) -> bytes:
+    """An actor's seed as places hold it."""
+    return seed.to_bytes(SEED_BYTES, "big")
+
+
+# -- new places -------------------------------------------------------------------------------------------------------
+
+
+def between(
+    left: bytes | None, right: bytes | None, seed: bytes, seq: int, count: int = 1, leftwards: bool = False
+) -> list[bytes]:
+    """Places for `count` new elements between two neighbours (None: an end of the list).
+
+    `seq`: the sequence number of the actor's next operation. The elements are named after operations seq to
+    seq + count - 1, which this actor must use for no other element of the same list. The neighbours must be adjacent in
+    what the actor knows. Ascending; `leftwards`: descending, each stands before the one before it (as LPUSH a b puts b
+    before a).
+    """
+    right_own = None if left is None else _continued(left, right, seed, seq)
+    left_own = None if right is None else _continued(right, left, seed, seq)
+    if right_own is not None and (left_own is None or not leftwards):
+        bunch, offset = right_own
+        numbers = range(3 * offset, 3 * (offset + count), 3)
+    elif left_own is not None:
+        bunch, offset = left_own
+        numbers = range(-3 * offset, -3 * (offset + count), -3)
+    else:
+        bunch = _opened(left, right) + seed + number(seq)
+        numbers = range(0, -3 * count, -3) if leftwards else range(0, 3 * count, 3)
+    return _numbers(bunch, numbers if leftwards == (numbers.step < 0) else numbers[::-1])
+
+
+def _continued(near: bytes, far: bytes | None, seed: bytes, seq: int) -> tuple[bytes, int] | None:
+    """(bunch, offset) if the own bunch of `near` goes on towards `far`: nothing known of it lies beyond `near`."""
+    place = parse(near)
+    if place.seed != seed or place.first >= seq:
+        return None
+    bunch = near[: place.head]
+    if far is not None and far.startswith(bunch):
+        return None
+    return bunch, seq - place.first
+
+
+def _opened(left: bytes | None, right: bytes | None) -> bytes:
+    """Where a new bunch begins: the path to it and its rank."""
+    if left is None or right is None:
+        near, side = (left, 1) if left is not None else (right, -1)
+        rank = 0 if near is None else _read(near, 0)[0] + side
+        return number(rank) if near is None or abs(rank) <= RANK_LIMIT else _child(near, parse(near), side)
+    before = parse(left)
+    bunch = left[: before.head]
+    # If `right` stands in the subtree of `left`, it has no left child that is known.
+    if right.startswith(bunch) and (before.offset >= 0 or _read(right, before.head)[0] == 3 * before.offset + 1):
+        return _beside(right, left, -1)
+    return _beside(left, right, 1)
+
+
+def _beside(near: bytes, far: bytes, side: int) -> bytes:
+    """A child of `near` on that side; where paths are long, a sibling of its bunch if `far` leaves room."""
+    place = parse(near)
+    if place.depth >= DEPTH and abs(place.rank) < RANK_LIMIT:
+        slot = near[: place.slot]
+        rank = place.rank + side
+        if not far.startswith(slot) or (_read(far, place.slot)[0] - rank) * side > 0:
+            return slot + number(rank)
+    return _child(near, place, side)
+
+
+def _child(near: bytes, place: Place, side: int) -> bytes:
+    return near[: place.head] + number(3 * place.offset + side) + number(0)

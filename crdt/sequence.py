@@ -1,0 +1,279 @@
+"""An ordered sequence: elements at places, found by index and by place.
+
+Knows: for each element its place (crdt/places.py: bytes whose order is the order of the sequence), a number and an
+item that the owner keeps there. Promises: an index or a place is found in O(log n), an element comes or goes in
+O(log n) on average, a run of neighbours in one go; O(live) memory: 32 bytes an element besides the place and the item.
+Must not know: what the numbers and items mean, state, replicas.
+
+    sequence = Sequence()
+    places = sequence.between(2, seed, seq, 3)         three new places before the element with index 2
+    sequence.insert_run(places, dots, items)
+    at = sequence.find(place)                          None, or where the element stands
+    block, i = at; block.items[i]                      good until the next change
+    sequence.items(0, 10); sequence.places(0, 10)      by index, like a slice
+
+Elements lie in blocks of at most 2 * LOAD, three columns each. `_firsts` parts the places between the blocks; a tree
+of counts over the blocks (P. Fenwick, "A new data structure for cumulative frequency tables", 1994) turns an index
+into a block and back. The tree is rebuilt at the next use after blocks were split or joined, which happens once in
+about LOAD changes.
+"""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
+from collections.abc import Sequence as Column
+from typing import Any, Final
+
+from crdt import places as placing
+
+LOAD: Final = 512
+At = tuple["Block", int]
+
+
+class Block:
+    """Neighbours: columns of places, numbers and items."""
+
+    __slots__ = ("items", "numbers", "places")
+
+    def __init__(self, places: list[bytes], numbers: array[int], items: list[Any]) -> None:
+        self.places = places
+        self.numbers = numbers
+        self.items = items
+
+
+class Sequence:
+    """See the module. Places are whole places, as `crdt.places.is_place` says; each stands here at most once."""
+
+    __slots__ = ("_blocks", "_firsts", "_length", "_tree")
+
+    def __init__(self) -> None:
+        self._blocks: list[Block] = []
+        self._firsts: list[bytes] = []  # everything in block i is >= _firsts[i], and below _firsts[i + 1]
+        self._tree: list[int] = []  # Fenwick's, over the blocks' lengths; empty: to be rebuilt
+        self._length = 0
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __iter__(self) -> Iterator[tuple[bytes, int, Any]]:
+        """(place, number, item) in order; not over changes."""
+        for block in self._blocks:
+            yield from zip(block.places, block.numbers, block.items, strict=True)
+
+    # -- finding ------------------------------------------------------------------------------------------------------
+
+    def find(self, place: bytes) -> At | None:
+        """Where the element at this place stands: its block and the position there."""
+        b = bisect_right(self._firsts, place) - 1
+        if b < 0:
+            return None
+        block = self._blocks[b]
+        i = bisect_left(block.places, place)
+        return (block, i) if i < len(block.places) and block.places[i] == place else None
+
+    def at(self, index: int) -> At:
+        """Where the element with this index (0 <= index < length) stands."""
+        b, i = self._locate(index)
+        return self._blocks[b], i
+
+    def index(self, place: bytes) -> int:
+        """How many elements stand before this place, whether there is one at it or not."""
+        b = bisect_right(self._firsts, place) - 1
+        return 0 if b < 0 else self._before(b) + bisect_left(self._blocks[b].places, place)
+
+    def place(self, index: int) -> bytes:
+        """The place of the element with this index."""
+        block, i = self.at(index)
+        return block.places[i]
+
+    def places(self, start: int, stop: int) -> list[bytes]:
+        """The places of the elements start <= index < stop; 0 <= start."""
+        out: list[bytes] = []
+        for block, i, j in self.spans(start, stop):
+            out += block.places[i:j]
+        return out
+
+    def items(self, start: int, stop: int) -> list[Any]:
+        """The items of the elements start <= index < stop; 0 <= start."""
+        out: list[Any] = []
+        for block, i, j in self.spans(start, stop):
+            out += block.items[i:j]
+        return out
+
+    def spans(self, start: int, stop: int) -> Iterator[tuple[Block, int, int]]:
+        """The blocks, and from where to where, of the elements start <= index < stop; 0 <= start; not over changes."""
+        left = min(stop, self._length) - start
+        if left <= 0:
+            return
+        b, i = self._locate(start)
+        while left > 0:
+            block = self._blocks[b]
+            j = min(len(block.places), i + left)
+            yield block, i, j
+            left -= j - i
+            b, i = b + 1, 0
+
+    # -- changing -----------------------------------------------------------------------------------------------------
+
+    def between(self, index: int, seed: bytes, seq: int, count: int = 1, leftwards: bool = False) -> list[bytes]:
+        """New places before the element with this index (the length: at the end): see `crdt.places.between`."""
+        left = self.place(index - 1) if index else None
+        right = self.place(index) if index < self._length else None
+        return placing.between(left, right, seed, seq, count, leftwards)
+
+    def insert(self, place: bytes, number: int, item: Any) -> None:
+        """Put an element at a place that is free; 0 <= number < 2^64."""
+        b = self._home(place)
+        block = self._blocks[b]
+        i = bisect_left(block.places, place)
+        block.places.insert(i, place)
+        block.numbers.insert(i, number)
+        block.items.insert(i, item)
+        self._grown(b, 1)
+
+    def insert_run(self, places: list[bytes], numbers: Column[int], items: list[Any]) -> bool:
+        """Put elements at places that ascend or descend with no other element between them, in one go.
+
+        False, and nothing has changed, if they do not, or if there is an element at one of them.
+        """
+        if len(places) > 1 and places[0] > places[-1]:
+            places, numbers, items = places[::-1], numbers[::-1], items[::-1]
+        b = self._home(places[0])
+        block = self._blocks[b]
+        i = bisect_left(block.places, places[0])
+        if not self._adjacent(b, i, places):
+            return False
+        block.places[i:i] = places
+        block.numbers[i:i] = array("Q", numbers)
+        block.items[i:i] = items
+        self._grown(b, len(places))
+        return True
+
+    def _home(self, place: bytes) -> int:
+        """The block that a new place belongs to."""
+        b = bisect_right(self._firsts, place) - 1
+        if b >= 0:
+            return b
+        if not self._blocks:
+            self._blocks.append(Block([], array("Q"), []))
+            self._firsts.append(place)
+            self._tree = []
+        self._firsts[0] = place
+        return 0
+
+    def _grown(self, b: int, count: int) -> None:
+        self._length += count
+        if len(self._blocks[b].places) > 2 * LOAD:
+            self._split(b)
+        elif self._tree:
+            self._count(b, count)
+
+    def _adjacent(self, b: int, i: int, places: list[bytes]) -> bool:
+        """Whether the places ascend within the gap before position i of the block."""
+        held = self._blocks[b].places
+        after = held[i] if i < len(held) else self._firsts[b + 1] if b + 1 < len(self._firsts) else None
+        return (after is None or places[-1] < after) and all(map(bytes.__lt__, places, places[1:]))
+
+    def remove(self, place: bytes) -> tuple[int, Any] | None:
+        """Take the element at this place out: its number and item; None if there is none."""
+        b = bisect_right(self._firsts, place) - 1
+        if b < 0:
+            return None
+        places = self._blocks[b].places
+        i = bisect_left(places, place)
+        if i == len(places) or places[i] != place:
+            return None
+        return self._take(b, i)
+
+    def pop(self, index: int) -> tuple[bytes, int, Any]:
+        """Take the element with this index out: its place, number and item."""
+        b, i = self._locate(index)
+        place = self._blocks[b].places[i]
+        return (place, *self._take(b, i))
+
+    def _take(self, b: int, i: int) -> tuple[int, Any]:
+        block = self._blocks[b]
+        del block.places[i]
+        number, item = block.numbers.pop(i), block.items.pop(i)
+        self._length -= 1
+        if self._tree:
+            self._count(b, -1)
+        if len(block.places) < LOAD // 4:
+            self._shrink(b)
+        return number, item
+
+    # -- blocks -------------------------------------------------------------------------------------------------------
+
+    def _split(self, b: int) -> None:
+        """A block that is too long becomes several of LOAD."""
+        block = self._blocks[b]
+        length = len(block.places)
+        starts = range(0, length - LOAD // 2, LOAD)  # the last may be half as long again, never a stub
+        stops = [*starts[1:], length]
+        self._blocks[b : b + 1] = [
+            Block(block.places[i:j], block.numbers[i:j], block.items[i:j]) for i, j in zip(starts, stops, strict=True)
+        ]
+        self._firsts[b + 1 : b + 1] = [block.places[i] for i in starts[1:]]
+        self._tree = []
+
+    def _shrink(self, b: int) -> None:
+        """A block that is nearly empty joins a neighbour, or goes if it is empty."""
+        block = self._blocks[b]
+        if block.places:
+            other = b - 1 if b else b + 1
+            if other == len(self._blocks) or len(self._blocks[other].places) > LOAD:
+                return
+            b = max(b, other)
+            into = self._blocks[b - 1]
+            into.places += self._blocks[b].places
+            into.numbers += self._blocks[b].numbers
+            into.items += self._blocks[b].items
+        del self._blocks[b]
+        del self._firsts[b]
+        self._tree = []
+
+    def _locate(self, index: int) -> tuple[int, int]:
+        """(number of the block, position in it)."""
+        last = self._blocks[-1].places
+        if index >= self._length - len(last):  # the ends are where queues work
+            return len(self._blocks) - 1, index - (self._length - len(last))
+        if index < len(self._blocks[0].places):
+            return 0, index
+        tree = self._tree or self._grow_tree()
+        size = len(tree)
+        b, step = 0, 1 << (size - 1).bit_length()
+        while step:
+            if b + step < size and tree[b + step] <= index:
+                b += step
+                index -= tree[b]
+            step >>= 1
+        return b, index
+
+    def _before(self, b: int) -> int:
+        """How many elements stand in the blocks before this one."""
+        tree = self._tree or self._grow_tree()
+        total = 0
+        while b:
+            total += tree[b]
+            b &= b - 1
+        return total
+
+    def _count(self, b: int, change: int) -> None:
+        tree = self._tree
+        size = len(tree)
+        b += 1
+        while b < size:
+            tree[b] += change
+            b += b & -b
+
+    def _grow_tree(self) -> list[int]:
+        tree = [0, *(len(block.places) for block in self._blocks)]
+        size = len(tree)
+        for b in range(1, size):
+            above = b + (b & -b)
+            if above < size:
+                tree[above] += tree[b]
+        self._tree = tree
+        return tree

@@ -1,0 +1,110 @@
+"""The index over places: equal to a sorted list, whatever comes and goes."""
+
+from __future__ import annotations
+
+from random import Random
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crdt import places, sequence
+from crdt.sequence import Sequence
+from tests.strategies import steady
+
+SEED = places.seed_bytes(1)
+
+
+def agree(one: Sequence, model: list[tuple[bytes, int, int]]) -> None:
+    """Every way of reading says the same, and the books are right."""
+    assert len(one) == len(model)
+    assert list(one) == model
+    assert [len(block.places) for block in one._blocks].count(0) <= (not model)
+    assert all(len(block.places) <= 2 * sequence.LOAD for block in one._blocks)
+    assert one._firsts == sorted(one._firsts)
+    for i, (place, number, item) in enumerate(model):
+        block, at = one.at(i)
+        assert (block.places[at], block.numbers[at], block.items[at]) == (place, number, item)
+        assert one.find(place) == (block, at)
+        assert one.index(place) == i
+        assert one.index(place + b"\x01") == i + 1
+    for i in range(0, len(model), 7):
+        assert one.items(i, i + 20) == [item for _, _, item in model[i : i + 20]]
+        assert one.places(i, len(model)) == [place for place, _, _ in model[i:]]
+
+
+SIZES = st.sampled_from([1, 1, 2, 7, 100, sequence.LOAD, 900])
+
+
+@steady
+@given(data=st.data())
+def test_it_is_a_sorted_list(data: st.DataObject) -> None:
+    one, model, seq = Sequence(), [], 0  # type: ignore[var-annotated]
+    for _ in range(data.draw(st.integers(1, 8))):
+        index = data.draw(st.integers(0, len(model)))
+        count = data.draw(SIZES)
+        if data.draw(st.integers(0, 2)):
+            leftwards = data.draw(st.booleans())
+            new = one.between(index, SEED, seq + 1, count, leftwards)
+            rows = [(place, seq + 1 + i, -i) for i, place in enumerate(new)]
+            seq += count
+            if data.draw(st.booleans()):
+                assert one.insert_run(*map(list, zip(*rows, strict=True)))  # type: ignore[arg-type]
+                assert not one.insert_run(*map(list, zip(*rows, strict=True)))  # type: ignore[arg-type]
+            else:
+                for row in Random(count).sample(rows, count):
+                    one.insert(*row)
+            model[index:index] = rows[::-1] if leftwards else rows
+        else:
+            for place, number, item in model[index : index + count]:
+                if number % 2:
+                    assert one.remove(place) == (number, item)
+                else:
+                    assert one.pop(index) == (place, number, item)
+                assert one.remove(place) is None and one.find(place) is None
+            del model[index : index + count]
+        agree(one, model)
+
+
+def test_a_run_with_something_between_is_refused() -> None:
+    one = Sequence()
+    outer = places.between(None, None, SEED, 1, 2)
+    inner = places.between(*outer, SEED, 3)
+    one.insert(inner[0], 3, None)
+    assert not one.insert_run(outer, [1, 2], [None, None])
+    assert not one.insert_run([outer[1], outer[0], *places.between(outer[1], None, SEED, 4)], [1, 2, 3], [None] * 3)
+    assert list(one) == [(inner[0], 3, None)]
+
+
+def test_a_long_one_with_its_ends_and_its_middle() -> None:
+    """Blocks are split and joined; memory is that of what stands there (invariant I11)."""
+    rng, one, model = Random(1), Sequence(), []
+    seq = 0
+    for _ in range(3000):
+        index = rng.choice((0, len(model), rng.randint(0, len(model))))
+        if rng.random() < 0.6:
+            place = one.between(index, SEED, seq := seq + 1)[0]
+            one.insert(place, seq, index)
+            model.insert(index, (place, seq, index))
+        elif index < len(model):
+            assert one.pop(index) == model.pop(index)
+    agree(one, model)
+    new = one.between(100, SEED, seq + 1, 10_000)
+    assert one.insert_run(new, range(1, 10_001), [None] * 10_000)
+    assert len(one._blocks) > 15
+    for place in Random(2).sample(new, 10_000):
+        assert one.remove(place) is not None
+    agree(one, model)
+    while model:
+        assert one.pop(0) == model.pop(0)
+    assert one._blocks == one._firsts == []
+    one.insert(new[0], 1, None)
+    agree(one, [(new[0], 1, None)])
+
+
+def test_a_queue_keeps_no_blocks() -> None:
+    one, seq = Sequence(), 0
+    for _ in range(20_000):
+        one.insert(one.between(len(one), SEED, seq := seq + 1)[0], seq, None)
+        if len(one) > 10:
+            one.pop(0)
+    assert len(one._blocks) <= 2 and len(one._firsts) <= 2
