@@ -21,7 +21,7 @@ from crdt.sampler import Sampler, compacted
 from crdt.state import RANGE_FROM, State
 from crdt.types import number
 from crdt.types.number import Number
-from crdt.types.strings import Sibling, seen_by, standing
+from crdt.types.strings import Sibling, seen_by, standing, token
 
 if TYPE_CHECKING:
     from random import Random
@@ -305,9 +305,15 @@ def siblings(state: State, key: bytes, field: bytes) -> list[Sibling] | None:
     return standing(state, value, entry.dots.get(field, -1))
 
 
-def put_over(state: State, key: bytes, field: bytes, value: bytes, token: bytes) -> None:
+def context(state: State, key: bytes, field: bytes) -> bytes:
+    """An opaque token for what a reader of this field has seen so far. Raises WrongTypeError."""
+    entry = _of(state, key)
+    return token(state, None if entry is None else entry.values.get(field))
+
+
+def put_over(state: State, key: bytes, field: bytes, value: bytes, context: bytes) -> None:
     """MV.SET with a context on a field: replaces exactly what the context covers. Raises UsageError, WrongTypeError."""
-    seen = seen_by(token)
+    seen = seen_by(state, context)
     entry = _made(state, key)
     entry.number(field).replace(state, entry, field, value, seen)
     entry.tidy(field)

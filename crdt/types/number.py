@@ -36,7 +36,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgpack
 
 from crdt import longdouble
-from crdt.dots import SEQ_BITS, SEQ_MASK, Actor
+from crdt.dots import SEQ_BITS, SEQ_MASK, Actor, Dot
 from crdt.entry import GONE, STRUCTURED, Entry, Gone, Raw, Wire
 from crdt.errors import NotANumberError, OverflowedError
 
@@ -63,6 +63,7 @@ _decimal = re.compile(rb"[-+.0-9eE]+").fullmatch
 
 Amount = int | Decimal
 Bases = dict[int, tuple[int, Amount]]
+Seen = tuple[dict[Actor, int], Bases]  # what a reader had seen: the vector, and how far each count had come
 
 
 class Number:
@@ -233,10 +234,15 @@ class Number:
         self._shown = _UNKNOWN
         return dot
 
-    def replace(self, state: State, entry: Entry, field: bytes | None, value: bytes, seen: dict[Actor, int]) -> int:
-        """MV.SET with a context: replace the values that `seen` covers, leave what came later."""
-        covered = [dot for dot in self.sets if state.name(dot).seq <= seen.get(state.name(dot).actor, 0)]
-        bases = self._observed(state)
+    def replace(self, state: State, entry: Entry, field: bytes | None, value: bytes, seen: Seen) -> int:
+        """MV.SET with a context: replace the values and take the counts that `seen` covers, leave what came later.
+
+        A count that the vector covers and the bases do not name was deleted where the context was read.
+        """
+        vector, bases = seen
+        covered = [dot for dot in self.sets if _covers(vector, state.name(dot))]
+        gone = [dot for dot, count in self.counts.items() if count[1] not in bases and _covers(vector, state.name(dot))]
+        bases = {**bases, **{self.counts[dot][1]: (dot & SEQ_MASK, self.counts[dot][2]) for dot in gone}}
         if bases:
             state.name_pending()
         self._retire(state, entry, field, covered)
@@ -246,6 +252,11 @@ class Number:
         if len(self.sets) > 1:
             state.contest(entry, field)
         return dot
+
+    def counted(self, state: State) -> bytes:
+        """How far every count has come, for a context; empty if nobody counts."""
+        bases = {**self.known(state), **self._observed(state)}
+        return encode(state, (SET, b"", bases), 0).data if bases else b""
 
     def _observed(self, state: State) -> Bases:
         if not self.counts:
@@ -281,6 +292,10 @@ class Number:
             return None
         raw = next(iter(self.sets.values()))
         return raw if type(raw) is bytes else None
+
+
+def _covers(vector: dict[Actor, int], dot: Dot) -> bool:
+    return dot.seq <= vector.get(dot.actor, 0)
 
 
 # -- amounts ----------------------------------------------------------------------------------------------------------
@@ -411,6 +426,17 @@ def decode(state: State, data: bytes, dot: int) -> tuple[Any, ...]:
         return (BASE, state.intern(Actor(row[4], row[5])).base + row[1], row[2], _in(row[3]))
     bases = {state.intern(Actor(name, nonce)).base + seq: (n, _in(total)) for name, nonce, seq, n, total in row[2]}
     return (SET, row[1], bases)
+
+
+def counted_by(state: State, data: bytes) -> Bases | None:
+    """Inverse of `Number.counted`; None if it names counts that have not been applied here. Raises ValueError."""
+    payload = msgpack.ExtType(STRUCTURED, data)
+    if not check(payload, (SET,)):
+        raise ValueError("not what was counted")
+    known = {**state.vector(), state.actor: state.seq}
+    if any(n > known.get(Actor(name, nonce), 0) for name, nonce, _, n, _ in msgpack.unpackb(data)[2]):
+        return None
+    return decode(state, data, 0)[2]  # type: ignore[no-any-return]
 
 
 def is_count(payload: Wire) -> bool:

@@ -15,7 +15,9 @@ last-writer-wins by hybrid clock.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Final, NamedTuple
+
+import msgpack
 
 from crdt.clock import milliseconds
 from crdt.dots import Actor, canonical_vector, parse_vector
@@ -23,7 +25,10 @@ from crdt.entry import GONE, Entry, Gone, Raw, Wire
 from crdt.errors import UsageError, WrongTypeError
 from crdt.state import State
 from crdt.types import number
-from crdt.types.number import Number
+from crdt.types.number import Number, Seen
+
+_MALFORMED: Final = (ValueError, TypeError, RecursionError, msgpack.UnpackException, msgpack.ExtraData)
+_pack = msgpack.Packer(use_bin_type=True, autoreset=True).pack
 
 
 class Sibling(NamedTuple):
@@ -199,23 +204,35 @@ def _sibling(state: State, dot: int, value: bytes) -> Sibling:
     return Sibling(value, state.name(dot).actor, milliseconds(state.hlc(dot)))
 
 
-def context(state: State) -> bytes:
-    """An opaque token for what has been seen so far, for `put_over`."""
+def context(state: State, key: bytes) -> bytes:
+    """An opaque token for what a reader of this string has seen so far, for `put_over`."""
+    entry = state.keys.get(key)
+    return token(state, entry.value if isinstance(entry, StringEntry) else None)
+
+
+def token(state: State, value: bytes | Number | None) -> bytes:
+    """What a reader of this cell has seen: the vector, and how far each count had come."""
     state.name_pending()
-    return canonical_vector({**state.vector(), state.actor: state.seq})
+    counted = value.counted(state) if type(value) is Number else b""
+    return _pack([canonical_vector({**state.vector(), state.actor: state.seq}), counted])  # type: ignore[no-any-return]
 
 
-def seen_by(token: bytes) -> dict[Actor, int]:
-    """Inverse of `context`. Raises UsageError."""
+def seen_by(state: State, context: bytes) -> Seen:
+    """Inverse of `token`. Raises UsageError."""
     try:
-        return parse_vector(token)
-    except ValueError:
+        vector, counted = msgpack.unpackb(context)
+        seen = parse_vector(vector)
+        bases = number.counted_by(state, counted) if counted else {}
+    except _MALFORMED:
         raise UsageError("ERR invalid context, use the one that MV.GET returned") from None
+    if bases is None:
+        raise UsageError("ERR context names increments that have not arrived here, use it where MV.GET returned it")
+    return seen, bases
 
 
-def put_over(state: State, key: bytes, value: bytes, token: bytes) -> None:
+def put_over(state: State, key: bytes, value: bytes, context: bytes) -> None:
     """MV.SET with a context: replaces exactly the values that the context covers. Raises UsageError, WrongTypeError."""
-    seen = seen_by(token)
+    seen = seen_by(state, context)
     entry = state.keys.get(key)
     if entry is not None and entry.__class__ is not StringEntry:
         raise WrongTypeError

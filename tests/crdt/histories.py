@@ -189,7 +189,8 @@ class Answers:
             if type(value) is bytes
         ]
         shown = max(written)[2]
-        new = [op.value for op in counted if not values[shown].past.saw(op)]
+        winner = values[shown]
+        new = [op.value for op in counted if not (winner.over or winner.past).saw(op)]
         if not new or not shown.isdigit():
             return shown, set(values)
         return int(shown) + Decimal(sum(new)), set(values)
@@ -474,7 +475,7 @@ class World:
         self.frames: list[Frame] = []
         self.ops: dict[Actor, list[Op]] = {}
         self.flying: list[tuple[Site, bytes]] = []
-        self.contexts: list[tuple[bytes, Past]] = []
+        self.contexts: list[tuple[bytes, Past, bytes, bytes | None]] = []
         self.now = 1_000_000
         self.calm = False  # the end has come: nothing is asked for that is not missing
         self.unique = 1000
@@ -678,18 +679,23 @@ def _decimal(world: World) -> Decimal:
 
 def put_over(world: World, site: Site, key: bytes) -> None:
     """MV.SET with a context that somebody was given some time ago."""
+    state = site.state
     if not world.contexts or world.rng.random() < 0.5:
-        world.contexts.append((strings.context(site.state), site.past()))
+        name = world.rng.choice([None, *MEMBERS])
+        if keyspace.type_name(state, key) in (None, "string" if name is None else "hash"):
+            token = strings.context(state, key) if name is None else hashes.context(state, key, name)
+            world.contexts.append((token, site.past(), key, name))
         return
-    token, over = world.rng.choice(world.contexts)
+    token, over, key, name = world.rng.choice(world.contexts)
     value, past = world.text(), site.past()
-    if world.rng.random() < 0.5:
-        strings.put_over(site.state, key, value, token)
-        kind, name = "string", None
-    else:
-        name = world.rng.choice(MEMBERS)
-        hashes.put_over(site.state, key, name, value, token)
-        kind = "hash"
+    try:
+        if name is None:
+            strings.put_over(state, key, value, token)
+        else:
+            hashes.put_over(state, key, name, value, token)
+    except UsageError:  # of another type by now, or it names increments that have not arrived here
+        return
+    kind = "string" if name is None else "hash"
     site.ops.append(Op(past.author, past.count, kind, key, name, "set", value, past, Both(over, past)))
 
 

@@ -36,12 +36,14 @@ def mv_get(session: Session, args: list[bytes]) -> bytes:
     state, resp = session.db.state, session.resp
     if len(args) > 3:
         raise UsageError(SYNTAX)
-    found = hashes.siblings(state, args[1], args[2]) if len(args) == 3 else strings.siblings(state, args[1])
+    field = args[2] if len(args) == 3 else None
+    found = strings.siblings(state, args[1]) if field is None else hashes.siblings(state, args[1], field)
     if found is None:
         return resp.null
+    context = strings.context(state, args[1]) if field is None else hashes.context(state, args[1], field)
     session.db.show_dots()
-    context = resp.bulk(strings.context(state))
-    return resp.map([(resp.bulk(b"context"), context), (resp.bulk(b"siblings"), siblings_reply(resp, found))])
+    values = siblings_reply(resp, found)
+    return resp.map([(resp.bulk(b"context"), resp.bulk(context)), (resp.bulk(b"siblings"), values)])
 
 
 def siblings_reply(resp: Resp, siblings: Iterable[Sibling]) -> bytes:

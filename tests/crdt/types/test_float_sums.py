@@ -103,4 +103,4 @@ def test_a_grow_only_counter_has_no_siblings() -> None:
     with pytest.raises(WrongTypeError):
         strings.siblings(state, b"c")
     with pytest.raises(WrongTypeError):
-        strings.put_over(state, b"c", b"v", strings.context(state))
+        strings.put_over(state, b"c", b"v", strings.context(state, b"c"))

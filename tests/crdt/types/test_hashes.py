@@ -83,7 +83,7 @@ def test_a_field_alone_conflicts() -> None:
     hashes.put(both[1], K, [(b"f", b"b"), (b"h", b"b")])
     both.exchange()
     assert both.agree(items) == {b"f": b"b", b"g": b"a", b"h": b"b"}
-    token = strings.context(both[0])
+    token = hashes.context(both[0], K, b"f")
     hashes.put_over(both[0], K, b"f", b"merged", token)
     both.exchange()
     found = both.agree(lambda state: hashes.siblings(state, K, b"f")) or []
@@ -172,7 +172,7 @@ def test_wrong_types() -> None:
         lambda: hashes.incr(state, K, b"f", 1),
         lambda: hashes.incr_float(state, K, b"f", Decimal(1)),
         lambda: hashes.siblings(state, K, b"f"),
-        lambda: hashes.put_over(state, K, b"f", b"v", strings.context(state)),
+        lambda: hashes.put_over(state, K, b"f", b"v", hashes.context(state, K, b"f")),
         lambda: hashes.items(state, K),
     ):
         with pytest.raises(WrongTypeError):

@@ -123,13 +123,13 @@ def test_a_context_replaces_exactly_what_it_covers() -> None:
     strings.put(three[0], K, b"x")
     strings.put(three[1], K, b"y")
     three.exchange()
-    token = strings.context(three[2])
+    token = strings.context(three[2], K)
     strings.put(three[0], K, b"new")
     three.exchange()
     strings.put_over(three[2], K, b"merged", token)
     three.exchange()
     assert sorted(three.agree(values)) == [b"merged", b"new"]
-    strings.put_over(three[2], K, b"settled", strings.context(three[2]))
+    strings.put_over(three[2], K, b"settled", strings.context(three[2], K))
     three.exchange()
     assert three.agree(values) == [b"settled"]
 
@@ -137,7 +137,7 @@ def test_a_context_replaces_exactly_what_it_covers() -> None:
 def test_a_context_covers_own_pending_writes() -> None:
     state = State(Actor("a", 1))
     strings.put(state, K, b"x")
-    token = strings.context(state)
+    token = strings.context(state, K)
     strings.put_over(state, K, b"y", token)
     assert values(state) == [b"y"]
     strings.put_over(state, K, b"z", token)
@@ -146,7 +146,7 @@ def test_a_context_covers_own_pending_writes() -> None:
 
 def test_an_empty_context_adds_a_sibling() -> None:
     state = State(Actor("a", 1))
-    token = strings.context(state)
+    token = strings.context(state, K)
     strings.put(state, K, b"x")
     strings.put_over(state, K, b"y", token)
     assert sorted(values(state)) == [b"x", b"y"]
@@ -169,7 +169,7 @@ def test_wrong_types() -> None:
     for call in (
         lambda: strings.get(state, K),
         lambda: strings.siblings(state, K),
-        lambda: strings.put_over(state, K, b"", strings.context(state)),
+        lambda: strings.put_over(state, K, b"", strings.context(state, K)),
         lambda: counters.incr(state, K, 1),
     ):
         with pytest.raises(WrongTypeError):
@@ -197,3 +197,28 @@ def test_a_key_that_is_gone_comes_back_clean() -> None:
     strings.put(both[1], K, b"x")
     both.exchange()
     assert both.agree(values) == [b"x"]
+
+
+def test_a_context_takes_the_increments_it_saw_and_leaves_what_came_later() -> None:
+    three = Replicas(3)
+    strings.put(three[0], K, b"10")
+    three.exchange()
+    counters.incr(three[1], K, 5)
+    three.exchange()
+    token = strings.context(three[0], K)  # 15 was read
+    counters.incr(three[1], K, 2)
+    three.exchange()
+    counters.incr(three[0], K, 1)
+    strings.put_over(three[0], K, b"100", token)
+    three.exchange()
+    assert three.agree(lambda state: strings.get(state, K)) == b"103"
+
+
+def test_a_context_of_increments_that_have_not_arrived_is_refused() -> None:
+    both = Replicas()
+    counters.incr(both[0], K, 5)
+    token = strings.context(both[0], K)
+    before = both[1].dot
+    with pytest.raises(UsageError, match="have not arrived"):
+        strings.put_over(both[1], K, b"100", token)
+    assert (both[1].dot, keyspace.exists(both[1], K)) == (before, False)
