@@ -8,6 +8,7 @@
 PYTHON ?= python3
 ARGS ?=
 SEEDS ?= 100
+COMMANDS ?= 100000
 MINUTES ?= 10
 
 VENV := .venv
@@ -17,7 +18,7 @@ PACKAGES := crdt transport config daemon
 SOURCES := $(PACKAGES) $(wildcard tests bench clients deploy)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint lock bench simulate chaos clean
+.PHONY: help demo test lint lock bench simulate oracle chaos clean
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | awk -F '\t' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -43,6 +44,9 @@ bench: $(VENV)/.test ## measure (ARGS=... goes to bench)
 
 simulate: $(VENV)/.test ## random histories of a whole space under a virtual clock (SEEDS=N)
 	@$(BIN)/python tests/simulate.py --seeds $(SEEDS) $(ARGS)
+
+oracle: $(VENV)/.test ## random commands to a real Redis 7.0.15 and to us: replies must be equal (COMMANDS=N)
+	@$(BIN)/python tests/oracle.py --commands $(COMMANDS) $(ARGS)
 
 chaos: $(VENV)/.test ## real daemons and a real broker, killed and cut at random (MINUTES=N)
 	@$(BIN)/python tests/chaos.py --minutes $(MINUTES) $(ARGS)

@@ -7,7 +7,7 @@ limit of the grammar. Knows every command that the data modules offer and its op
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 STRINGS = [b"s%d" % i for i in range(4)] + [b"", b"\x00\xffbin"]
 NUMBERS = [b"n%d" % i for i in range(3)]
@@ -29,11 +29,14 @@ Make = Callable[["Generator"], list[bytes]]
 class Generator:
     """Random commands, by weight. Now and then one has an argument too few or too many, or is of the wrong type."""
 
-    def __init__(self, rng: random.Random) -> None:
+    def __init__(self, rng: random.Random, only: Collection[str] | None = None) -> None:
+        """With `only` nothing else is drawn."""
         self.rng = rng
         # Small collections meet the same element often; large ones leave Redis's compact encodings.
         self.width, self.most = rng.choice([(30, 8), (30, 8), (3000, 600)])
-        self._names = [name for name, (weight, _) in COMMANDS.items() for _ in range(weight)]
+        self._names = [
+            name for name, (weight, _) in COMMANDS.items() if only is None or name in only for _ in range(weight)
+        ]
 
     def __call__(self) -> list[bytes]:
         """The next command."""

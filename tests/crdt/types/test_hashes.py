@@ -9,7 +9,7 @@ import pytest
 
 from crdt.errors import NotANumberError, UsageError, WrongTypeError
 from crdt.state import RANGE_FROM, State
-from crdt.types import hashes, keyspace, sets, strings
+from crdt.types import hashes, keyspace, sets
 from tests.crdt.replicas import Replicas, table
 
 K = b"k"
