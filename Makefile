@@ -15,7 +15,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 PACKAGES := crdt transport config daemon
-SOURCES := $(PACKAGES) $(wildcard tests bench clients deploy)
+SOURCES := $(PACKAGES) $(wildcard tests bench clients deploy examples)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint lock bench simulate oracle chaos clean
