@@ -164,6 +164,7 @@ class Space:
         """A message arrived."""
         self.begin()
         self._handle(Received(sender, inbox, data))
+        self.state.begin(self.state.clock.wall_ms)  # what is written from now on sorts after what was absorbed
         if len(self.replica.drops) != self._dropped:
             self._tell_dropped(sender)
         if self.inline and not self._settling and self.replica.dirty:

@@ -36,7 +36,7 @@ class Hub(Protocol):
     version: str
 
     def begin(self) -> None:
-        """Called at the start of every batch of requests: sets the clock of the states."""
+        """Called before requests run, at least once in each turn of the loop: sets the clock of the states."""
 
     def settle(self) -> None:
         """Called at the end of a turn of the loop in which a command may have written, or in which bytes waited.

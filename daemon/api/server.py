@@ -68,15 +68,18 @@ class Server:
         self._password = password
         self._number = 0
         self._reads = 0
+        self._begun = -1.0  # the loop's time at the last `hub.begin`
         self._due: list[Session] = []
         self._turning = False
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._now: Callable[[], float] = time.monotonic  # the loop's own, which is cheaper, once there is a loop
 
     # -- listening
 
     async def listen(self, listener: Listener) -> None:
         """Accept connections at `listener` too. Raises ListenError with a sentence for the user."""
         self._loop = asyncio.get_running_loop()
+        self._now = self._loop.time
         await listener.open(self._loop, lambda: Connection(self, guarded=listener.guarded))
         self.listeners.append(listener)
 
@@ -258,32 +261,36 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """The hot path: one read, its requests, one write."""
         session = self._session
-        session.active = time.monotonic()
+        server = self._server
+        now = session.active = server._now()
         if session.gate & (UNAUTHENTICATED | PARKED | CLOSING):
             self._hindered(data)
             return
-        server = self._server
         parser = self._parser
         requests = parser.feed(data)
         if requests:
-            self._hub.begin()
+            server._reads += 1
+            began = 0.0 if server._reads % MEASURED else time.perf_counter()
+            if now != server._begun:  # uvloop's clock stands still within a turn, and shows milliseconds
+                server._begun = now
+                self._hub.begin()
             if parser.long:
                 parser.long = False
                 refuse_long_keys(requests, self._hub.limits)
             wrote = run(session, requests) if len(requests) <= SLICE else server.run_many(session, requests)
             if wrote and not server._turning:
                 server.wake()
-            server._reads += 1
-            if server._reads % MEASURED == 0:
-                server._measure(time.monotonic() - session.active, len(requests))
+            if began:
+                server._measure(time.perf_counter() - began, len(requests))
         if parser.error is not None and not session.gate & PARKED:
             self._protocol_error(parser.error)
         if self._hub.hold_replies or session.gate & (PARKED | CLOSING):
             server.schedule(session)
             return
-        if session.out:
-            self._transport.write(b"".join(session.out))
-            session.out.clear()
+        out = session.out
+        if out:
+            self._transport.write(out[0] if len(out) == 1 else b"".join(out))
+            out.clear()
 
     def pause_writing(self) -> None:
         """More than `limits.reply_buffer` waits for this client to read."""

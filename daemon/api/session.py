@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, Protocol
 
+from crdt.dots import SEQ_MASK
 from daemon.api.resp import RESP2, Resp
 
 if TYPE_CHECKING:
@@ -175,7 +176,8 @@ class Session:
 
     def note_write(self) -> None:
         """This connection may have written to the selected space since the last call."""
-        self.writes[self.db] = self.db.written()
+        db = self.db
+        self.writes[db] = db.state.dot & SEQ_MASK  # `db.written()`, on the hot path
 
     def select(self, database: Database) -> None:
         """Change the space."""

@@ -556,6 +556,18 @@ async def test_a_clock_ten_years_ahead_blocks_nobody(make: Make, monkeypatch: py
     await until(lambda: a.get(b"k") == b"later" and same(a, b), "a to have it")
 
 
+async def test_what_is_written_after_a_message_sorts_after_it(make: Make) -> None:
+    """Though the clock was last read before it came, as within a turn of the loop."""
+    a, b = make("a"), make("b")
+    await a.start()
+    await b.start()
+    a.space.state.clock.now += 5000 << 16
+    a.add(b"s", b"x")
+    await until(lambda: b.members(b"s") == {b"x"})
+    sets.add(b.space.state, b"s", [b"y"])
+    assert b.space.state.hlc(b.space.state.dot) > a.space.state.hlc(a.space.state.dot)
+
+
 async def test_a_clock_that_was_set_back_never_runs_behind_what_was_written(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:

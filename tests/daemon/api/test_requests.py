@@ -51,6 +51,39 @@ def test_nothing_is_no_request(data: bytes) -> None:
     assert requests(data + encoded("PING")) == [[b"PING"]]
 
 
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (encoded("GET k"), [[b"GET", b"k"]]),
+        (encoded(b"GET", b""), [[b"GET", b""]]),
+        (encoded("MGET a b c d"), [[b"MGET", b"a", b"b", b"c", b"d"]]),
+        (encoded("MGET a b c d e f"), [[b"MGET", b"a", b"b", b"c", b"d", b"e", b"f"]]),
+        (encoded(b"ECHO", b"a\r\nb"), [[b"ECHO", b"a\r\nb"]]),
+        (encoded(b"ECHO", b"\r\n$1"), [[b"ECHO", b"\r\n$1"]]),
+        (encoded("PING") * 2, [[b"PING"], [b"PING"]]),
+        (encoded("PING") + b"\r\nPING\r\n", [[b"PING"], [b"PING"]]),
+        (encoded(b"MGET", *5 * [b""]) + b"\r\n" + encoded("PING"), [[b"MGET", *5 * [b""]], [b"PING"]]),
+        (b"*1\r\n$0\r\n", []),
+        (b"*1\r\n$4\r\nPING", []),
+        (b"*1\r\n$4\r\nPING\r", []),
+        (b"*2\r\n$4\r\nECHO\r\n", []),
+        (b"*1\r\n", []),
+        (b"*0\r\n", []),
+    ],
+)
+def test_a_small_read(data: bytes, expected: list[list[bytes]]) -> None:
+    """What is split at its line ends must be whole, and what is not whole is kept."""
+    parser = RequestParser(Limits())
+    assert parser.feed(data) == expected and parser.error is None
+
+
+def test_a_small_read_is_held_to_small_limits() -> None:
+    assert parse([encoded(b"GET", b"k" * 17)])[0][0][0].startswith("ERR value of 17 bytes")
+    parser = RequestParser(SMALL)
+    parser.feed(encoded(b"GET", b"k" * 9))
+    assert parser.long
+
+
 def test_line_ends_are_skipped_not_checked() -> None:
     assert requests(b"*1\rX$4\rXPINGab*1\r\n$4\r\nPING\r\n") == [[b"PING"], [b"PING"]]
 

@@ -68,6 +68,14 @@ async def test_what_only_reads_needs_no_settling(serving: Serving, client: Clien
     await until(lambda: serving.hub.settled == 2)
 
 
+async def test_requests_never_run_on_the_clock_of_an_earlier_turn(serving: Serving, client: Client) -> None:
+    before = serving.hub.batches
+    await client.ask("SET k v")
+    await asyncio.sleep(0.002)
+    await client.ask("GET k")
+    assert serving.hub.batches - before == 2
+
+
 async def test_held_replies_leave_after_settling(serving: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
     hub = serving.hub
     hub.hold_replies = True
