@@ -14,12 +14,13 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from bench import idle, library, repair, replication, restart, servers, sizes, stalls, throughput
+from bench import engine, idle, library, repair, replication, restart, servers, sizes, stalls, throughput
 from bench.servers import Skipped
 from bench.table import HEAD, Row, markdown, svg
 
 Measure = Callable[[Path, int, float], Iterator[Row]]
 AREAS: dict[str, Measure] = {
+    "engine": engine.rows,
     "throughput": throughput.rows,
     "replication": replication.rows,
     "sizes": sizes.rows,

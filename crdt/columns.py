@@ -1,51 +1,120 @@
 """Rows of one actor, gathered into the columns that frames, segments and hashes work on.
 
-Promises: everything that walks rows by the thousand does so here and in hashing.py, a column at a time.
+Promises: everything that walks rows by the thousand does so here, in rows.py and in hashing.py, a column at a time.
 Must not know: state; how a payload becomes wire is told by the caller.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from crdt.dots import SEQ_MASK
-from crdt.entry import Entry, Raw, Wire
+import msgpack
+from xxhash import xxh3_64_intdigest, xxh3_128_intdigest
+
+from crdt.dots import MASK_64, SEQ_MASK
+from crdt.entry import GONE, Entry, Raw, Wire
 from crdt.frame import Group, stamps_of
+from crdt.hashing import CLOCK_FACTOR, STRUCTURED, type_seed
 
-Row = tuple[int, Entry, bytes | None, Raw, int]  # packed dot, entry, field, raw payload, timestamp
-
-
-def grouped(rows: list[Row], wire: Callable[[Raw, int], Wire]) -> list[Group]:
-    """Rows, ascending by dot, as groups: one for each key and type, or for each type with a cell per key."""
-    by: dict[Any, list[Row]] = {}
-    for row in rows:
-        where = row[1].CODE if row[2] is None else row[1]
-        found = by.get(where)
-        if found is None:
-            by[where] = [row]
-        else:
-            found.append(row)
-    return [_group(part, wire) for part in by.values()]
+Dead = tuple[int, Entry, bytes | None, Raw]  # a row that is no more: packed dot, entry, field, raw payload
 
 
-def _group(rows: list[Row], wire: Callable[[Raw, int], Wire]) -> Group:
-    dots, entries, fields, raws, hlcs = zip(*rows, strict=True)
-    single = fields[0] is None
+class _Column:
+    """Rows of one group, under way."""
+
+    __slots__ = ("dots", "entry", "hlcs", "names", "raws")
+
+    def __init__(self, entry: Entry) -> None:
+        self.entry = entry
+        self.names: list[bytes] = []
+        self.raws: list[Raw] = []
+        self.dots: list[int] = []
+        self.hlcs: list[int] = []
+
+
+def gathered(
+    dots: Iterable[int],
+    entries: Sequence[Entry | None],
+    fields: Iterable[bytes | None],
+    hlcs: Iterable[int],
+    wire: Callable[[Raw, int], Wire],
+) -> tuple[list[Group], list[int]]:
+    """Rows, ascending by dot, as groups: one for each key and type, or for each type with a cell per key.
+
+    Where the entry is None is no row. Also the positions of rows that their entries do not hold (any more).
+    """
+    by: dict[Any, _Column] = {}
+    stale: list[int] = []
+    at: Any = None
+    column: _Column | None = None
+    i = -1
+    for dot, entry, field, hlc in zip(dots, entries, fields, hlcs, strict=True):
+        i += 1
+        if entry is None:
+            continue
+        raw = entry.row(field, dot)
+        if raw is GONE:
+            stale.append(i)
+            continue
+        where = entry.CODE if field is None else entry
+        if column is None or where is not at:
+            at = where
+            column = by.get(where)
+            if column is None:
+                column = by[where] = _Column(entry)
+        column.names.append(entry.key if field is None else field)
+        column.raws.append(raw)
+        column.dots.append(dot)
+        column.hlcs.append(hlc)
+    return [_group(where, column, wire) for where, column in by.items()], stale
+
+
+def _group(where: Any, column: _Column, wire: Callable[[Raw, int], Wire]) -> Group:
+    raws, dots, hlcs = column.raws, column.dots, column.hlcs
     kinds = set(map(type, raws))
     payloads: list[Wire] | None
     if kinds == {bytes}:
-        payloads = list(raws)
+        payloads = raws
     elif kinds == {type(None)}:
         payloads = None
     else:
         payloads = [wire(raw, dot) for raw, dot in zip(raws, dots, strict=True)]
-    first: Entry = entries[0]
     return Group(
-        first.CODE,
-        None if single else first.key,
-        [entry.key for entry in entries] if single else list(fields),
+        column.entry.CODE,
+        None if type(where) is int else column.entry.key,
+        column.names,
         payloads,
         [dot & SEQ_MASK for dot in dots],
-        [(len(hlcs), hlcs[0])] if hlcs[0] == hlcs[-1] and len(set(hlcs)) == 1 else stamps_of(hlcs),
+        stamps_of(hlcs),
     )
+
+
+def dead_hash(actor_seed: int, dead: Iterable[Dead], hlcs: Iterable[int], wire: Callable[[Raw, int], Wire]) -> int:
+    """Sum of the hashes (hashing.row_hash) of these rows of one actor, in any order; not reduced mod 2^128."""
+    contents: list[bytes] = []
+    seeds: list[int] = []
+    last: Entry | None = None
+    types: dict[int, int] = {}
+    name, time, shift = 0, -1, 0
+    for (dot, entry, field, raw), hlc in zip(dead, hlcs, strict=True):
+        if entry is not last:
+            last, code = entry, entry.CODE
+            kind = types.get(code)
+            if kind is None:
+                kind = types[code] = type_seed(actor_seed, code)
+            name = xxh3_64_intdigest(entry.key, kind)
+        if hlc != time:
+            time, shift = hlc, hlc * CLOCK_FACTOR & MASK_64
+        seed = (name + shift + (dot & SEQ_MASK)) & MASK_64
+        if raw is None:
+            contents.append(field or b"")
+            seeds.append(seed)
+            continue
+        payload = wire(raw, dot) if raw.__class__ is tuple else raw
+        if payload.__class__ is msgpack.ExtType:
+            seed ^= STRUCTURED
+            payload = payload.data
+        contents.append(payload)
+        seeds.append(seed if field is None else xxh3_64_intdigest(field, seed))
+    return sum(map(xxh3_128_intdigest, contents, seeds))

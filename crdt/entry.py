@@ -11,7 +11,7 @@ stored: None, bytes, or `msgpack.ExtType(1, canonical bytes)`, which names actor
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import repeat
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
@@ -30,6 +30,7 @@ class Gone:
 
 
 GONE: Final = Gone()
+Leaving = dict[int, Any]  # packed dots of rows that leave with a frame -> raw payload of those taken out, else GONE
 
 
 class Entry:
@@ -59,10 +60,26 @@ class Entry:
         """Take in a row that a peer wrote. The payload has been checked by `check`."""
         raise NotImplementedError
 
-    def insert_all(self, state: State, fields: list[bytes], payloads: list[Wire] | None, dots: list[int]) -> None:
+    def insert_all(self, state: State, fields: list[bytes], payloads: list[Wire] | None, dots: Sequence[int]) -> None:
         """Take in many rows at once; `payloads` None means that each is None."""
         for field, payload, dot in zip(fields, payloads or repeat(None), dots, strict=False):
             self.insert(state, field, payload, dot)
+
+    def swap(self, state: State, field: bytes | None, payload: Wire, dot: int, leaving: Leaving) -> bool:
+        """`insert`, of a row whose frame also removes the rows `leaving`, some of which it nearly always replaces.
+
+        They are discarded afterwards, so an entry must bear both for a moment. An override may let the new row take the
+        place of one, and then notes the old one's raw payload in `leaving`: nothing more is done for it. True if it
+        did: then the entry is shown or hidden as before.
+        """
+        self.insert(state, field, payload, dot)
+        return False
+
+    def swap_all(
+        self, state: State, fields: list[bytes], payloads: list[Wire] | None, dots: Sequence[int], leaving: Leaving
+    ) -> None:
+        """`insert_all`, as `swap` is `insert`."""
+        self.insert_all(state, fields, payloads, dots)
 
     def discard(self, state: State, field: bytes | None, dot: int) -> Raw | Gone:
         """Drop a row; the raw payload it had, or GONE if it was not live."""
@@ -107,7 +124,8 @@ class Opaque(Entry):
     NAME = "unknown"
     RANK = 1000
     SINGLE = False
-    ADDED = REMOVED = "unknown"
+    ADDED = "unknown"
+    REMOVED = "unknown"
 
     def __init__(self, key: bytes, code: int) -> None:
         super().__init__(key)

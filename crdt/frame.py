@@ -17,7 +17,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import chain, repeat
+from itertools import chain, groupby, repeat
 from typing import Any
 
 import msgpack
@@ -85,13 +85,7 @@ class Frame:
 
 def stamps_of(hlcs: Iterable[int]) -> Stamps:
     """Timestamps as (count, hlc) runs."""
-    out: Stamps = []
-    for hlc in hlcs:
-        if out and out[-1][1] == hlc:
-            out[-1] = (out[-1][0] + 1, hlc)
-        else:
-            out.append((1, hlc))
-    return out
+    return [(len(list(run)), hlc) for hlc, run in groupby(hlcs)]
 
 
 def covered(path: tuple[bytes, ...], group: Group, name: bytes) -> bool:

@@ -10,7 +10,7 @@ Must not know: state, entries.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from itertools import repeat
+from itertools import chain, repeat
 from typing import Any, Final
 
 import msgpack
@@ -19,18 +19,18 @@ from xxhash import xxh3_64_intdigest, xxh3_128_intdigest
 from crdt.dots import MASK_64
 from crdt.frame import Group
 
-_CLOCK_FACTOR: Final = 0x9E3779B97F4A7C15  # odd, so that every timestamp keeps its 64 bits
+CLOCK_FACTOR: Final = 0x9E3779B97F4A7C15  # odd, so that every timestamp keeps its 64 bits
 _TYPE_FACTOR: Final = 0xC2B2AE3D27D4EB4F
-_STRUCTURED: Final = 0x165667B19E3779F9
+STRUCTURED: Final = 0x165667B19E3779F9
 
 
 def row_hash(actor_seed: int, code: int, key: bytes, field: bytes | None, payload: Any, seq: int, hlc: int) -> int:
     """128-bit hash of one row with this payload as it travels."""
-    seed = (xxh3_64_intdigest(key, _type_seed(actor_seed, code)) + hlc * _CLOCK_FACTOR + seq) & MASK_64
+    seed = (xxh3_64_intdigest(key, type_seed(actor_seed, code)) + hlc * CLOCK_FACTOR + seq) & MASK_64
     if payload is None:
         return xxh3_128_intdigest(field or b"", seed)
     if type(payload) is msgpack.ExtType:
-        seed ^= _STRUCTURED
+        seed ^= STRUCTURED
         payload = payload.data
     if field is not None:
         seed = xxh3_64_intdigest(field, seed)
@@ -40,18 +40,18 @@ def row_hash(actor_seed: int, code: int, key: bytes, field: bytes | None, payloa
 def group_hash(actor_seed: int, group: Group) -> int:
     """Sum of the row hashes of a group (not reduced mod 2^128), a column at a time."""
     fields, payloads = group.fields, group.payloads
-    seed = _type_seed(actor_seed, group.code)
+    seed = type_seed(actor_seed, group.code)
     keys: Iterable[int]
     if group.key is None:
         keys = map(xxh3_64_intdigest, fields, repeat(seed))
     else:
         keys = repeat(xxh3_64_intdigest(group.key, seed), len(fields))
     if len(group.stamps) == 1:
-        shift = group.stamps[0][1] * _CLOCK_FACTOR
+        shift = group.stamps[0][1] * CLOCK_FACTOR & MASK_64
         seeds = [(key + shift + seq) & MASK_64 for key, seq in zip(keys, group.seqs, strict=True)]
     else:
-        columns = zip(keys, group.hlcs(), group.seqs, strict=True)
-        seeds = [(key + hlc * _CLOCK_FACTOR + seq) & MASK_64 for key, hlc, seq in columns]
+        shifts = chain.from_iterable(repeat(hlc * CLOCK_FACTOR & MASK_64, count) for count, hlc in group.stamps)
+        seeds = [(key + by + seq) & MASK_64 for key, by, seq in zip(keys, shifts, group.seqs, strict=True)]
     if payloads is None:
         return sum(map(xxh3_128_intdigest, repeat(b"") if group.key is None else fields, seeds))
     kinds = set(map(type, payloads))
@@ -59,7 +59,7 @@ def group_hash(actor_seed: int, group: Group) -> int:
         return _mixed(actor_seed, group)
     if msgpack.ExtType in kinds:
         structured = [type(payload) is msgpack.ExtType for payload in payloads]
-        seeds = [seed ^ _STRUCTURED if one else seed for one, seed in zip(structured, seeds, strict=True)]
+        seeds = [seed ^ STRUCTURED if one else seed for one, seed in zip(structured, seeds, strict=True)]
         payloads = [payload.data if one else payload for one, payload in zip(structured, payloads, strict=True)]
     if group.key is not None:
         seeds = list(map(xxh3_64_intdigest, fields, seeds))
@@ -73,5 +73,6 @@ def _mixed(actor_seed: int, group: Group) -> int:
     return sum(row_hash(actor_seed, group.code, group.key, name, p, seq, hlc) for name, p, seq, hlc in columns)
 
 
-def _type_seed(actor_seed: int, code: int) -> int:
+def type_seed(actor_seed: int, code: int) -> int:
+    """What the hashes of all rows of one actor and type begin with."""
     return actor_seed ^ (code * _TYPE_FACTOR & MASK_64)

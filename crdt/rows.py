@@ -3,7 +3,8 @@
 Knows: for every row that was committed, its dot, the entry and field that hold it and its timestamp. That answers what
 the entries themselves cannot: which row does a peer's removal of (actor, seq) mean, what does a vector not cover yet,
 which rows must be rewritten in a checkpoint.
-Promises: O(live) memory: a chunk that is half dead is compacted at the next cut; looking a dot up is two bisections.
+Promises: O(live) memory: a chunk that is mostly dead is compacted at the next cut; looking a dot up is one bisection of
+the chunks, and then a subtraction where the chunk is dense (rows are written in a row), or a second bisection.
 Must not know: types, frames, disks.
 
 Rows of one actor arrive in sequence order by construction (causal delivery), so a chunk is only ever appended to.
@@ -13,77 +14,118 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
-from itertools import compress
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import compress, repeat
 from typing import TYPE_CHECKING, Final
 
-from crdt.dots import Actor, vector_term
+from crdt.dots import SEQ_MASK, Actor, vector_term
 
 if TYPE_CHECKING:
     from crdt.entry import Entry
 
 CHUNK: Final = 2048
 
+# Rows that were taken out of the books: dots, entries, fields, timestamps, in ascending order of dots.
+Taken = tuple[list[int], list["Entry"], list[bytes | None], list[int]]
+
 
 class Chunk:
-    """Up to CHUNK rows: parallel columns of packed dots, entries, fields and timestamps."""
+    """Up to CHUNK rows: parallel columns of packed dots, entries, fields and timestamps.
 
-    __slots__ = ("alive", "dead", "dots", "entries", "fields", "hlcs", "saved")
+    `entries` is None where a row has died and its death is in the books: at a frame boundary, an entry means live.
+    `dots` is a range while the chunk is dense; the dots in it that never were rows count as dead.
+    """
+
+    __slots__ = ("dead", "dots", "entries", "fields", "hlcs", "saved")
 
     def __init__(self) -> None:
-        self.dots: array[int] = array("Q")
-        self.entries: list[Entry] = []
+        self.dots: Sequence[int] = range(0)
+        self.entries: list[Entry | None] = []
         self.fields: list[bytes | None] = []
         self.hlcs: array[int] = array("Q")
-        self.alive = bytearray()  # 1 until the row's death is in the books: at a frame boundary, 1 means live
         self.dead = 0
-        self.saved: int | None = (
-            None  # first dot under which the checkpoint holds these rows; None: not as they are now
-        )
+        # First dot under which the checkpoint holds these rows; None: not as they are now.
+        self.saved: int | None = None
 
     def __len__(self) -> int:
-        return len(self.dots)
+        return len(self.entries)
 
     def live(self) -> Iterator[int]:
         """Positions of the live rows, at a frame boundary."""
-        return compress(range(len(self.dots)), self.alive)
+        return (i for i, entry in enumerate(self.entries) if entry is not None)
+
+    def position(self, dot: int, low: int = 0) -> int:
+        """Where the dot is; -1 if it is not here. It is known not to be before `low`."""
+        dots = self.dots
+        if type(dots) is range:
+            i = dot - dots.start
+            return i if 0 <= i < len(dots) else -1
+        i = bisect_left(dots, dot, low)
+        return i if i < len(dots) and dots[i] == dot else -1
 
     def append(
-        self, dots: Sequence[int], entries: Sequence[Entry], fields: Sequence[bytes | None], hlcs: Sequence[int]
+        self,
+        dots: Sequence[int],
+        entries: Sequence[Entry | None],
+        fields: Sequence[bytes | None],
+        hlcs: Iterable[int],
+        holes: int = 0,
     ) -> None:
-        """More rows, all live, above the last."""
-        self.dots.extend(dots)
+        """More rows above the last; `holes` entries of them are None and no rows."""
+        if not self.entries and type(dots) is range:
+            self.dots = dots
+        elif not self._goes_on(dots):
+            self._spread()
+            assert isinstance(self.dots, array)
+            self.dots.extend(dots)
         self.entries.extend(entries)
         self.fields.extend(fields)
         self.hlcs.extend(hlcs)
-        self.alive.extend(b"\x01" * len(dots))
+        self.dead += holes
         self.saved = None
 
-    def lose(self, positions: Sequence[int]) -> bool:
-        """These rows died; whether most are dead now."""
-        if positions:
-            alive = self.alive
-            for i in positions:
-                alive[i] = 0
-            self.dead += len(positions)
-            self.saved = None
-        return self.dead * 2 > len(self.dots)
+    def _goes_on(self, dots: Sequence[int]) -> bool:
+        """Whether the chunk stays dense with these; then their dots are in, and what lies between counts as dead."""
+        own = self.dots
+        if type(own) is not range or type(dots) is not range or not own:
+            return False
+        gap = dots.start - own.stop
+        if gap:
+            if 2 * (self.dead + gap) > len(own) + gap:
+                return False
+            self.entries.extend(repeat(None, gap))
+            self.fields.extend(repeat(None, gap))
+            self.hlcs.extend(repeat(0, gap))
+            self.dead += gap
+        self.dots = range(own.start, dots.stop)
+        return True
+
+    def _spread(self) -> None:
+        """Name each dot: the chunk is dense no longer."""
+        if type(self.dots) is range:
+            self.dots = array("Q", self.dots)
 
     def compact(self) -> None:
         """Forget the dead."""
-        alive = self.alive
-        self.dots = array("Q", compress(self.dots, alive))
-        self.hlcs = array("Q", compress(self.hlcs, alive))
-        self.entries = list(compress(self.entries, alive))
-        self.fields = list(compress(self.fields, alive))
-        self.alive = bytearray(b"\x01" * len(self.dots))
-        self.dead = 0
+        if self.dead:
+            alive = [entry is not None for entry in self.entries]
+            self.dots = array("Q", compress(self.dots, alive))
+            self.hlcs = array("Q", compress(self.hlcs, alive))
+            self.fields = list(compress(self.fields, alive))
+            self.entries = list(compress(self.entries, alive))
+            self.dead = 0
+            self.saved = None
+
+    @property
+    def thin(self) -> bool:
+        """Whether most of it is dead. A dense chunk may hold more of them: a slot costs it less, and a look-up too."""
+        return self.dead * (3 if type(self.dots) is range else 4) > len(self.entries) * 2
 
 
 class ActorRows:
     """One actor as a State sees it: what of it was applied (`applied`), and its live rows in `chunks`."""
 
-    __slots__ = ("_divided", "actor", "applied", "base", "chunks", "firsts", "index", "seed")
+    __slots__ = ("_divided", "_thin", "actor", "applied", "base", "chunks", "firsts", "index", "seed")
 
     def __init__(self, actor: Actor, index: int, base: int) -> None:
         self.actor = actor
@@ -94,15 +136,26 @@ class ActorRows:
         self.chunks: list[Chunk] = []
         self.firsts: list[int] = []  # first dot of each chunk
         self._divided = False
+        self._thin = 0  # chunks that became mostly dead since the last compaction
 
     def term(self) -> int:
         """This actor's share of the vector's hash."""
         return vector_term(self.seed, self.applied) if self.applied else 0
 
     def extend(
-        self, dots: Sequence[int], entries: Sequence[Entry], fields: Sequence[bytes | None], hlcs: Sequence[int]
+        self,
+        dots: Sequence[int],
+        entries: Sequence[Entry | None],
+        fields: Sequence[bytes | None],
+        hlcs: Sequence[int],
+        holes: int = 0,
     ) -> None:
-        """Append rows; `dots` ascend and lie above every dot appended before."""
+        """Append rows; `dots` ascend and lie above every dot appended before; `holes` entries are None and no rows."""
+        if 2 * holes > len(entries):
+            holes = 0
+            alive = [entry is not None for entry in entries]
+            dots, fields = list(compress(dots, alive)), list(compress(fields, alive))
+            entries, hlcs = list(compress(entries, alive)), array("Q", compress(hlcs, alive))
         start, total = 0, len(dots)
         while start < total:
             if not self.chunks or self._divided or len(self.chunks[-1]) >= CHUNK:
@@ -111,7 +164,8 @@ class ActorRows:
                 self.firsts.append(dots[start])
             chunk = self.chunks[-1]
             stop = min(total, start + CHUNK - len(chunk))
-            chunk.append(dots[start:stop], entries[start:stop], fields[start:stop], hlcs[start:stop])
+            part = entries[start:stop]
+            chunk.append(dots[start:stop], part, fields[start:stop], hlcs[start:stop], part.count(None) if holes else 0)
             start = stop
 
     def divide(self) -> None:
@@ -124,29 +178,56 @@ class ActorRows:
         if at < 0:
             return None
         chunk = self.chunks[at]
-        i = bisect_left(chunk.dots, dot)
-        if i < len(chunk.dots) and chunk.dots[i] == dot:
-            return chunk, i
-        return None
+        i = chunk.position(dot)
+        return None if i < 0 else (chunk, i)
 
-    def kill(self, dots: list[int]) -> tuple[list[int], bool]:
-        """Rows that are indexed, ascending, are no more: their timestamps, and whether a chunk is mostly dead now."""
-        stamps: list[int] = []
-        thin = False
-        start = 0
-        while start < len(dots):
-            chunk = self.chunks[bisect_right(self.firsts, dots[start]) - 1]
-            stop = bisect_right(dots, chunk.dots[-1], start)
-            i = -1
-            positions: list[int] = []
-            for dot in dots[start:stop]:
-                i = bisect_left(chunk.dots, dot, i + 1)
-                assert chunk.dots[i] == dot, "a row that was live is indexed until a compaction"
-                positions.append(i)
-            stamps += [chunk.hlcs[i] for i in positions]
-            thin |= chunk.lose(positions)
-            start = stop
-        return stamps, thin
+    def take(self, spans: Iterable[tuple[int, int]]) -> Taken:
+        """The rows with these seqs (as start and stop, ascending) leave the books, as far as they are live."""
+        dots: list[int] = []
+        entries: list[Entry] = []
+        fields: list[bytes | None] = []
+        hlcs: list[int] = []
+        if not self.firsts:
+            return dots, entries, fields, hlcs
+        base, firsts = self.base, self.firsts
+        chunk, at, thick, limit = self.chunks[0], 0, False, 0
+        for start, stop in spans:
+            dot, end = max(base + start, firsts[0]), base + stop
+            while dot < end:
+                if dot >= limit:
+                    self._thin += thick and chunk.thin
+                    at = bisect_right(firsts, dot, at) - 1
+                    chunk, i = self.chunks[at], 0
+                    limit = firsts[at + 1] if at + 1 < len(firsts) else base + SEQ_MASK + 1
+                    known, cells, names, times = chunk.dots, chunk.entries, chunk.fields, chunk.hlcs
+                    dense, thick = type(known) is range, not chunk.thin
+                    first, total = known[0], len(known)
+                if dense:
+                    i, j = dot - first, min(end - first, total)
+                else:
+                    i = bisect_left(known, dot, i)
+                    j = bisect_left(known, end, i, min(total, i + end - dot))
+                for k in range(i, j):
+                    entry = cells[k]
+                    if entry is not None:
+                        dots.append(known[k])
+                        entries.append(entry)
+                        fields.append(names[k])
+                        hlcs.append(times[k])
+                        cells[k] = names[k] = None
+                        chunk.dead += 1
+                        chunk.saved = None
+                dot = min(end, limit)
+        self._thin += thick and chunk.thin
+        return dots, entries, fields, hlcs
+
+    def restore(self, dot: int, entry: Entry, field: bytes | None) -> None:
+        """A row that was just taken stays in the books."""
+        found = self.locate(dot)
+        assert found is not None
+        chunk, i = found
+        chunk.entries[i], chunk.fields[i] = entry, field
+        chunk.dead -= 1
 
     def between(self, start: int, stop: int) -> Iterator[tuple[Chunk, int, int]]:
         """(chunk, first position, position after the last) of the committed rows with start <= dot < stop."""
@@ -168,16 +249,22 @@ class ActorRows:
             if i < len(chunk.dots):
                 yield chunk, i
 
+    @property
+    def thin(self) -> bool:
+        """Whether so much is dead that compacting pays: it walks all chunks."""
+        return self._thin * 8 > len(self.chunks)
+
     def compact(self) -> None:
-        """Drop empty chunks, shrink half-dead ones, and join neighbours that became small."""
+        """Drop empty chunks, shrink those that are mostly dead, and join neighbours that became small."""
+        self._thin = 0
         kept: list[Chunk] = []
         for chunk in self.chunks:
             if chunk.dead == len(chunk):
                 continue
-            if chunk.dead * 2 > len(chunk):
+            if chunk.thin:
                 chunk.compact()
-                chunk.saved = None
             if kept and len(kept[-1]) + len(chunk) <= CHUNK // 2:
+                kept[-1].compact()
                 chunk.compact()
                 kept[-1].append(chunk.dots, chunk.entries, chunk.fields, chunk.hlcs)
             else:

@@ -18,27 +18,38 @@ Source: Almeida, Shoker, Baquero 2018 (dots, causal contexts); the join without 
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from collections.abc import Container, Iterable, Iterator, Mapping
 from itertools import chain, repeat
-from operator import itemgetter
 from typing import Final
 
 from crdt.clock import HybridClock
-from crdt.columns import Row, grouped
+from crdt.columns import Dead, dead_hash, gathered
 from crdt.directory import Directory
 from crdt.dots import FIRST_OWN, MASK_64, MASK_128, SEQ_BITS, SEQ_MASK, Actor, Dot, Runs
-from crdt.entry import GONE, Entry, Raw, Wire
+from crdt.entry import GONE, Entry, Leaving, Raw, Wire
 from crdt.frame import Frame, Group, plain
 from crdt.hashing import group_hash
-from crdt.rows import ActorRows, Chunk
+from crdt.rows import ActorRows, Chunk, Taken
 
 RANGE_FROM: Final = 64  # removing more rows than this names a range instead of every dot
 
 Changes = dict[tuple[bytes, str], None]  # (key, event) in order, each once
-_Cells = tuple[list[Entry], list[bytes | None]]  # entries, and the field of each
-_Dead = tuple[int, Entry, bytes | None, Raw]
-_Leaving = dict[Entry, list[bytes | None] | None]  # entries that lose rows to a peer; the fields, if readers see them
+_Emptied = dict[Entry, list[bytes | None] | None]  # entries that lose rows to a peer; the fields, if readers see them
+
+
+class _Added:
+    """What a peer's frame or snapshot brings: cells that got rows, what to tell of it (None: nothing), and what to tell
+    if that entry is shown in the end.
+    """
+
+    __slots__ = ("changes", "entries", "fields", "unsure")
+
+    def __init__(self, changes: Changes | None) -> None:
+        self.changes = changes
+        self.entries: list[Entry] = []
+        self.fields: list[bytes | None] = []
+        self.unsure: list[tuple[Entry, str]] = []
 
 
 class State(Directory):
@@ -186,7 +197,7 @@ class State(Directory):
         self.fields: list[bytes | None] = []
         self.stamp_starts: list[int] = [0]
         self.stamp_hlcs: list[int] = [self.clock.now]
-        self.removed: list[_Dead] = []
+        self.removed: list[Dead] = []
         self.ranges: list[tuple[tuple[bytes, ...], dict[Actor, int]]] = []
         self.swept: list[tuple[Entry, Iterator[tuple[bytes | None, int, Raw]]]] = []
 
@@ -219,48 +230,48 @@ class State(Directory):
         swept = [(dot, e, field, raw) for e, rows in self.swept for field, dot, raw in rows if dot <= self.cut_dot]
         for owner, dead in self._by_owner(swept):
             self._bury(owner, dead)
-        removes: dict[Actor, Runs] = {}
-        for owner, dead in self._by_owner(self.removed):
-            self._bury(owner, dead)
-            removes[owner.actor] = Runs([row[0] - owner.base for row in dead])
-        return removes
+        return {owner.actor: self._bury(owner, dead) for owner, dead in self._by_owner(self.removed)}
 
-    def _by_owner(self, dead: list[_Dead]) -> Iterator[tuple[ActorRows, list[_Dead]]]:
-        dead.sort(key=itemgetter(0))
-        start = 0
-        while start < len(dead):
-            owner = self.actors[dead[start][0] >> SEQ_BITS]
-            stop = bisect_left(dead, owner.base + SEQ_MASK + 1, start, key=itemgetter(0))
-            yield owner, dead[start:stop]
-            start = stop
+    def _by_owner(self, dead: list[Dead]) -> Iterator[tuple[ActorRows, list[Dead]]]:
+        by: dict[int, list[Dead]] = {}
+        for row in dead:
+            index = row[0] >> SEQ_BITS
+            found = by.get(index)
+            if found is None:
+                by[index] = [row]
+            else:
+                found.append(row)
+        return ((self.actors[index], by[index]) for index in sorted(by))
 
-    def _bury(self, owner: ActorRows, dead: list[_Dead]) -> None:
-        stamps, thin = owner.kill([row[0] for row in dead])
-        self._discount(owner, [(*row, hlc) for row, hlc in zip(dead, stamps, strict=True)], thin)
+    def _bury(self, owner: ActorRows, dead: list[Dead]) -> Runs:
+        """Rows of one actor that the caller took out of their entries: out of the books; which they were."""
+        base = owner.base
+        seqs = [row[0] - base for row in dead]
+        order = sorted(range(len(seqs)), key=seqs.__getitem__)
+        gone = Runs([seqs[i] for i in order])
+        hlcs = owner.take(gone.spans())[3]
+        assert len(hlcs) == len(dead), "a row that was live is indexed until its death is in the books"
+        self._discount(owner, [dead[i] for i in order], hlcs)
+        return gone
 
-    def _discount(self, owner: ActorRows, rows: list[Row], thin: bool) -> None:
+    def _discount(self, owner: ActorRows, dead: list[Dead], hlcs: list[int]) -> None:
         """Rows that died: out of the hash and the count."""
-        if thin:
+        if owner.thin:
             self.thin.add(owner.index)
-        self.live -= len(rows)
-        gone = sum(group_hash(owner.seed, group) for group in grouped(rows, self.wire))
-        self.hash = (self.hash - gone) & MASK_128
+        self.live -= len(dead)
+        self.hash = (self.hash - dead_hash(owner.seed, dead, hlcs, self.wire)) & MASK_128
 
     def _settle_added(self) -> list[Group]:
         """The pending rows that are still live, as groups; indexed and added to the hash."""
-        rows: list[Row] = []
-        stops = [*self.stamp_starts[1:], len(self.entries)]
-        for start, stop, hlc in zip(self.stamp_starts, stops, self.stamp_hlcs, strict=True):
-            dots = range(self.cut_dot + 1 + start, self.cut_dot + 1 + stop)
-            for dot, entry, field in zip(dots, self.entries[start:stop], self.fields[start:stop], strict=True):
-                if entry is not None:
-                    raw = entry.row(field, dot)
-                    if raw is not GONE:
-                        rows.append((dot, entry, field, raw, hlc))
-        groups = grouped(rows, self.wire)
-        if rows:
-            dots_, entries, fields, _, hlcs = zip(*rows, strict=True)
-            self.me.extend(dots_, entries, fields, hlcs)
+        entries, fields, starts = self.entries, self.fields, self.stamp_starts
+        dots = range(self.cut_dot + 1, self.cut_dot + 1 + len(entries))
+        hlcs: list[int] = []
+        for stop, hlc in zip(chain(starts[1:], (len(entries),)), self.stamp_hlcs, strict=True):
+            hlcs += repeat(hlc, stop - len(hlcs))
+        groups, stale = gathered(dots, entries, fields, hlcs, self.wire)
+        for i in stale:
+            entries[i] = fields[i] = None
+        self.me.extend(dots, entries, fields, hlcs, len(entries) - sum(map(len, groups)))
         self._count(self.me, groups)
         return groups
 
@@ -309,57 +320,73 @@ class State(Directory):
             self.seen.add(rows.index)
 
     def _merge(self, rows: ActorRows, frame: Frame) -> Changes:
-        leaving: _Leaving = {}
+        """Rows that leave are taken out of the books first, then of their entries: by what replaces them, or alone."""
+        leaving: Leaving = {}
+        taken: list[tuple[ActorRows, Taken]] = []
         for actor, gone in frame.removes.items():
             index = self.indexes.get(actor)
             if index is not None:
-                self._remove(self.actors[index], gone, leaving)
+                taken.append(self._take(self.actors[index], gone, leaving))
+        emptied: _Emptied = {}
         for path, vector in frame.ranges:
-            self._remove_range(path, vector, leaving)
+            for owner, doomed in self._in_range(path, vector):
+                taken.append(self._take(owner, doomed, leaving))
         changes: Changes = {}
-        added = self._add(rows, frame.groups, rows.applied, changes)
+        added = _Added(changes)
+        self._add(rows, frame.groups, rows.applied, leaving, added)
+        for owner, part in taken:
+            self._drop(owner, part, leaving, emptied)
         self._advance(rows, frame.last)
-        self._settle(leaving, added, changes)
+        self._settle(emptied, added, changes)
         if self.thin:
             self.compact()
         return changes
 
-    def _remove(self, owner: ActorRows, gone: Runs, leaving: _Leaving) -> None:
-        """The rows of these seqs, as far as they are live, leave their entries."""
-        rows: list[Row] = []
-        thin = False
+    def _take(self, owner: ActorRows, gone: Runs, leaving: Leaving) -> tuple[ActorRows, Taken]:
+        """The rows of these seqs leave the books, as far as they are live; `_drop` takes them out of the entries."""
+        taken = owner.take(gone.spans())
+        leaving.update(zip(taken[0], repeat(GONE)))
+        return owner, taken
+
+    def _drop(self, owner: ActorRows, taken: Taken, leaving: Leaving, emptied: _Emptied) -> None:
+        """What nothing has replaced leaves its entry as well; all of it is out of the hash then."""
+        dead: list[Dead] = []
+        hlcs: list[int] = []
         last: Entry | None = None
         cells: list[bytes | None] = []
-        for start, stop in gone.spans():
-            for chunk, i, j in owner.between(owner.base + start, owner.base + stop):
-                died: list[int] = []
-                columns = (range(i, j), chunk.dots[i:j], chunk.entries[i:j], chunk.fields[i:j], chunk.hlcs[i:j])
-                for position, dot, entry, field, hlc in zip(*columns, strict=True):
-                    if entry is not last:
-                        last, cells = entry, self._leaves(entry, leaving)
-                    raw = entry.discard(self, field, dot)
-                    if raw is not GONE:
-                        rows.append((dot, entry, field, raw, hlc))
-                        cells.append(field)
-                        died.append(position)
-                thin |= chunk.lose(died)
-        if rows:
-            self._discount(owner, rows, thin)
+        for dot, entry, field, hlc in zip(*taken, strict=True):
+            raw = leaving[dot]
+            if raw is GONE:
+                raw = entry.discard(self, field, dot)
+                if raw is GONE:  # removed here too, and that is not cut yet
+                    owner.restore(dot, entry, field)
+                    continue
+                if entry is not last:
+                    last, cells = entry, self._cells(entry, emptied)
+                cells.append(field)
+            dead.append((dot, entry, field, raw))
+            hlcs.append(hlc)
+        if dead:
+            self._discount(owner, dead, hlcs)
 
-    def _leaves(self, entry: Entry, leaving: _Leaving) -> list[bytes | None]:
+    def _cells(self, entry: Entry, emptied: _Emptied) -> list[bytes | None]:
         """Where to note the fields of an entry that lose a row."""
-        cells = leaving.get(entry)
+        cells = emptied.get(entry)
         if cells is None:
             cells = []
-            leaving[entry] = cells if self.keys.get(entry.key) is entry else None
+            emptied[entry] = cells if self.keys.get(entry.key) is entry else None
         return cells
 
-    def _settle(self, leaving: _Leaving, added: _Cells, changes: Changes) -> None:
+    def _settle(self, emptied: _Emptied, added: _Added, changes: Changes) -> None:
         """What left may have emptied entries; say so, but not of cells that were only overwritten."""
-        overwritten = set(zip(map(id, added[0]), added[1], strict=True)) if leaving else ()
-        for entry, fields in leaving.items():
+        for entry in emptied:
             if not entry.visible():
                 self.settle(entry)
+        for entry, event in added.unsure:
+            if self.keys.get(entry.key) is entry:
+                changes[entry.key, event] = None
+        overwritten = set(zip(map(id, added.entries), added.fields, strict=True)) if emptied else set()
+        for entry, fields in emptied.items():
             if not fields:
                 continue
             name = id(entry)
@@ -369,7 +396,8 @@ class State(Directory):
             if gone:
                 changes[entry.key, "del"] = None
 
-    def _remove_range(self, path: tuple[bytes, ...], vector: Mapping[Actor, int], leaving: _Leaving) -> None:
+    def _in_range(self, path: tuple[bytes, ...], vector: Mapping[Actor, int]) -> Iterator[tuple[ActorRows, Runs]]:
+        """The live rows that a range removes, as seqs by actor."""
         limit = {self.indexes[a]: n for a, n in vector.items() if a in self.indexes}
         entries = self.all_of(path[0]) if path else [e for k in {**self.keys, **self.hidden} for e in self.all_of(k)]
         doomed: dict[int, list[int]] = {}
@@ -379,76 +407,83 @@ class State(Directory):
                     if dot & SEQ_MASK <= limit.get(dot >> SEQ_BITS, 0) and dot <= self._committed(dot) and ranged(raw):
                         doomed.setdefault(dot >> SEQ_BITS, []).append(dot & SEQ_MASK)
         for index, seqs in doomed.items():
-            self._remove(self.actors[index], Runs(sorted(seqs)), leaving)
+            yield self.actors[index], Runs(sorted(seqs))
 
     def _committed(self, dot: int) -> int:
         """The greatest dot of the same actor that stands in a frame."""
         return self.cut_dot if dot >> SEQ_BITS == self.me.index else dot
 
-    def _add(self, rows: ActorRows, groups: list[Group], above: int, changes: Changes | None) -> _Cells:
-        """Insert a peer's rows above seq `above`, index and hash them. The cells they went to."""
+    def _add(self, rows: ActorRows, groups: list[Group], above: int, leaving: Leaving, added: _Added) -> None:
+        """Insert a peer's rows above seq `above`, index and hash them."""
         kept = [group if group.seqs[0] > above else group.above(above) for group in groups]
         kept = [group for group in kept if len(group)]
+        if not kept:
+            return
         dots: list[int] = []
-        entries: list[Entry] = []
+        entries: list[Entry | None] = []
         fields: list[bytes | None] = []
         for group in kept:
-            added = [rows.base + seq for seq in group.seqs]
-            dots += added
+            base = rows.base
+            fresh = [base + seq for seq in group.seqs]
+            dots += fresh
             if group.key is None:
-                entries += self._insert_keys(group, added, changes)
-                fields += repeat(None, len(added))
+                entries += self._insert_keys(group, fresh, leaving, added)
+                fields += repeat(None, len(fresh))
             else:
                 entry = self._entry(group.code, group.key)
-                entry.insert_all(self, group.fields, group.payloads, added)
-                self._shown(entry, changes, entry.ADDED)
-                entries += repeat(entry, len(added))
+                if leaving:
+                    entry.swap_all(self, group.fields, group.payloads, fresh, leaving)
+                else:
+                    entry.insert_all(self, group.fields, group.payloads, fresh)
+                self._shown(entry, entry.ADDED, added)
+                entries += repeat(entry, len(fresh))
                 fields += group.fields
-        if kept:
-            hlcs = list(chain.from_iterable(group.hlcs() for group in kept))
-            if len(kept) > 1:
-                order = sorted(range(len(dots)), key=dots.__getitem__)
-                rows.extend(*([column[i] for i in order] for column in (dots, entries, fields, hlcs)))  # type: ignore[arg-type]
-            else:
-                rows.extend(dots, entries, fields, hlcs)
-            self._count(rows, kept)
-            self.clock.absorb(max(hlcs))
-        return entries, fields
+        hlcs = list(chain.from_iterable(group.hlcs() for group in kept))
+        added.entries += entries  # type: ignore[arg-type]
+        added.fields += fields
+        if len(kept) > 1:
+            order = sorted(range(len(dots)), key=dots.__getitem__)
+            dots, entries = [dots[i] for i in order], [entries[i] for i in order]
+            fields, hlcs = [fields[i] for i in order], [hlcs[i] for i in order]
+        contiguous = dots[-1] - dots[0] + 1 == len(dots)
+        rows.extend(range(dots[0], dots[-1] + 1) if contiguous else dots, entries, fields, hlcs)
+        self._count(rows, kept)
+        self.clock.absorb(max(hlcs))
 
-    def _insert_keys(self, group: Group, dots: list[int], changes: Changes | None) -> list[Entry]:
+    def _insert_keys(self, group: Group, dots: list[int], leaving: Leaving, added: _Added) -> list[Entry]:
         """Rows of a type with a cell per key; the entry of each."""
         out: list[Entry] = []
-        keys, hidden = self.keys, self.hidden
+        code, keys, hidden, changes = group.code, self.keys, self.hidden, added.changes
+        event = ""
         for key, payload, dot in zip(group.fields, group.payloads or repeat(None), dots, strict=False):
             shown = keys.get(key)
-            entry = shown if shown is not None and group.code == shown.CODE else self._entry(group.code, key)
-            entry.insert(self, None, payload, dot)
-            if shown is None and key not in hidden and entry.visible():
-                keys[key] = shown = entry
-            plain = payload is None or payload.__class__ is bytes
-            self._shown(entry, changes, entry.ADDED if plain else entry.event(payload))
+            entry = shown if shown is not None and shown.CODE == code else self._entry(code, key)
             out.append(entry)
+            if entry.swap(self, None, payload, dot, leaving) and entry is shown:
+                if changes is not None:
+                    event = event or entry.ADDED
+                    changes[key, event] = None
+                continue
+            if shown is None and key not in hidden and entry.visible():
+                keys[key] = entry
+            plain = payload is None or payload.__class__ is bytes
+            self._shown(entry, entry.ADDED if plain else entry.event(payload), added)
         return out
 
-    def _shown(self, entry: Entry, changes: Changes | None, event: str) -> None:
+    def _shown(self, entry: Entry, event: str, added: _Added) -> None:
         """The entry has new rows: put it where it belongs, and say so if readers can see it."""
         key = entry.key
         if self.keys.get(key) is not entry or not entry.visible():
             self.settle(entry)
-        if changes is not None and self.keys.get(key) is entry:
-            changes[key, event] = None
+        if added.changes is not None:
+            added.unsure.append((entry, event))
 
     # -- snapshot and checkpoint ---------------------------------------------------------------------------------------
 
     def groups(self, chunk: Chunk, start: int = 0) -> list[Group]:
         """The live rows of a chunk from a position on, as groups."""
         columns = (chunk.dots[start:], chunk.entries[start:], chunk.fields[start:], chunk.hlcs[start:])
-        rows: list[Row] = []
-        for dot, entry, field, hlc in zip(*columns, strict=True):
-            raw = entry.row(field, dot)
-            if raw is not GONE:
-                rows.append((dot, entry, field, raw, hlc))
-        return grouped(rows, self.wire)
+        return gathered(*columns, self.wire)[0]
 
     def load(self, actor: Actor, start: int, groups: list[Group], limit: int) -> None:
         """Rows of the checkpoint segment (actor, start); an actor's segments come in order. Rows above `limit` are left
@@ -459,7 +494,7 @@ class State(Directory):
         kept = [group for group in kept if len(group)]
         before = len(rows.chunks)
         rows.divide()
-        self._add(rows, kept, 0, None)
+        self._add(rows, kept, 0, {}, _Added(None))
         if kept == groups and len(rows.chunks) == before + 1:
             rows.chunks[-1].saved = start
 
@@ -479,21 +514,22 @@ class State(Directory):
         """
         assert self.dot == self.cut_dot, "cut before a join"
         changes: Changes = {}
-        leaving: _Leaving = {}
+        leaving: Leaving = {}
+        taken: list[tuple[ActorRows, Taken]] = []
         for actor, n in vector.items():
             owner = self.intern(actor)
             theirs = live.get(actor, ())
             spans = owner.between(owner.base, owner.base + n + 1)
             seqs = (chunk.dots[k] - owner.base for chunk, i, j in spans for k in range(i, j))
-            self._remove(owner, Runs(seq for seq in seqs if seq not in theirs), leaving)
-        entries: list[Entry] = []
-        fields: list[bytes | None] = []
+            taken.append(self._take(owner, Runs(seq for seq in seqs if seq not in theirs), leaving))
+        added = _Added(changes)
         for actor, groups in rows.items():
             owner = self.intern(actor)
-            added = self._add(owner, groups, owner.applied, changes)
-            entries += added[0]
-            fields += added[1]
-        self._settle(leaving, (entries, fields), changes)
+            self._add(owner, groups, owner.applied, leaving, added)
+        emptied: _Emptied = {}
+        for owner, part in taken:
+            self._drop(owner, part, leaving, emptied)
+        self._settle(emptied, added, changes)
         for actor, n in vector.items():
             owner = self.intern(actor)
             if n > owner.applied:

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from crdt.entry import GONE, Entry, Gone, Raw, Wire
+from crdt.entry import GONE, Entry, Gone, Leaving, Raw, Wire
 from crdt.errors import NotANumberError, WrongTypeError
 from crdt.sampler import Sampler, compacted
 from crdt.state import RANGE_FROM, State
@@ -91,7 +91,7 @@ class HashEntry(Entry):
         self.number(field).insert(state, self, field, payload, dot)
         self.tidy(field)
 
-    def insert_all(self, state: State, fields: list[bytes], payloads: list[Wire] | None, dots: list[int]) -> None:
+    def insert_all(self, state: State, fields: list[bytes], payloads: list[Wire] | None, dots: Sequence[int]) -> None:
         assert payloads is not None
         fresh = dict(zip(fields, payloads, strict=True))
         plain = len(fresh) == len(fields) and set(map(type, payloads)) == {bytes}
@@ -100,6 +100,18 @@ class HashEntry(Entry):
             self.dots.update(zip(fields, dots, strict=True))
         else:
             super().insert_all(state, fields, payloads, dots)
+
+    def swap_all(
+        self, state: State, fields: list[bytes], payloads: list[Wire] | None, dots: Sequence[int], leaving: Leaving
+    ) -> None:
+        assert payloads is not None
+        values, held = self.values, self.dots
+        for field, payload, dot in zip(fields, payloads, dots, strict=True):
+            old = held.get(field)
+            if old is not None and payload.__class__ is bytes and old in leaving:
+                leaving[old], values[field], held[field] = values[field], payload, dot
+            else:
+                self.insert(state, field, payload, dot)
 
     def discard(self, state: State, field: bytes | None, dot: int) -> Raw | Gone:
         assert field is not None

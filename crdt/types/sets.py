@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from crdt.entry import GONE, Entry, Gone, Raw, Wire
+from crdt.entry import GONE, Entry, Gone, Leaving, Raw, Wire
 from crdt.errors import WrongTypeError
 from crdt.sampler import Sampler, compacted
 from crdt.state import RANGE_FROM, State
@@ -59,12 +59,26 @@ class SetEntry(Entry):
         elif not self.holds(field, dot):
             self.dots[field] = (*held, dot) if isinstance(held, tuple) else (held, dot)
 
-    def insert_all(self, state: State, fields: list[bytes], payloads: list[Wire] | None, dots: list[int]) -> None:
+    def insert_all(self, state: State, fields: list[bytes], payloads: list[Wire] | None, dots: Sequence[int]) -> None:
         fresh = dict(zip(fields, dots, strict=True))
         if len(fresh) == len(dots) and self.dots.keys().isdisjoint(fresh):
             self.dots.update(fresh)
         else:
             super().insert_all(state, fields, payloads, dots)
+
+    def swap_all(
+        self, state: State, fields: list[bytes], payloads: list[Wire] | None, dots: Sequence[int], leaving: Leaving
+    ) -> None:
+        held = self.dots
+        for element, dot in zip(fields, dots, strict=True):
+            old = held.get(element)
+            if old is None:
+                held[element] = dot
+            elif old.__class__ is int and old in leaving:
+                leaving[old] = None
+                held[element] = dot
+            else:
+                self.insert(state, element, None, dot)
 
     def discard(self, state: State, field: bytes | None, dot: int) -> Raw | Gone:
         assert field is not None

@@ -21,7 +21,7 @@ import msgpack
 
 from crdt.clock import milliseconds
 from crdt.dots import Actor, canonical_vector, parse_vector
-from crdt.entry import GONE, Entry, Gone, Raw, Wire
+from crdt.entry import GONE, Entry, Gone, Leaving, Raw, Wire
 from crdt.errors import UsageError, WrongTypeError
 from crdt.state import State
 from crdt.types import number
@@ -85,6 +85,13 @@ class StringEntry(Entry):
             self.value, self.dot = payload, dot
         else:
             self.number().insert(state, self, None, payload, dot)
+
+    def swap(self, state: State, field: bytes | None, payload: Wire, dot: int, leaving: Leaving) -> bool:
+        if payload.__class__ is bytes and self.dot in leaving:
+            leaving[self.dot], self.value, self.dot = self.value, payload, dot
+            return True
+        self.insert(state, None, payload, dot)
+        return False
 
     def discard(self, state: State, field: bytes | None, dot: int) -> Raw | Gone:
         if self.dot == dot:

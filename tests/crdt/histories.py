@@ -95,7 +95,7 @@ def check_books(state: State) -> list[str]:
         assert dots == sorted(set(dots)), "the rows of an actor ascend"
         for chunk in owner.chunks:
             columns = zip(chunk.dots, chunk.entries, chunk.fields, strict=True)
-            live = [i for i, (dot, entry, field) in enumerate(columns) if entry.holds(field, dot)]
+            live = [i for i, (dot, e, field) in enumerate(columns) if e is not None and e.holds(field, dot)]
             assert live == list(chunk.live()), "a row is dead in the books and not in its entry, or the other way round"
             assert chunk.dead == len(chunk) - len(live), "dead rows miscounted"
             indexed += [(owner.actor, chunk.dots[i] - owner.base) for i in live]

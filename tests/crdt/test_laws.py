@@ -14,12 +14,14 @@ import pytest
 
 from crdt import codec, frame, rows, state
 from crdt.dots import Actor, Runs
-from crdt.entry import GONE
+from crdt.entry import GONE, Leaving
 from crdt.frame import Frame
+from crdt.rows import ActorRows
 from crdt.state import State
 from crdt.types import hashes, number, sets
 from crdt.types.catalog import CATALOG
 from crdt.types.number import Number
+from crdt.types.strings import StringEntry
 from tests.crdt import histories
 from tests.crdt.histories import ACTS, KEYS, Site, World, rows_held, rows_of
 
@@ -255,7 +257,7 @@ def merge_over_what_was_seen(patch: pytest.MonkeyPatch) -> None:
 @mistake
 def a_part_that_is_known_is_added_again(patch: pytest.MonkeyPatch) -> None:
     add = State._add
-    patch.setattr(State, "_add", lambda self, owner, groups, above, changes: add(self, owner, groups, 0, changes))
+    patch.setattr(State, "_add", lambda self, owner, groups, above, *rest: add(self, owner, groups, 0, *rest))
 
 
 @mistake
@@ -266,12 +268,28 @@ def range_takes_counters(patch: pytest.MonkeyPatch) -> None:
 
 @mistake
 def range_takes_what_it_has_not_seen(patch: pytest.MonkeyPatch) -> None:
-    remove = State._remove_range
+    found = State._in_range
 
-    def wrong(self: State, path: tuple[bytes, ...], vector: Mapping[Actor, int], changes: Any) -> None:
-        remove(self, path, {**vector, **dict.fromkeys(vector, 1 << 40)}, changes)
+    def wrong(self: State, path: tuple[bytes, ...], vector: Mapping[Actor, int]) -> Any:
+        return found(self, path, {**vector, **dict.fromkeys(vector, 1 << 40)})
 
-    patch.setattr(State, "_remove_range", wrong)
+    patch.setattr(State, "_in_range", wrong)
+
+
+@mistake
+def what_is_replaced_stays_in_the_hash(patch: pytest.MonkeyPatch) -> None:
+    def wrong(self: StringEntry, st: State, name: bytes | None, payload: Any, dot: int, leaving: Leaving) -> bool:
+        if self.dot in leaving:
+            self.value, self.dot = None, -1
+        self.insert(st, None, payload, dot)
+        return False
+
+    patch.setattr(StringEntry, "swap", wrong)
+
+
+@mistake
+def what_two_remove_at_once_is_taken_twice(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(ActorRows, "restore", lambda self, dot, entry, name: None)
 
 
 @mistake

@@ -34,10 +34,29 @@ def append(owner: ActorRows, entry: SetEntry, seqs: list[int]) -> None:
     )
 
 
-def kill(owner: ActorRows, entry: SetEntry, seqs: list[int]) -> None:
-    for seq in seqs:
-        del entry.dots[b"%d" % seq]
-    owner.kill([BASE + seq for seq in seqs])
+def append_dense(owner: ActorRows, entry: SetEntry, first: int, live: str) -> None:
+    """Rows from seq `first` on; a `-` is no row."""
+    seqs = range(first, first + len(live))
+    rows = [entry if at == "x" else None for at in live]
+    fields = [b"%d" % seq if at == "x" else None for seq, at in zip(seqs, live, strict=True)]
+    entry.dots.update({f: BASE + seq for f, seq in zip(fields, seqs, strict=True) if f is not None})
+    hlcs = array("Q", [seq * 10 for seq in seqs])
+    owner.extend(range(BASE + first, BASE + first + len(live)), rows, fields, hlcs, live.count("-"))
+
+
+def kill(owner: ActorRows, seqs: list[int]) -> list[int]:
+    """Take them out; the seqs that were live."""
+    dots, entries, fields, hlcs = owner.take([(seq, seq + 1) for seq in seqs])
+    found = [dot - BASE for dot in dots]
+    assert fields == [b"%d" % seq for seq in found]
+    assert hlcs == [seq * 10 for seq in found]
+    assert len(entries) == len(found)
+    return found
+
+
+def live(owner: ActorRows) -> list[int]:
+    """Seqs of the live rows."""
+    return [chunk.dots[i] - BASE for chunk in owner.chunks for i in chunk.live()]
 
 
 def test_chunks_fill_up_and_stay_in_order() -> None:
@@ -80,21 +99,23 @@ def test_a_new_chunk_on_demand() -> None:
 
 
 def test_half_dead_chunks_shrink_and_small_neighbours_join() -> None:
-    owner, entry = filled(list(range(1, 17)))
+    owner, _ = filled(list(range(1, 17)))
     kept = owner.chunks[2]
-    kill(owner, entry, [1, 2, 3, 5, 6, 7, 9, 13, 14, 15, 16])
+    kill(owner, [1, 2, 3, 5, 6, 7, 9, 13, 14, 15, 16])
+    assert owner.thin
     owner.compact()
     assert [list(chunk.dots) for chunk in owner.chunks] == [[BASE + 4, BASE + 8], [BASE + n for n in (9, 10, 11, 12)]]
     assert owner.chunks[1] is kept
     assert kept.dead == 1
     assert [list(chunk.live()) for chunk in owner.chunks] == [[0, 1], [1, 2, 3]]
+    assert not owner.thin
     assert owner.firsts == [chunk.dots[0] for chunk in owner.chunks]
     assert [chunk.hlcs[i] for chunk in owner.chunks for i in chunk.live()] == [40, 80, 100, 110, 120]
 
 
 def test_nothing_is_left_of_nothing() -> None:
     owner, entry = filled([1, 2, 3])
-    kill(owner, entry, [1, 2, 3])
+    kill(owner, [1, 2, 3])
     owner.compact()
     assert (owner.chunks, owner.firsts) == ([], [])
     append(owner, entry, [4])
@@ -107,7 +128,7 @@ def test_what_changed_has_to_be_written_again() -> None:
         chunk.saved = 1
     append(owner, entry, [6])
     assert [chunk.saved for chunk in owner.chunks] == [1, None]
-    kill(owner, entry, [1, 2, 3])
+    kill(owner, [1, 2, 3])
     owner.compact()
     assert owner.chunks[0].saved is None
 
@@ -117,3 +138,61 @@ def test_the_share_of_the_vector() -> None:
     assert owner.term() == 0
     owner.applied = 1
     assert owner.term() != 0
+
+
+def test_rows_in_a_row_stay_dense_and_what_lies_between_counts_as_dead() -> None:
+    entry = SetEntry(b"k")
+    owner = ActorRows(Actor("a", 1), 3, BASE)
+    append_dense(owner, entry, 1, "xx")
+    append_dense(owner, entry, 4, "x")
+    (chunk,) = owner.chunks
+    assert chunk.dots == range(BASE + 1, BASE + 5)
+    assert (len(chunk), chunk.dead, live(owner)) == (4, 1, [1, 2, 4])
+    assert owner.locate(BASE + 4) == (chunk, 3)
+
+
+def test_rows_far_apart_are_not_dense() -> None:
+    entry = SetEntry(b"k")
+    owner = ActorRows(Actor("a", 1), 3, BASE)
+    append_dense(owner, entry, 1, "--x-")
+    append_dense(owner, entry, 100, "x")
+    (chunk,) = owner.chunks
+    assert list(chunk.dots) == [BASE + 3, BASE + 100]
+    assert (chunk.dead, live(owner)) == (0, [3, 100])
+    assert owner.locate(BASE + 99) is None
+
+
+@pytest.mark.parametrize("dense", [True, False])
+@pytest.mark.parametrize("start", range(1, 15))
+@pytest.mark.parametrize("stop", range(2, 16))
+def test_take_finds_what_is_live_in_a_span(dense: bool, start: int, stop: int) -> None:
+    entry = SetEntry(b"k")
+    owner = ActorRows(Actor("a", 1), 3, BASE)
+    seqs = [1, 2, 4, 5, 6, 7, 9, 10, 12, 13]
+    if dense:
+        append_dense(owner, entry, 1, "xx-xxxx-xx-xx")
+    else:
+        append(owner, entry, seqs)
+    kill(owner, [5])
+    expected = [seq for seq in seqs if start <= seq < stop and seq != 5]
+    dots, _, fields, hlcs = owner.take([(start, stop)])
+    assert [dot - BASE for dot in dots] == expected
+    assert fields == [b"%d" % seq for seq in expected]
+    assert hlcs == [seq * 10 for seq in expected]
+    assert live(owner) == [seq for seq in seqs if seq not in expected and seq != 5]
+    assert owner.take([(start, stop)]) == ([], [], [], [])
+
+
+def test_take_of_many_spans() -> None:
+    owner, entry = filled(list(range(1, 40)))
+    assert kill(owner, [0, 3, 4, 5, 17, 30, 31, 45]) == [3, 4, 5, 17, 30, 31]
+    assert kill(ActorRows(Actor("a", 1), 3, BASE), [1]) == []
+    append(owner, entry, [40])
+    assert 40 in live(owner)
+
+
+def test_what_was_taken_can_stay() -> None:
+    owner, entry = filled([1, 2, 3])
+    kill(owner, [2])
+    owner.restore(BASE + 2, entry, b"2")
+    assert (live(owner), owner.chunks[0].dead) == ([1, 2, 3], 0)

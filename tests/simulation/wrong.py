@@ -226,12 +226,12 @@ def time_of_arrival() -> Iterator[None]:
 @contextmanager
 def range_hits_numbers() -> Iterator[None]:
     """A removal of a key by range takes the counts under it, as a peer applies it, without baselines for them."""
-    original = State._remove_range
+    original = State._in_range
 
-    def remove_range(self: State, path: Any, vector: Any, changes: Any) -> None:
-        original(self, path[:0] if len(path) else path, vector, changes)
+    def in_range(self: State, path: Any, vector: Any) -> Any:
+        return original(self, path[:0] if len(path) else path, vector)
 
-    with mock.patch.object(State, "_remove_range", remove_range):
+    with mock.patch.object(State, "_in_range", in_range):
         yield
 
 
