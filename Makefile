@@ -9,6 +9,7 @@ PYTHON ?= python3
 ARGS ?=
 SEEDS ?= 100
 COMMANDS ?= 100000
+RUNS ?= 1000000
 MINUTES ?= 10
 
 VENV := .venv
@@ -18,7 +19,7 @@ PACKAGES := crdt transport config daemon
 SOURCES := $(PACKAGES) $(wildcard tests bench clients deploy examples)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint lock bench simulate oracle chaos clean
+.PHONY: help demo test lint lock bench simulate oracle fuzz chaos clean
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | awk -F '\t' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -48,6 +49,13 @@ simulate: $(VENV)/.test ## random histories of a whole space under a virtual clo
 oracle: $(VENV)/.test ## random commands to a real Redis 7.0.15 and to us: replies must be equal (COMMANDS=N)
 	@$(BIN)/python tests/oracle.py --commands $(COMMANDS) $(ARGS)
 
+fuzz: $(VENV)/.fuzz ## bytes from outside, guided by coverage (RUNS=N for each target; Linux)
+	@for target in message frame rows engine requests commands; do \
+	  echo "==> $$target"; \
+	  $(BIN)/python tests/fuzz.py --target $$target --runs $(RUNS) --corpus build/fuzz/$$target $(ARGS) || exit 1; \
+	done
+	@FUZZ_EXAMPLES=20000 $(BIN)/python -m pytest tests/test_fuzz.py
+
 chaos: $(VENV)/.test ## real daemons and a real broker, killed and cut at random (MINUTES=N)
 	@$(BIN)/python tests/chaos.py --minutes $(MINUTES) $(ARGS)
 
@@ -59,13 +67,14 @@ COMPILE := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --upgra
 EXTRAS_base :=
 EXTRAS_demo := --extra demo
 EXTRAS_test := --extra test
+EXTRAS_fuzz := --extra test --extra fuzz
 EXTRAS_build := --only-build-deps --build-deps-for editable
 
 lock: $(VENV)/.dev ## renew requirements/*.txt from pyproject.toml
 	@rm -f requirements/*.txt
 	@echo "==> Locking requirements/dev.txt (everything)"
 	@$(COMPILE) --extra demo --extra test --extra dev -o requirements/dev.txt
-	@$(MAKE) --no-print-directory $(patsubst %,requirements/%.txt,base demo test build)
+	@$(MAKE) --no-print-directory $(patsubst %,requirements/%.txt,base demo test fuzz build)
 
 requirements/%.txt:
 	@echo "==> Locking $@"
@@ -89,7 +98,7 @@ $(VENV)/.python:
 	fi
 	@touch $@
 
-$(VENV)/.demo $(VENV)/.test $(VENV)/.dev: $(VENV)/.%: requirements/%.txt requirements/build.txt pyproject.toml $(VENV)/.python
+$(VENV)/.demo $(VENV)/.test $(VENV)/.fuzz $(VENV)/.dev: $(VENV)/.%: requirements/%.txt requirements/build.txt pyproject.toml $(VENV)/.python
 	@echo "==> Installing the packages locked in $< (once)"
 	@$(INSTALL) --require-hashes -r $< -r requirements/build.txt
 	@$(INSTALL) --no-deps --no-build-isolation --editable .
