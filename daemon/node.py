@@ -42,7 +42,7 @@ from daemon.space import Space
 from daemon.store import Store, StoreCorrupt
 from daemon.witness import Witness, boot_id, sweep
 from transport.embedded import EmbeddedBroker
-from transport.interface import Incoming, Outgoing
+from transport.interface import EVERYWHERE, INBOX, PRESENCE, Incoming, Outgoing
 from transport.mqtt_settings import BrokerAddress, MqttSettings
 from transport.multi import MqttTransport
 
@@ -182,7 +182,7 @@ class Node:
         assert transport is not None
         store = settings.store
         tuning = _tuning(settings)
-        inline = _inline(settings)
+        inline, session = _inline(settings), self.rng.getrandbits(63)
         run = Machine.here().run_dir(os.environ)
         boot = boot_id() if _has_run_dir(run) else None
         sweep(run, boot)
@@ -190,7 +190,7 @@ class Node:
             opened = Store.open(store.dir, name, store.durability)
             witness = Witness(_witness_path(run, settings.replica.name, opened), opened.identity, boot)
             space = Space(
-                index, name, opened, witness, settings.replica.name, tuning, transport, self.rng, self.fail,
+                index, name, opened, witness, settings.replica.name, tuning, transport, self.rng, session, self.fail,
                 inline, store.log_budget,
             )  # fmt: skip
             self.spaces.append(space)
@@ -208,9 +208,11 @@ class Node:
         for space in self.spaces:
             if self.loading is None:
                 space.close()
-                farewell.append(Outgoing(space.name, "p", None, space.replica.presence(False)))
+                farewell.append(Outgoing(space.name, PRESENCE, None, space.replica.presence(False)))
             else:
                 space.store.close()
+        if len(farewell) > 1:
+            farewell.append(self._presence(False))
         if self.transport is not None:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self.transport.stop(farewell), STOP_WITHIN)
@@ -266,11 +268,17 @@ class Node:
         await self.transport.start()
 
     def _on_message(self, message: Incoming) -> None:
-        space = self._by_name.get(message.space)
-        if space is not None and not self._stopping.done():
-            space.receive(message.sender, message.lane == "i", message.data)
+        if self._stopping.done():
+            return
+        # A presence that holds everywhere was not in all of our spaces, which the replicas know.
+        spaces = self.spaces if message.space == EVERYWHERE else [self._by_name[message.space]]
+        for space in spaces:
+            space.receive(message.sender, message.lane == INBOX, message.data)
 
     def _on_connected(self) -> None:
+        if len(self.spaces) > 1:
+            assert self.transport is not None
+            self.transport.publish(EVERYWHERE, PRESENCE, None, self._presence(True).data)
         for space in self.spaces:
             space.connected()
 
@@ -278,9 +286,15 @@ class Node:
         for space in self.spaces:
             space.disconnected()
 
-    def _will(self) -> Outgoing | None:
-        space = self.spaces[0]
-        return Outgoing(space.name, "p", None, space.replica.presence(False))
+    def _presence(self, online: bool) -> Outgoing:
+        """That we are here or gone, as one message: a connection has one last will, for however many spaces."""
+        replica = self.spaces[0].replica
+        if len(self.spaces) == 1:
+            return Outgoing(self.spaces[0].name, PRESENCE, None, replica.presence(online))
+        return Outgoing(EVERYWHERE, PRESENCE, None, replica.presence(online, everywhere=True))
+
+    def _will(self) -> Outgoing:
+        return self._presence(False)
 
     # -- what the API server asks for (daemon/api/hub.py) ------------------------------------------------------------
 
@@ -303,9 +317,9 @@ class Node:
         """The document of GET /status."""
         return report.status(self)
 
-    def info(self) -> Mapping[str, Section]:
+    def info(self, database: Database) -> Mapping[str, Section]:
         """Lines of INFO that only the node knows."""
-        return report.info(self)
+        return report.info(self, database.index)
 
     def _collect_garbage(self) -> None:
         """Lost broker connections leave cycles. Look for them while there is little to look at, and never at data."""
@@ -385,6 +399,7 @@ def _tuning(settings: Settings) -> Tuning:
         actors=settings.limits.actors,
         max_drift_ms=int(gossip.max_drift * 1000),
         durable=settings.store.durability == "always",
+        bridges=len(settings.mqtt.brokers) > 1,
     )
 
 

@@ -14,6 +14,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from crdt.replica import standing
+
 if TYPE_CHECKING:
     from crdt.replica.peers import Peer
     from daemon.api.hub import Section
@@ -83,25 +85,27 @@ def peers(space: Space) -> list[dict[str, Any]]:
     return [_peer(space, peer, now) for _, peer in sorted(space.replica.peers.by_name.items())]
 
 
-def lag(space: Space, peer: Peer) -> int:
-    """Operations that the peer lacks, as far as the sums of the vectors tell."""
-    return max(0, space.state.vector_sum - peer.vector_sum)
+def gap(space: Space, peer: Peer) -> tuple[int, int]:
+    """(operations that the peer lacks, operations that we lack), as of the last that was heard of it."""
+    return standing.gap(space.state, peer, space.replica.vectors.get(peer.name))
 
 
-def behind(space: Space, peer: Peer) -> int:
-    """Operations that we lack and the peer has."""
-    return max(0, peer.vector_sum - space.state.vector_sum)
+def _lag_seconds(space: Space, lag: int, now: float) -> float:
+    """How long ago the first operation that it lacks was applied here."""
+    since = space.replica.moments.since(space.state.vector_sum - lag) if lag else None
+    return 0.0 if since is None else round(now - since, 3)
 
 
 def _peer(space: Space, peer: Peer, now: float) -> dict[str, Any]:
+    lag, behind = gap(space, peer)
     return {
         "name": peer.name,
         "incarnation": f"{peer.actor.nonce:016x}" if peer.actor is not None and peer.seq else None,
         "space": space.name,
         "state": peer.state(now),
-        "lag_operations": lag(space, peer),
-        "lag_seconds": round(now - peer.lag_since, 3) if peer.lag_since is not None and lag(space, peer) else 0.0,
-        "behind_operations": behind(space, peer),
+        "lag_operations": lag,
+        "lag_seconds": _lag_seconds(space, lag, now),
+        "behind_operations": behind,
         "last_seen_seconds": round(now - peer.last_seen, 3),
         "clock_skew_seconds": peer.skew_ms / 1000,
     }
@@ -116,8 +120,8 @@ def brokers(node: Node) -> list[dict[str, Any]]:
     ]
 
 
-def info(node: Node) -> Mapping[str, Section]:
-    """INFO lines by section."""
+def info(node: Node, index: int) -> Mapping[str, Section]:
+    """INFO lines by section; those on convergence are of the space that the connection has selected."""
     return {
         "Server": [
             ("gossamer_version", node.version),
@@ -128,7 +132,7 @@ def info(node: Node) -> Mapping[str, Section]:
         ],
         "Memory": [("used_memory_rss", _resident()), ("used_memory", _resident())],
         "Replication": [("role", "master"), ("connected_slaves", 0)],
-        "Crdt": _crdt(node),
+        "Crdt": _crdt(node, node.spaces[index]),
     }
 
 
@@ -142,8 +146,7 @@ def _resident() -> int:
         return peak if sys.platform == "darwin" else peak * 1024
 
 
-def _crdt(node: Node) -> Section:
-    space = node.spaces[0]
+def _crdt(node: Node, space: Space) -> Section:
     state, replica = space.state, space.replica
     lines: Section = [
         ("crdt_name", replica.name),

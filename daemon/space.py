@@ -62,12 +62,14 @@ class Space:
         tuning: Tuning,
         carrier: Carrier,
         rng: Random,
+        session: int,
         fail: Callable[[int, str], None],
         inline: bool,
         log_budget: int,
     ) -> None:
-        """`inline`: commit on the loop's thread at the end of each turn; else in a worker, every commit interval.
+        """`session` names this run of the daemon, the same in all its spaces (63 bits).
 
+        `inline`: commit on the loop's thread at the end of each turn; else in a worker, every commit interval.
         `fail(exit code, text)`: what happened leaves no way to go on.
         """
         self.name = name
@@ -98,7 +100,7 @@ class Space:
         self.state = State(Actor(replica_name, nonce if nonce is not None else rng.getrandbits(64)))
         witness.record(self.state.actor.nonce, store.last(self.state.actor))
         self.state.clock.max_drift_ms = tuning.max_drift_ms
-        self.replica = Replica(self.state, store, rng, tuning)
+        self.replica = Replica(self.state, store, rng, tuning, session)
         self.database = Database(index, name, self.state, self._shown)
         self.checkpointer = Checkpointer(self.state, store)
 
@@ -137,7 +139,7 @@ class Space:
             self.state.become(Actor(self.replica.name, self._rng.getrandbits(64)))
             self._witness.record(self.state.actor.nonce, 0)
         self.checkpointer = Checkpointer(self.state, self.store, on_disk)
-        self.replica.view = self.replica._view()
+        self.replica.loaded(self.now())
         self.recovery_seconds = time.monotonic() - began
 
     async def _sliced(self) -> AsyncIterator[None]:
@@ -245,6 +247,7 @@ class Space:
         self._armed_for = float("inf")
         self.begin()
         self._handle(Tick())
+        self._dropped = len(self.replica.drops)  # what waited too long is nobody's fault
 
     def _arm(self) -> None:
         deadline = self.replica.deadline

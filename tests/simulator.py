@@ -68,6 +68,8 @@ class World(Network):
             max_message=700 if plan.has("small") else 65_536,
             repair_budget=self.rng.choice([500, 512 * 1024]),
             held_bytes=HELD_BYTES,
+            short_vector=0 if plan.seed % 2 else 64,
+            bridges=plan.seed % 3 == 0,
         )
         return Node(index, name, tuning, disk)
 

@@ -100,18 +100,21 @@ async def connected(attempt: Attempt) -> AsyncIterator[aiomqtt.Client]:
 
 
 async def subscribe(client: aiomqtt.Client, attempt: Attempt, topics: Topics) -> None:
-    """Subscribes to everything that is for us; Refused if the broker does not allow some of it."""
-    broadcast, inbox = topics.broadcast_filters(), topics.inbox_filters()
+    """Subscribes to everything that is for us; Refused if the broker does not allow some of it.
+
+    All but the presence of whole daemons, which is a hint and may lie outside an ACL that names the spaces.
+    """
+    broadcast, inbox, hints = topics.broadcast_filters(), topics.inbox_filters(), [topics.daemon_filter()]
     answer: Any
     if attempt.v5:
         answer = await client.subscribe(
             [(name, SubscribeOptions(qos=1, noLocal=True)) for name in broadcast]
-            + [(name, SubscribeOptions(qos=1)) for name in inbox]
+            + [(name, SubscribeOptions(qos=1)) for name in inbox + hints]
         )
     else:
-        answer = await client.subscribe([(name, 1) for name in broadcast + inbox])
-    for name, code in zip(broadcast + inbox, answer, strict=False):
-        if code.is_failure:
+        answer = await client.subscribe([(name, 1) for name in broadcast + inbox + hints])
+    for name, code in zip(broadcast + inbox + hints, answer, strict=False):
+        if code.is_failure and name not in hints:
             raise Refused(f"the broker does not let the user {attempt.user!r} subscribe to {name}: allow it in its ACL")
 
 

@@ -18,6 +18,9 @@ HELLO = "h"
 PRESENCE = "p"
 INBOX = "i"
 
+EVERYWHERE = "_"
+"""In place of a space, on the presence lane only: what is said holds for all spaces that the sender is in."""
+
 BROADCAST_LANES = (DELTA, HELLO, PRESENCE)
 LANES = (*BROADCAST_LANES, INBOX)
 
@@ -87,7 +90,8 @@ class Transport(Protocol):
         `on_message` is called straight from the reader: what takes long there delays everything else. It may publish.
         `on_connected` is called every time a link becomes usable, also when another one already is: whoever listens
         there has not heard of us yet. `on_disconnected` is called when the last usable link is lost. `will` is asked at
-        each attempt to connect for what the broker shall publish if we vanish; MQTT has one will a connection.
+        each attempt to connect for what the broker shall publish if we vanish; MQTT has one will a connection, so one
+        that is to be heard in several spaces goes to EVERYWHERE.
         An exception from a callback is logged and counted ("callback_failed"), and changes nothing else. Once `stop`
         has been called there are no more callbacks.
         """

@@ -134,7 +134,10 @@ class _Link(Client):
         if self._connection is not None:
             return
         topics = self._door.topics
-        filters = (*((f, True) for f in topics.broadcast_filters()), *((f, False) for f in topics.inbox_filters()))
+        filters = (
+            *((f, True) for f in [*topics.broadcast_filters(), topics.daemon_filter()]),
+            *((f, False) for f in topics.inbox_filters()),
+        )
         connection = Connection(self.hub, self.replica, filters, self._door.will(), self._door.incoming)
         why_not = self.hub.open(connection)
         if why_not is None:

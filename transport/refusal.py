@@ -7,6 +7,8 @@ Must not know: when the next attempt is made, who logs the sentence.
 
 from __future__ import annotations
 
+import errno
+import socket
 import ssl
 from dataclasses import dataclass
 
@@ -25,6 +27,21 @@ _ADVICE = {
     138: "this client is banned: lift the ban in the broker",
     140: "another way to authenticate is wanted: use a user name with a password, or a client certificate",
     144: "the topic of the last will is refused: correct mqtt.prefix, or allow it in the broker's ACL",
+}
+
+
+_WORDS = {
+    errno.ECONNREFUSED: "nobody listens there: is the broker running, and is its port right?",
+    errno.ECONNRESET: "the broker closed the connection",
+    errno.EPIPE: "the broker closed the connection",
+    errno.ECONNABORTED: "the connection was lost",
+    errno.EHOSTUNREACH: "no way to the broker's host: is it up, and the network?",
+    errno.ENETUNREACH: "no way to the broker's network: is this host connected?",
+    errno.ENETDOWN: "the network of this host is down",
+    errno.ETIMEDOUT: "the broker's host does not answer: is it up, and does a firewall let us through?",
+    errno.EACCES: "this system does not let us connect there (a firewall or a sandbox of this host)",
+    errno.EPERM: "this system does not let us connect there (a firewall or a sandbox of this host)",
+    errno.EMFILE: "this daemon has too many files open: raise its limit (ulimit -n)",
 }
 
 
@@ -73,7 +90,19 @@ def judge(error: BaseException, client_id: str, user: str) -> Verdict:
         # "Unspecified error" is paho's word for a connection that just broke; the others come from the broker.
         known = cause.rc.value != UNSPECIFIED_ERROR
         return Verdict(f"the broker ended the connection: {cause.rc}" if known else "the connection was lost")
-    return Verdict(str(error) or type(error).__name__)
+    return Verdict(_in_words(error) or str(error) or type(error).__name__)
+
+
+def _in_words(error: BaseException) -> str | None:
+    """What the system said about the network, for somebody who does not know error numbers."""
+    for candidate in (error, error.__cause__, error.__context__):
+        if isinstance(candidate, socket.gaierror):
+            return "the broker's host name is not known: correct mqtt.brokers, or look at the name service"
+        if isinstance(candidate, TimeoutError):
+            return _WORDS[errno.ETIMEDOUT]
+        if isinstance(candidate, OSError) and candidate.errno in _WORDS:
+            return _WORDS[candidate.errno]
+    return None
 
 
 def check_plaintext(address: BrokerAddress, allow: bool) -> None:

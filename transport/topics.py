@@ -2,6 +2,7 @@
 
     {prefix}/v1/{space}/b/{replica}/{d|h|p}    broadcast: deltas, hello, presence
     {prefix}/v1/{space}/i/{to}/{from}          inbox of one replica
+    {prefix}/v1/_/b/{replica}/p                presence of a daemon in all its spaces; no space can be named so
 
 Knows: the layout above and which names may stand in it; a broker's ACL can be written against it (see README.md).
 Promises: what `parse` returns is inside the two filters of one of our own spaces, and its sender is the topic's.
@@ -13,7 +14,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from transport.interface import BROADCAST_LANES, INBOX
+from transport.interface import BROADCAST_LANES, EVERYWHERE, INBOX, PRESENCE
 
 VERSION = "v1"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
@@ -54,6 +55,7 @@ class Topics:
             for space in self.spaces
             for lane in BROADCAST_LANES
         }
+        self._broadcast[EVERYWHERE, PRESENCE] = f"{self._root}{EVERYWHERE}/b/{replica}/{PRESENCE}"
         # The topics seen repeat for ever: two per peer and lane. The bound is against a broker that makes them up.
         self._parsed: dict[str, Address | None] = {}
 
@@ -71,6 +73,10 @@ class Topics:
     def broadcast_filters(self) -> list[str]:
         """What to subscribe to with "no local" where the broker has it, one filter per space."""
         return [f"{self._root}{space}/b/+/+" for space in self.spaces]
+
+    def daemon_filter(self) -> str:
+        """What to subscribe to besides, if the broker lets us: without it, peers that vanish are noticed later."""
+        return f"{self._root}{EVERYWHERE}/b/+/{PRESENCE}"
 
     def inbox_filters(self) -> list[str]:
         """What to subscribe to without "no local": our own echo probe comes back on the first of them."""
@@ -95,9 +101,11 @@ class Topics:
         if not topic.startswith(self._root):
             return None
         parts = topic[len(self._root) :].split("/")
-        if len(parts) != 4 or parts[0] not in self.spaces:
+        if len(parts) != 4 or (parts[0] not in self.spaces and parts[0] != EVERYWHERE):
             return None
         space, kind, third, fourth = parts
+        if space == EVERYWHERE and (kind, fourth) != ("b", PRESENCE):
+            return None
         if kind == "b":
             sender, lane = third, fourth
             known = lane in BROADCAST_LANES

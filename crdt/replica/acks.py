@@ -49,8 +49,13 @@ class Acks:
         if not self.seq or not replica.connected or self.seq > replica.own_stored:
             return
         replica.publish(now)
-        if self.names(now):
-            replica.hello(now)
+        names = self.names(now)
+        if names:
+            if replica.crowd == 1.0:
+                replica.greeting.say(now)
+            else:  # all the others would have to hear it for nothing
+                for name in names:
+                    replica.send_hello(name, (name,))
             self.at = now + max(0.25, replica.patience)
         else:
             self.seq = 0

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 from crdt.dots import Actor
 from crdt.frame import Frame
@@ -36,6 +37,10 @@ class Held:
 
     def __iter__(self) -> Iterator[HeldFrame]:
         return iter(list(self._frames.values()))
+
+    def first(self, limit: int) -> Iterator[HeldFrame]:
+        """The oldest ones."""
+        return islice(self._frames.values(), limit)
 
     def spans(self, limit: int) -> list[tuple[Actor, int, int]]:
         """What is held, as at most `limit` runs (actor, first, last)."""

@@ -67,22 +67,27 @@ class Ack:
 
 @dataclass(frozen=True, slots=True)
 class Presence:
-    """The sender came or left. Retained, and the last will; a hint: HELLO is the truth."""
+    """The sender came or left: this space, or with `everywhere` all that it is in (then it is the last will, for a
+    connection has only one). Retained; a hint: HELLO is the truth.
+    """
 
     session: int
     online: bool
+    everywhere: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Pull:
-    """Send me what I lack: this is my vector. `held` (actor, first, last): frames above it that I have already and that
-    wait for others; `parts` (actor, last, total, bits): pieces of a frame that I have.
+    """Send me what I lack: this is my vector, the `whole` of it or only the entries in question. `held` (actor, first,
+    last): frames above it that I have already and that wait for others; `parts` (actor, last, total, bits): pieces of a
+    frame that I have.
     """
 
     vector: dict[Actor, int]
     budget: int
     held: list[tuple[Actor, int, int]] = field(default_factory=list)
     parts: list[tuple[Actor, int, int, bytes]] = field(default_factory=list)
+    whole: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,8 +262,8 @@ _CHECKS: Final[dict[type[Any], tuple[Callable[[Any], Any], ...]]] = {
     Delta: (_blobs,),
     Hello: (_actor, natural, natural, natural, natural, _hash, natural, natural, natural, _names),
     Ack: (_actor, natural, natural),
-    Presence: (natural, _bool),
-    Pull: (_vector, natural, _spans, _parts),
+    Presence: (natural, _bool, _bool),
+    Pull: (_vector, natural, _spans, _parts, _bool),
     Repair: (_blobs, natural, _bool, natural),
     Piece: (natural, _actor, natural, natural, natural, _bytes),
     More: (natural, natural, _naturals),

@@ -30,11 +30,11 @@ class Peer:
     skew_ms: int = 0
     acked: int = 0
     """How many operations of our present actor it has applied, from its ACKs and vectors."""
-    ahead_since: float | None = None
-    """Since when it seems to have what we lack."""
+    differs_since: float | None = None
+    """Since when its HELLOs differ from ours, and nothing has shown why."""
+    here_since: float = 0.0
+    """When it was first heard after it had not been here."""
     diverged: bool = False
-    lag_since: float | None = None
-    """Since when it has lacked something of ours."""
 
     rtt: float = 0.0
     """Smoothed seconds between a PULL and the first bytes of its answer; 0: none was seen yet."""
@@ -68,6 +68,8 @@ class Peers:
 
     limit: int = 10_000
     by_name: dict[str, Peer] = field(default_factory=dict)
+    gone: dict[str, int] = field(default_factory=dict)
+    """The session of a daemon that has left all its spaces, until it is back."""
 
     def get(self, name: str, now: float) -> Peer:
         """The peer of this name, made when it is new."""
@@ -76,8 +78,15 @@ class Peers:
             if len(self.by_name) >= self.limit:
                 oldest = min(self.by_name.values(), key=lambda p: (p.last_seen, p.name))
                 del self.by_name[oldest.name]
-            peer = self.by_name[name] = Peer(name, last_seen=now)
+            peer = self.by_name[name] = Peer(name, last_seen=now, here_since=now)
         return peer
+
+    def left(self, name: str, session: int) -> None:
+        """A daemon is gone, which may have been in this space."""
+        self.gone.pop(name, None)
+        if len(self.gone) >= self.limit:
+            del self.gone[next(iter(self.gone))]
+        self.gone[name] = session
 
     def online(self, now: float) -> list[Peer]:
         """Those heard of lately, in order of name."""

@@ -5,8 +5,9 @@ Promises: one question at a time; retries are bounded, paced by measured round t
 comes; what has come already is not asked for again. Must not know: how answers are made (serving.py).
 
 A repair in short: somebody `suspect`s a peer; after a moment, unless the gap has closed by itself, PULL with the own
-vector, and with what is held above it. The answer is REPAIR messages (the last one says how many there were, so a lost
-one is noticed), or pieces of a snapshot, which are acknowledged with MORE and asked for again one by one.
+vector (or, where that is large and they are known, only the entries in question), and with what is held above it. The
+answer is REPAIR messages (the last one says how many there were, so a lost one is noticed), or pieces of a snapshot,
+which are acknowledged with MORE and asked for again one by one.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from crdt.dots import Actor
 from crdt.replica.effects import Lane
 from crdt.replica.messages import More, Piece, Pull, Repair
 from crdt.replica.peers import Peer
@@ -34,6 +36,7 @@ class Asking:
     peer: str
     since: float
     deadline: float
+    whole: bool = True  # whether the question had the whole vector
     silent: int = 0
     got: int = 0
     total: int = 0
@@ -51,13 +54,14 @@ class Recovery:
         self._replica = replica
         self.asking: Asking | None = None
         self._due: dict[str, float] = {}
+        self._next = NEVER  # nothing is due before that
         self._sure: set[str] = set()
         self._gaps: set[str] = set()
 
     @property
     def deadline(self) -> float:
         """When `tick` has something to do."""
-        return min(self._due.values(), default=NEVER) if self.asking is None else self.asking.deadline
+        return self._next if self.asking is None else self.asking.deadline
 
     def suspect(self, name: str, at: float, sure: bool = False, gap: bool = False) -> None:
         """This peer seems to have what we lack: ask it a little after that time, unless it has come by then.
@@ -69,6 +73,7 @@ class Recovery:
             return
         at += replica.rng.uniform(0, replica.patience * replica.crowd)
         self._due[name] = min(at, self._due.get(name, NEVER))
+        self._next = min(at, self._next)
         if sure:
             self._sure.add(name)
         if gap:
@@ -84,6 +89,7 @@ class Recovery:
         """Nobody can be reached."""
         self.asking = None
         self._due.clear()
+        self._next = NEVER
         self._sure.clear()
         self._gaps.clear()
 
@@ -94,13 +100,16 @@ class Recovery:
                 return
             self._overdue(self.asking, now)
         while self.asking is None:
+            if now < self._next:
+                return
             at, name = min(((at, name) for name, at in self._due.items()), default=(NEVER, ""))
             if at > now:
+                self._next = at
                 return
-            worth = self._worth_asking(name)
+            worth, sure = self._worth_asking(name), name in self._sure
             self.cancel(name)
             if worth:
-                self._ask(name, now)
+                self._ask(name, now, whole=sure)
 
     def _worth_asking(self, name: str) -> bool:
         replica, peer = self._replica, self._replica.peers.by_name.get(name)
@@ -117,16 +126,42 @@ class Recovery:
             or (peer.actor is not None and peer.seq > replica.state.applied(peer.actor))
         )
 
-    def _ask(self, name: str, now: float, silent: int = 0) -> None:
+    def _ask(self, name: str, now: float, silent: int = 0, whole: bool = False) -> None:
         replica = self._replica
-        timeout = replica.peers.get(name, now).timeout(silent, replica.tuning.pull_timeout)
-        self.asking = Asking(name, now, now + timeout, silent, stood=self._standing())
-        vector = replica.state.vector()
+        peer = replica.peers.get(name, now)
+        vector = {} if whole else self._in_question(peer)
+        whole = not vector
+        timeout = peer.timeout(silent, replica.tuning.pull_timeout)
+        self.asking = Asking(name, now, now + timeout, whole, silent, stood=self._standing())
+        if whole:
+            vector = replica.state.vector()
         if replica.own_stored < vector.get(replica.state.actor, 0):
             vector[replica.state.actor] = replica.own_stored  # nothing is said of what could still be lost
         parts = [(actor, seq, a.total, a.bits()) for actor, seq, a in replica.pieces.partial(name) if a.total <= 2048]
-        pull = Pull(vector, replica.tuning.repair_budget, replica.held.spans(SPANS), parts[:4])
+        pull = Pull(vector, replica.tuning.repair_budget, replica.held.spans(SPANS), parts[:4], whole)
         replica.out.send(Lane.INBOX, name, pull, replica.state.actor)
+
+    def _in_question(self, peer: Peer) -> dict[Actor, int]:
+        """The entries of a large vector that matter, if they explain all that the peer seems to have more than we.
+
+        Those are: of its own operations, which its HELLO counts, and of the actors whose later frames are held.
+        """
+        replica, state = self._replica, self._replica.state
+        if len(state.actors) <= replica.tuning.short_vector or peer.actor is None or peer.name == replica.name:
+            return {}
+        out: dict[Actor, int] = {}
+        ahead, own = peer.vector_sum - state.vector_sum, state.applied(peer.actor)
+        if peer.seq > own:
+            out[peer.actor] = own
+            ahead -= peer.seq - own
+        for held in replica.held.first(SPANS):
+            if not all(state.applied(actor) >= n for actor, n in held.frame.deps.items()):
+                return {}
+            before = state.applied(held.frame.actor)
+            if held.frame.actor not in out:
+                out[held.frame.actor] = before
+                ahead -= held.frame.last - before
+        return out if ahead <= 0 else {}
 
     def _overdue(self, asking: Asking, now: float) -> None:
         if not asking.got:
@@ -135,7 +170,7 @@ class Recovery:
             self.asking = None
             self._ask_elsewhere(asking.peer, now)
         elif asking.assembly is None:
-            self._ask(asking.peer, now, asking.silent)
+            self._ask(asking.peer, now, asking.silent, asking.whole)
         else:
             self._want(asking, asking.assembly, now)
 
@@ -180,9 +215,10 @@ class Recovery:
         self.asking = None
         if asking.complete:
             self.cancel(asking.peer)
-            self._replica.peers.get(asking.peer, now).ahead_since = None
-        elif asking.stood != self._standing():
-            self._ask(asking.peer, now)
+            if asking.whole:
+                self._replica.peers.get(asking.peer, now).differs_since = None
+        elif not asking.whole or asking.stood != self._standing():
+            self._ask(asking.peer, now, whole=True)
         else:
             self._ask_elsewhere(asking.peer, now)  # there is more, it says, and sends what does not help
 

@@ -31,6 +31,7 @@ from crdt.replica import messages
 from crdt.replica.acks import Acks
 from crdt.replica.effects import Alarm, Effect, Lane, LogFrame, Notify, Persist, Witness
 from crdt.replica.events import Connected, Disconnected, Event, Persisted, Received, Tick
+from crdt.replica.greeting import Greeting
 from crdt.replica.intake import Intake
 from crdt.replica.messages import Ack, Delta, Hello, More, Piece, Presence, Probe, Pull, Repair, Taken
 from crdt.replica.outbox import Outbox
@@ -40,6 +41,7 @@ from crdt.replica.ports import LogReader
 from crdt.replica.recovery import Recovery
 from crdt.replica.serving import Serving
 from crdt.replica.snapshot import decode_snapshot
+from crdt.replica.standing import Moments, Vectors
 from crdt.replica.tuning import Tuning
 from crdt.state import State
 
@@ -65,12 +67,14 @@ class View:
 class Replica:
     """See the module. `log` is what was persisted, `session` names this run of the daemon."""
 
-    def __init__(self, state: State, log: LogReader, rng: Random, tuning: Tuning | None = None) -> None:
+    def __init__(
+        self, state: State, log: LogReader, rng: Random, tuning: Tuning | None = None, session: int | None = None
+    ) -> None:
         self.state = state
         self.log = log
         self.rng = rng
         self.tuning = tuning or Tuning()
-        self.session = rng.getrandbits(63)
+        self.session = rng.getrandbits(63) if session is None else session
         self.peers = Peers()
         self.pieces = Pieces(self.tuning.held_bytes)
         self.out = Outbox(self.tuning.max_message)
@@ -79,10 +83,13 @@ class Replica:
         self.acks = Acks(self)
         self.recovery = Recovery(self)
         self.serving = Serving(self)
+        self.greeting = Greeting(self)
+        self.vectors = Vectors()
+        self.moments = Moments()
         self.connected = False
         self.acknowledged = False  # a client was promised a write since the start
         self.batch = self.stored = 0  # last ordered and last confirmed Persist
-        self.view = self._view()
+        self.view = self._standing()
         self.drops: dict[str, int] = {}
         self.counts = dict.fromkeys(
             ("frames_in", "frames_out", "records", "repairs", "snapshots", "divergences", "duplicates"), 0
@@ -91,9 +98,9 @@ class Replica:
         self._views: dict[int, tuple[View, list[tuple[Frame, bytes]]]] = {}
         self._unsent: list[tuple[Frame, bytes]] = []
         self._addressed = False  # whether the message at hand came to the inbox
-        self._publish_at = self._hello_at = NEVER
+        self._publish_at = NEVER
         self._published = -NEVER
-        self._hello_gap = 0.0
+        self._audit_at = -NEVER
 
     # -- the door ---------------------------------------------------------------------------------------------------
 
@@ -115,7 +122,9 @@ class Replica:
     @property
     def deadline(self) -> float:
         """When the shell should send the next Tick, in its own seconds; infinity if nothing is due."""
-        return min(self._publish_at, self._hello_at, self.acks.at, self.recovery.deadline, self.serving.deadline)
+        return min(
+            self._publish_at, self.greeting.deadline, self.acks.at, self.recovery.deadline, self.serving.deadline
+        )
 
     @property
     def patience(self) -> float:
@@ -126,6 +135,11 @@ class Replica:
     def crowd(self) -> float:
         """By how much to stretch what everybody would do at once, at least 1."""
         return max(1.0, len(self.peers.by_name) / self.tuning.crowd)
+
+    @property
+    def hello_period(self) -> float:
+        """Seconds between two regular HELLOs."""
+        return self.tuning.hello_period(len(self.peers.by_name))
 
     def handle(self, event: Event, now: float) -> list[Effect]:
         """What to do about something that happened. `now` is monotonic, in seconds."""
@@ -141,6 +155,11 @@ class Replica:
             case Disconnected():
                 self._on_disconnected()
         return self.out.take()
+
+    def loaded(self, now: float) -> None:
+        """The state was filled from the disk: what it holds is what is stored."""
+        self.view = self._standing()
+        self.moments.note(self.view.vector_sum, now)
 
     def commit(self, now: float) -> list[Effect]:
         """Cut what is pending and order everything new to be stored."""
@@ -160,12 +179,12 @@ class Replica:
     def sync(self, now: float) -> list[Effect]:
         """Publish what is stored and say HELLO now."""
         self.publish(now)
-        self.hello(now)
+        self.greeting.say(now)
         return self.out.take()
 
-    def presence(self, online: bool) -> bytes:
-        """The retained message that says we are here, or (as the last will, and at the end) gone."""
-        return messages.encode(Presence(self.session, online))
+    def presence(self, online: bool, everywhere: bool = False) -> bytes:
+        """The retained message that says we are here, or (at the end) gone; of this space, or of all (a last will)."""
+        return messages.encode(Presence(self.session, online, everywhere))
 
     def farewell(self) -> list[Effect]:
         """Publish what is stored, and say goodbye."""
@@ -183,7 +202,7 @@ class Replica:
 
     # -- commits ----------------------------------------------------------------------------------------------------
 
-    def _view(self) -> View:
+    def _standing(self) -> View:
         state = self.state
         return View(state.me.applied, state.vector_hash, state.vector_sum, state.hash, state.actor)
 
@@ -197,15 +216,18 @@ class Replica:
         if not self.intake.unsaved and floors is None:
             return
         self.batch += 1
-        self._views[self.batch] = (self._view(), self._fresh)
+        self._views[self.batch] = (self._standing(), self._fresh)
         frames, self.intake.unsaved, self._fresh = tuple(self.intake.unsaved), [], []
         self.out.order(Persist(self.batch, frames, tuple(sorted((floors or {}).items())), floors is not None))
 
     def _on_persisted(self, batch: int, now: float) -> None:
-        self.stored = max(self.stored, batch)
+        self.stored, before = max(self.stored, batch), self.view.vector_sum
         for number in [n for n in sorted(self._views) if n <= batch]:
             self.view, fresh = self._views.pop(number)
             self._unsent += fresh
+        if self.tuning.bridges and self.view.vector_sum > before and self.connected:
+            self.greeting.soon(now)  # what came through one broker may be news to those behind another
+        self.moments.note(self.view.vector_sum, now)
         if not self.connected:
             self._unsent.clear()  # the log has them: whoever lacks them will ask
         elif self._unsent and self.tuning.interval == 0:
@@ -236,24 +258,16 @@ class Replica:
         merged = _merged(unsent, self.out.room)
         self.counts["frames_out"] += len(merged)
         self.out.publish(merged)
-        # Tell the end of a burst soon, because its last message may be lost; then less and less often.
-        self._hello_gap = 2 * self.patience * self.crowd
-        self._hello_at = min(self._hello_at, now + self._hello_gap)
+        self.greeting.soon(now)
 
-    def hello(self, now: float) -> None:
-        """Tell everybody where we stand."""
-        view, period = self.view, self.tuning.hello_period(len(self.peers.by_name))
-        asked = self.acks.names(now)
-        self.out.send(
-            Lane.HELLO,
-            None,
-            Hello(
-                view.actor, self.session, view.seq, view.vector_hash, view.vector_sum, view.state_hash,
-                self.state.clock.wall_ms, int(period * 1000), self.acks.seq if asked else 0, asked,
-            ),
+    def send_hello(self, to: str | None, asked: tuple[str, ...]) -> None:
+        """Tell everybody, or one peer, where we stand, and ask some who has applied what."""
+        view = self.view
+        hello = Hello(
+            view.actor, self.session, view.seq, view.vector_hash, view.vector_sum, view.state_hash,
+            self.state.clock.wall_ms, int(self.hello_period * 1000), self.acks.seq if asked else 0, asked,
         )  # fmt: skip
-        self._hello_at = now + min(period, max(self._hello_gap, 0.05)) * self.rng.uniform(0.75, 1.25)
-        self._hello_gap = min(period, 3 * self._hello_gap)
+        self.out.send(Lane.HELLO if to is None else Lane.INBOX, to, hello)
 
     # -- time -------------------------------------------------------------------------------------------------------
 
@@ -261,16 +275,15 @@ class Replica:
         self.connected = True
         self.out.send(Lane.PRESENCE, None, Presence(self.session, True))
         self.out.send(Lane.INBOX, self.name, Probe(self.session))
-        # No stampede after a broker's restart.
-        self._hello_at = now + self.rng.uniform(0, max(self.tuning.interval, 0.05) * self.crowd)
-        self._hello_gap = 2 * self.patience * self.crowd
+        self.greeting.connected(now)
         if self._unsent:
             self._publish_at = now
         self.acks.ask(now)
 
     def _on_disconnected(self) -> None:
         self.connected = False
-        self._publish_at = self._hello_at = self.acks.at = NEVER
+        self._publish_at = self.acks.at = NEVER
+        self.greeting.disconnected()
         self.recovery.clear()
         self.serving.clear()
 
@@ -279,10 +292,10 @@ class Replica:
             self.publish(now)
         if now >= self.acks.at:
             self.acks.ask(now)
-        if now >= self._hello_at:
-            self.held.expire(now - self.tuning.held_time)
+        if self.greeting.tick(now):
+            for _ in range(self.held.expire(now - self.tuning.held_time)):
+                self.drop("held_time")
             self.pieces.expire(now - self.tuning.held_time)
-            self.hello(now)
         self.recovery.tick(now)
         self.serving.tick(now)
 
@@ -325,14 +338,15 @@ class Replica:
         peer = self.peers.get(sender, now)
         met = peer.session != message.session or not peer.heard or peer.state(now) != "online"
         if peer.session != message.session:
-            peer.acked = 0
+            peer.acked, peer.here_since = 0, now if peer.session else peer.here_since
+            self.vectors.forget(sender)
         peer.actor, peer.session, peer.heard = message.actor, message.session, True
         peer.offline, peer.last_seen = False, now
         peer.period = min(max(message.period_ms / 1000, 0.05), 3600.0)
         peer.seq, peer.vector_hash, peer.vector_sum = message.seq, message.vector_hash, message.vector_sum
         peer.state_hash, peer.skew_ms = message.state_hash, message.wall_ms - self.state.clock.wall_ms
         if met:  # it does not know where we stand
-            self._hello_at = min(self._hello_at, now + self.rng.uniform(0, self.patience * self.crowd))
+            self.greeting.met(peer, now)
         self._compare(peer, met, now)
         if self.name in message.asked:
             self.acks.owe(sender, message.actor, message.ask)
@@ -341,18 +355,22 @@ class Replica:
         view, state = self.view, self.state
         if peer.vector_hash == view.vector_hash:
             self.recovery.cancel(peer.name)
-            peer.ahead_since = peer.lag_since = None
+            self.vectors.forget(peer.name)
+            peer.differs_since = None
             peer.acked = max(peer.acked, self.own_stored)
             self._check_divergence(peer)
             return
+        if peer.differs_since is None:
+            peer.differs_since = now
+        if peer.vector_hash == state.vector_hash:
+            return  # what it has is not stored here yet
         lacks = peer.actor is not None and peer.seq > state.applied(peer.actor)
-        if peer.vector_hash == state.vector_hash or not (lacks or peer.vector_sum >= view.vector_sum):
-            peer.ahead_since = None
-        else:
-            peer.ahead_since = peer.ahead_since or now
-            self.recovery.suspect(peer.name, now + (self.patience if lacks or met else min(1.0, peer.period)))
-        if peer.vector_sum < view.vector_sum:
-            peer.lag_since = peer.lag_since or now
+        if lacks or peer.vector_sum >= view.vector_sum:
+            self.recovery.suspect(peer.name, now + self.patience)
+        if now - peer.differs_since > 2 * peer.period and now >= self._audit_at:
+            # Where others write all the time the sums tell nothing: look at the vectors, though not often.
+            self._audit_at = now + self.hello_period
+            self.recovery.suspect(peer.name, now + self.patience, sure=True)
 
     def _check_divergence(self, peer: Peer) -> None:
         diverged = peer.state_hash != self.view.state_hash
@@ -369,21 +387,31 @@ class Replica:
 
     def _heard(self, sender: str, now: float) -> Peer:
         peer = self.peers.get(sender, now)
+        if peer.state(now) != "online":
+            peer.here_since = now
         peer.last_seen, peer.offline = now, False
         return peer
 
     def _on_presence(self, sender: str, message: Presence, now: float) -> None:
         if sender == self.name:
-            if message.session != self.session and not message.online and self.connected:
+            if message.session != self.session and not message.online and self.connected and not message.everywhere:
                 # The late will of a session before ours, or the farewell of a second daemon under our name.
                 self.out.send(Lane.PRESENCE, None, Presence(self.session, True))
             return
         peer = self.peers.by_name.get(sender)
-        if message.online:
-            self._heard(sender, now)
-        elif peer is not None and peer.session in (0, message.session):
-            peer.offline = True
-            self.recovery.cancel(sender)
+        if not message.online:
+            if message.everywhere:
+                self.peers.left(sender, message.session)
+            if peer is not None and peer.session in (0, message.session):
+                peer.offline = True
+                self.recovery.cancel(sender)
+        elif message.everywhere:  # which does not say that it is in this space
+            self.peers.gone.pop(sender, None)
+            if peer is not None and peer.session == message.session:
+                self._heard(sender, now)
+        elif self.peers.gone.get(sender) != message.session:  # else what the broker kept of one who left since
+            peer = self._heard(sender, now)
+            peer.session = peer.session or message.session
 
     def _on_probe(self, sender: str, message: Probe, now: float) -> None:
         if sender == self.name and message.session != self.session:
@@ -408,7 +436,11 @@ class Replica:
             self.fork()
         if any(n > state.applied(actor) for actor, n in have.items()):
             self.recovery.suspect(sender, now + self.patience, sure=True)
-        peer.vector_sum = max(peer.vector_sum, sum(have.values()))
+        elif message.whole:
+            peer.differs_since = None  # it differs because it lacks, and has asked
+        if message.whole:
+            peer.vector_sum = max(peer.vector_sum, sum(have.values()))
+            self.vectors.learn(sender, have)
         self.serving.answer(sender, message, now)
 
     def _is_own_question(self, have: dict[Actor, int]) -> bool:

@@ -42,6 +42,9 @@ class Serving:
     def __init__(self, replica: Replica) -> None:
         self._replica = replica
         self._transfers: dict[int, Transfer] = {}
+        self._asked = ("", 0.0)  # who last asked for own operations, and when
+        self._again_at = NEVER  # when own operations above `_again_from` are published once more
+        self._again_from = 0
 
     def __contains__(self, stream: int) -> bool:
         return stream in self._transfers
@@ -49,28 +52,39 @@ class Serving:
     @property
     def deadline(self) -> float:
         """When `tick` has something to do."""
-        return min((t.deadline for t in self._transfers.values()), default=NEVER)
+        return min([self._again_at, *(transfer.deadline for transfer in self._transfers.values())])
 
     def tick(self, now: float) -> None:
-        """Give up transfers whose asker is gone."""
+        """Give up transfers whose asker is gone; publish again what several have asked for."""
+        if now >= self._again_at:
+            self._again(now)
         for stream in [s for s, t in self._transfers.items() if t.deadline <= now]:
             del self._transfers[stream]
 
     def clear(self) -> None:
         """Nobody can be reached."""
         self._transfers.clear()
+        self._again_at = NEVER
 
     def answer(self, to: str, pull: Pull, now: float) -> None:
         """Send what the asker lacks."""
-        replica = self._replica
-        if not dominates(pull.vector, replica.log.floor()):
-            self._offer_snapshot(to, pull.vector, now)
+        replica, have, floor = self._replica, pull.vector, self._replica.log.floor()
+        if not pull.whole:
+            if any(n < floor.get(actor, 0) for actor, n in have.items()):
+                replica.out.send(Lane.INBOX, to, Repair([], 1, False, replica.view.vector_sum))
+                return  # it will ask with its whole vector, which a snapshot needs
+            have = replica.state.vector() | have
+        elif not dominates(have, floor):
+            self._offer_snapshot(to, have, now)
             return
-        frames, complete = replica.log.missing(pull.vector, min(pull.budget, replica.tuning.repair_budget))
+        if self._publish_again(to, have, now):
+            have = have | {replica.state.actor: replica.own_stored}
+        frames, complete = replica.log.missing(have, min(pull.budget, replica.tuning.repair_budget))
         replica.counts["repairs"] += 1
+        replica.counts["frames_out"] += len(frames)
         if pull.held:
             frames = [data for data in frames if not _held(data, pull.held)]
-        if frames and pull.vector.get(replica.state.actor, 0) < replica.own_stored:
+        if frames and have.get(replica.state.actor, 0) < replica.own_stored:
             replica.witness(replica.own_stored)
         parts = {(actor, last): (total, bits) for actor, last, total, bits in pull.parts}
         items = packed(frames, replica.out.room, parts)
@@ -82,6 +96,39 @@ class Serving:
             else:
                 total = number if number == len(items) else 0
                 replica.out.send(Lane.INBOX, to, Repair(item, total, complete, replica.view.vector_sum))
+
+    # -- what several ask for ---------------------------------------------------------------------------------------
+
+    def _publish_again(self, to: str, have: dict[Actor, int], now: float) -> bool:
+        """Whether own operations that this peer lacks go to everybody once more: another has asked for them just now.
+
+        One DELTA for all who missed it instead of a REPAIR to each; who asked first has its answer already. No more
+        than fits a message: those who do not lack it have to take it too.
+        """
+        replica, own = self._replica, self._replica.state.actor
+        n = have.get(own, 0)
+        if n >= replica.own_stored:
+            return False
+        asked, self._asked = self._asked, (to, now)
+        if self._again_at == NEVER:
+            if asked[0] in ("", to) or now - asked[1] > replica.patience:
+                return False
+            if not replica.log.missing(replica.state.vector() | {own: n}, replica.out.room)[1]:
+                return False
+            self._again_at = now + replica.patience
+            self._again_from = n
+        return n >= self._again_from
+
+    def _again(self, now: float) -> None:
+        replica = self._replica
+        self._again_at = NEVER
+        have = replica.state.vector() | {replica.state.actor: self._again_from}
+        frames, _ = replica.log.missing(have, replica.out.room)
+        if frames:
+            replica.witness(replica.own_stored)
+            replica.counts["frames_out"] += len(frames)
+            replica.out.publish(frames)
+            replica.greeting.soon(now)
 
     # -- snapshots --------------------------------------------------------------------------------------------------
 

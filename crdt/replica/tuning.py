@@ -26,6 +26,11 @@ class Tuning:
     """Received frames that wait for what they depend on; beyond it the newest are dropped and pulled again later."""
     held_time: float = 30.0
     """How long they wait."""
+    short_vector: int = 64
+    """A vector with more entries than this is sent whole only where it is not clear what is missing."""
+    bridges: bool = False
+    """Whether this daemon sits on several brokers: it says HELLO soon after it learned something, because peers on the
+    one hear nothing of what is said on the other."""
     actors: int = 100_000
     """With more actors than this, frames of unknown ones are taken only from peers that have applied them."""
     max_drift_ms: int = 60_000

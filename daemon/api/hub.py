@@ -44,8 +44,10 @@ class Hub(Protocol):
         Once per turn, before held replies are written. Raises nothing.
         """
 
-    def info(self) -> Mapping[str, Section]:
+    def info(self, database: Database) -> Mapping[str, Section]:
         """INFO sections by name (`Server`, `Memory`, `Replication`, `Crdt` ...): lines the server does not know.
+
+        Those of `Crdt` are about this database.
 
         They follow the server's own lines of the section of that name.
         """

@@ -102,8 +102,8 @@ class Member:
         rng = Random(f"{self.directory.name} {self._starts}")
         self._carrier = _Carrier(self.between, self.name)
         self.space = Space(
-            0, "default", store, witness, self.name, tuning, self._carrier, rng, self._fail, inline,
-            self.log_budget,
+            0, "default", store, witness, self.name, tuning, self._carrier, rng, rng.getrandbits(63), self._fail,
+            inline, self.log_budget,
         )  # fmt: skip
         return self.space
 

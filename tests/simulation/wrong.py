@@ -174,13 +174,13 @@ def merge_keeps_ranged() -> Iterator[None]:
 def hello_before_commit() -> Iterator[None]:
     original = Outbox.send
 
-    def hello(self: Replica, now: float) -> None:
-        kept, self.view = self.view, self._view()
-        original_hello(self, now)
+    def hello(self: Replica, to: str | None, asked: tuple[str, ...]) -> None:
+        kept, self.view = self.view, self._standing()
+        original_hello(self, to, asked)
         self.view = kept
 
-    original_hello = Replica.hello
-    with mock.patch.object(Replica, "hello", hello), mock.patch.object(Outbox, "send", original):
+    original_hello = Replica.send_hello
+    with mock.patch.object(Replica, "send_hello", hello), mock.patch.object(Outbox, "send", original):
         yield
 
 

@@ -9,7 +9,7 @@ import base64
 import binascii
 from typing import TYPE_CHECKING
 
-from crdt.dots import Actor, canonical_vector, dominates, parse_vector
+from crdt.dots import Actor, canonical_vector, parse_vector
 from crdt.errors import UsageError
 from daemon.api.arguments import integer
 from daemon.api.registry import command
@@ -110,7 +110,7 @@ def waitfor(session: Session, args: list[bytes]) -> bytes:
     resp = session.resp
 
     def reached() -> bool:
-        return dominates(space.state.vector(), vector)
+        return all(space.state.applied(actor) >= n for actor, n in vector.items())
 
     if reached() or not session.may_park():
         return resp.integer(int(reached()))

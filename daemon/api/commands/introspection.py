@@ -168,7 +168,7 @@ def _sections(session: Session) -> dict[str, Section]:
             (f"db{db.index}", f"keys={len(db.state.keys)},expires=0,avg_ttl=0") for db in hub.databases if db.state.keys
         ],
     }
-    for name, lines in hub.info().items():
+    for name, lines in hub.info(session.db).items():
         sections.setdefault(name, []).extend(lines)
     return sections
 

@@ -49,7 +49,7 @@ class Hub:
         """The turn is over."""
         self.settled += 1
 
-    def info(self) -> Mapping[str, Section]:
+    def info(self, database: Database) -> Mapping[str, Section]:
         """Two lines."""
         return {"Server": [("gossamer_version", self.version)], "Crdt": [("crdt_name", "test")]}
 

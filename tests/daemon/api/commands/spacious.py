@@ -34,7 +34,7 @@ class SpaceHub:
     def settle(self) -> None:
         self.member.space.settle()
 
-    def info(self) -> dict[str, Any]:
+    def info(self, database: object) -> dict[str, Any]:
         return {}
 
     def shutdown(self) -> None:
