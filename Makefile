@@ -19,7 +19,7 @@ PACKAGES := crdt transport config daemon
 SOURCES := $(PACKAGES) $(wildcard tests bench clients deploy examples)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint lock bench simulate oracle fuzz chaos clean
+.PHONY: help demo test lint lock bench simulate oracle fuzz crashes chaos clean
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | awk -F '\t' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -55,6 +55,9 @@ fuzz: $(VENV)/.fuzz ## bytes from outside, guided by coverage (RUNS=N for each t
 	  $(BIN)/python tests/fuzz.py --target $$target --runs $(RUNS) --corpus build/fuzz/$$target $(ARGS) || exit 1; \
 	done
 	@FUZZ_EXAMPLES=20000 $(BIN)/python -m pytest tests/test_fuzz.py
+
+crashes: $(VENV)/.test ## every crash of every workload of up to three operations (needs strace)
+	@$(BIN)/python tests/crash_matrix.py $(ARGS)
 
 chaos: $(VENV)/.test ## real daemons and a real broker, killed and cut at random (MINUTES=N)
 	@$(BIN)/python tests/chaos.py --minutes $(MINUTES) $(ARGS)

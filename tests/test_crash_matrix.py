@@ -1,0 +1,54 @@
+"""A part of the crash matrix, and that it notices what it is there for (see crash_matrix.py)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from daemon.store import Durability
+from daemon.witness import Witness
+from tests import crash_matrix
+from tests.crash_matrix import Disk, Tally, examine, expected, record, replay, run
+
+REASON = crash_matrix.missing()
+needs_strace = pytest.mark.skipif(REASON is not None, reason=REASON or "")
+
+
+@needs_strace
+@pytest.mark.parametrize(("workload", "durability", "every"), [("aci", "always", 11), ("rda", "interval", 7)])
+def test_every_crash_recovers_to_what_was_acknowledged(workload: str, durability: Durability, every: int) -> None:
+    tally = Tally()
+    run(workload, durability, tally, every)
+    assert tally.faults == []
+    assert tally.disks > 20
+
+
+def test_what_is_expected() -> None:
+    assert expected("aid", 3) == (set(), b"1")
+    assert expected("aia", 3) == ({b"0", b"x0", b"2", b"x2"}, b"1")
+    assert expected("rc", 2) == (set(), None)
+
+
+@needs_strace
+def test_a_lost_log_is_noticed(tmp_path: Path) -> None:
+    disk = _end("ai", tmp_path)
+    files = {path: bytes(held) for path, held in disk.files.items() if not path.endswith("-wal")}
+    assert any("acknowledged" in fault for fault in examine("ai", "always", disk, files, True))
+
+
+@needs_strace
+def test_a_dot_that_is_spent_twice_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    disk = _end("ai", tmp_path)
+    files = {path: bytes(held) for path, held in disk.files.items() if not path.endswith("-wal")}
+    assert not any("spent again" in fault for fault in examine("ai", "always", disk, files, True))
+    monkeypatch.setattr(Witness, "claim", lambda self, last: disk.sent[0])
+    assert any("spent again" in fault for fault in examine("ai", "always", disk, files, True))
+
+
+def _end(workload: str, home: Path) -> Disk:
+    """The disk when a workload is over."""
+    calls: list[Any] = record(workload, "always", home)
+    *_, disk = replay(calls)
+    return disk
