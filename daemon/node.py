@@ -53,6 +53,7 @@ log = structlog.get_logger("node")
 
 VERSION = installed("gossamer")
 HOUSEKEEPING = 0.25  # seconds; longer and the WAL is folded by a commit that somebody waits for
+CUT_BYTES = 1 << 20  # from clients, after which the next cut is made: so a frame of large values stays of bounded size
 QUIET = 5_000  # operations since the last housekeeping: a collection over what so many left takes about 1 ms
 STOP_WITHIN = 4.0  # seconds for goodbyes; exit follows within 5
 
@@ -74,6 +75,7 @@ class Node:
         self.version = version
         self.settings: Mapping[str, str] = _all_shown(settings)
         self.rng = random.Random(int.from_bytes(os.urandom(16)))
+        self._cut_at = 0  # what clients had sent by the last cut that was made for its size
         self._operations = 0  # as the last housekeeping saw them
         self.loading: str | None = "Gossamer is loading the replica from disk, try again in a moment"
         store = settings.store
@@ -306,8 +308,13 @@ class Node:
     def settle(self) -> None:
         """The turn is over: commit what it wrote, where replies wait for that."""
         if self.loading is None:  # half a history must not be gone on with
+            assert self.server is not None
+            read = self.server.bytes_read
+            much = read - self._cut_at > CUT_BYTES
+            if much:
+                self._cut_at = read
             for space in self.spaces:
-                space.settle()
+                space.settle(much)
 
     def space_of(self, database: Database) -> Space:
         """The space behind a database."""

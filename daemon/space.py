@@ -35,7 +35,8 @@ from daemon.witness import Witness as WitnessFile
 
 log = structlog.get_logger("space")
 
-CUT_AT = 1024  # pending operations that are cut at once: the frame fits a message, the loop is held for 1 to 4 ms
+CUT_AT = 256  # pending operations that are cut at once: the loop is held for less than a millisecond
+COMMIT_AT = 1 << 20  # bytes of own frames that are stored before the commit interval is over
 QUEUE = 64  # commits under way in the worker before the loop waits for the disk
 CHECKPOINT_AFTER = 16 << 20  # bytes of log since the last checkpoint; more where there are many rows to write
 LOAD_SLICE = 0.005  # seconds of loading between two turns of the loop
@@ -91,6 +92,7 @@ class Space:
         self._armed_for = float("inf")
         self._settling = False
         self._dropped = 0  # reasons of drops that were told
+        self._uncommitted = 0  # bytes of own frames that were cut since the last commit
         self._logged = 0  # bytes of log that a start would have to replay
         self._maintenance: asyncio.Task[None] | None = None
         self._tidiness_failed = False
@@ -206,15 +208,24 @@ class Space:
         """No broker is left."""
         self._handle(Disconnected())
 
-    def settle(self) -> None:
-        """The turn that wrote is over: commit if this durability asks for it, or if much is pending."""
-        self._promise()
-        if self.inline or self.state.dot - self.state.cut_dot >= CUT_AT:
+    def settle(self, much: bool = False) -> None:
+        """The turn that wrote is over: commit if this durability asks for it, cut if much is pending.
+
+        `much`: whether what clients have sent since the last time is large, however few operations it is.
+        """
+        if self.inline:
             self.commit()
+            return
+        self._promise()
+        if much or self.state.dot - self.state.cut_dot >= CUT_AT:
+            self._uncommitted += self.replica.cut()
+            if self._uncommitted >= COMMIT_AT:
+                self.commit()
 
     def commit(self) -> None:
         """Cut and store what is new, if anything is."""
         self._promise()
+        self._uncommitted = 0
         if self.replica.dirty:
             self._run(self.replica.commit(self._loop.time()))
 

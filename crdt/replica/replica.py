@@ -206,13 +206,19 @@ class Replica:
         state = self.state
         return View(state.me.applied, state.vector_hash, state.vector_sum, state.hash, state.actor)
 
+    def cut(self) -> int:
+        """Make a frame of what is pending, for the next commit to store. Bytes of it; 0 if there was nothing."""
+        frame = self.state.cut()
+        if frame is None:
+            return 0
+        data = encode_frame(frame)
+        self.intake.unsaved.append(LogFrame(frame.actor, frame.first, frame.last, data))
+        self._fresh.append((frame, data))
+        return len(data)
+
     def flush(self, floors: dict[Actor, int] | None = None) -> None:
         """Cut, and order everything new to be stored. `floors`: what a snapshot that was just joined has taught."""
-        frame = self.state.cut()
-        if frame is not None:
-            data = encode_frame(frame)
-            self.intake.unsaved.append(LogFrame(frame.actor, frame.first, frame.last, data))
-            self._fresh.append((frame, data))
+        self.cut()
         if not self.intake.unsaved and floors is None:
             return
         self.batch += 1

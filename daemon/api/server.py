@@ -40,7 +40,7 @@ TOO_MANY = b"-ERR max number of clients reached\r\n"
 class Statistics:
     """Counters since the start or CONFIG RESETSTAT; plain integers."""
 
-    __slots__ = ("bytes_in", "calls_before", "connections", "errors_of_protocol", "refused", "slow_readers")
+    __slots__ = ("calls_before", "connections", "errors_of_protocol", "refused", "slow_readers")
 
     def __init__(self) -> None:
         self.calls_before = 0
@@ -48,7 +48,6 @@ class Statistics:
         self.refused = 0
         self.slow_readers = 0
         self.errors_of_protocol = 0
-        self.bytes_in = 0
 
 
 class Server:
@@ -66,6 +65,7 @@ class Server:
         self.started = time.time()
         self.listeners: list[Listener] = []
         self._password = password
+        self.bytes_read = 0
         self._number = 0
         self._reads = 0
         self._begun = -1.0  # the loop's time at the last `hub.begin`
@@ -263,6 +263,7 @@ class Connection(asyncio.Protocol):
         session = self._session
         server = self._server
         now = session.active = server._now()
+        server.bytes_read += len(data)
         if session.gate & (UNAUTHENTICATED | PARKED | CLOSING):
             self._hindered(data)
             return

@@ -97,6 +97,21 @@ async def test_commits_come_by_themselves(folder: Path) -> None:
         assert space.replica.acknowledged
 
 
+async def test_much_that_clients_sent_is_cut_however_few_operations_it_is(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("daemon.node.CUT_BYTES", 10_000)
+    async with running(settings(folder, durability="never")) as node:
+        space = node.spaces[0]
+        space.commit = lambda: None  # type: ignore[method-assign]
+        cuts = []
+        for key in "abc":
+            await ask(folder / "a.sock", f"SET {key} {'x' * 6_000}")
+            await asyncio.sleep(0)  # the reply leaves before the turn has settled
+            cuts.append(space.state.me.applied)
+        assert cuts == [0, 2, 2]
+
+
 async def test_an_interval_of_0_commits_each_turn(folder: Path) -> None:
     async with running(settings(folder, durability="never", interval="0")) as node:
         assert node.spaces[0].inline

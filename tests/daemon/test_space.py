@@ -75,9 +75,30 @@ async def test_interval_is_stored_at_the_next_commit(make: Make) -> None:
 async def test_much_that_is_pending_is_cut_at_once(make: Make) -> None:
     a = make("a", "interval")
     await a.start()
-    a.add(b"s", *(b"%d" % i for i in range(module.CUT_AT)))
-    assert not a.space.replica.dirty
-    await until(lambda: a.space.replica.own_stored == module.CUT_AT, "the worker to store it")
+    state = a.space.state
+    a.add(b"s", *(b"%d" % i for i in range(module.CUT_AT - 1)))
+    assert state.cut_dot < state.dot
+    a.add(b"s", b"one more")
+    assert state.cut_dot == state.dot and a.space.replica.dirty and not a.space.store.last(state.actor)
+    a.add(b"s", b"and one that is large")
+    a.space.settle(much=True)
+    assert state.cut_dot == state.dot
+    a.space.commit()
+    await until(lambda: a.space.replica.own_stored == module.CUT_AT + 1, "the worker to store it")
+
+
+async def test_many_bytes_that_are_cut_are_stored_before_the_interval_is_over(make: Make) -> None:
+    a = make("a", "interval")
+    await a.start()
+    count = 0
+    while not a.space._queue:
+        count += module.CUT_AT
+        a.add(b"s", *(b"%d" % i * 50 for i in range(count, count + module.CUT_AT)))
+    await until(lambda: a.space.replica.own_stored == count, "the worker to store it")
+    size = a.space.store.log_bytes
+    assert module.COMMIT_AT <= size < module.COMMIT_AT + 100 * 1024
+    a.add(b"s", *(b"%d" % i for i in range(-module.CUT_AT, 0)))
+    assert not a.space._queue, "counted from the last commit on"
 
 
 async def test_more_commits_than_the_queue_takes(make: Make) -> None:
