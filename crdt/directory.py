@@ -7,17 +7,24 @@ Must not know: dots, frames, vectors. A base of State, not a part of it, because
 
 from __future__ import annotations
 
-from crdt.entry import Entry, Opaque
+from typing import TYPE_CHECKING
+
+from crdt.entry import LIFETIME, Entry, Opaque
+
+if TYPE_CHECKING:
+    from crdt.types.expiry import ExpiryEntry
 
 
 class Directory:
     """See the module."""
 
-    __slots__ = ("contested", "contested_limit", "hidden", "keys", "kinds")
+    __slots__ = ("contested", "contested_limit", "expired", "hidden", "keys", "kinds", "lifetimes")
 
     def __init__(self) -> None:
         self.keys: dict[bytes, Entry] = {}  # the shown entry of every visible key
         self.hidden: dict[bytes, list[Entry]] = {}  # entries of other types under a key, and entries of baselines alone
+        self.lifetimes: dict[bytes, ExpiryEntry] = {}  # the expire rows of keys
+        self.expired: dict[bytes, int] = {}  # keys that readers do not see because their lifetime is over -> its end
         self.contested: dict[tuple[int, bytes | None], tuple[Entry, bytes | None]] = {}  # cells seen with siblings
         self.contested_limit = 100
         from crdt.types import catalog  # which imports this module
@@ -37,6 +44,8 @@ class Directory:
 
     def create(self, cls: type[Entry], key: bytes) -> Entry:
         """An entry for a key that is not visible; the caller puts a visible row into it."""
+        if self.lifetimes and key in self.lifetimes:
+            self.bury(key)
         entry = self.find(key, cls) if self.hidden else None
         if entry is None:
             entry = cls(key)
@@ -45,13 +54,31 @@ class Directory:
         self.keys[key] = entry
         return entry
 
+    def bury(self, key: bytes) -> None:
+        """Remove what is seen of a key that is not visible but has expire rows."""
+        raise NotImplementedError
+
+    def forget_lifetime(self, key: bytes) -> None:
+        """The last expire row of the key is gone."""
+        raise NotImplementedError
+
     def settle(self, entry: Entry) -> None:
+        """Local: rows left the entry, or came. With its last row a key loses its lifetime."""
+        self.place(entry)
+        key = entry.key
+        if self.lifetimes and key in self.lifetimes and key not in self.keys and key not in self.expired:
+            self.bury(key)
+
+    def place(self, entry: Entry) -> None:
         """Rows left the entry, or came: put it where readers, or only peers, will find it."""
         key = entry.key
+        if entry.CODE == LIFETIME:
+            self._place_lifetime(entry)
+            return
         shown = self.keys.get(key)
-        if entry.visible():
+        if entry.visible() and key not in self.expired:
             if shown is not None and not shown.visible():
-                self.settle(shown)  # a peer's frame has emptied it
+                self.place(shown)  # a peer's frame has emptied it
                 shown = self.keys.get(key)
             if shown is entry:
                 return
@@ -66,13 +93,19 @@ class Directory:
         if shown is entry:
             del self.keys[key]
             best = min((e for e in self.hidden.get(key, ()) if e.visible()), key=lambda e: e.RANK, default=None)
-            if best is not None:
+            if best is not None and key not in self.expired:
                 self._unhide(best)
                 self.keys[key] = best
         else:
             self._unhide(entry)
         if not entry.empty():
             self.hidden.setdefault(key, []).append(entry)
+
+    def _place_lifetime(self, entry: Entry) -> None:
+        if not entry.empty():
+            self.lifetimes[entry.key] = entry  # type: ignore[assignment]
+        elif self.lifetimes.get(entry.key) is entry:
+            self.forget_lifetime(entry.key)
 
     def _unhide(self, entry: Entry) -> None:
         others = self.hidden.get(entry.key)
@@ -82,14 +115,15 @@ class Directory:
                 del self.hidden[entry.key]
 
     def all_of(self, key: bytes) -> list[Entry]:
-        """Every entry under the key, the shown one first."""
+        """Every entry under the key, the shown one first, that of its lifetime last."""
         shown = self.keys.get(key)
         others = self.hidden.get(key, ()) if self.hidden else ()
-        return [*([shown] if shown is not None else ()), *others]
+        lifetime = self.lifetimes.get(key)
+        return [*([shown] if shown is not None else ()), *others, *([lifetime] if lifetime is not None else ())]
 
     def _entry(self, code: int, key: bytes) -> Entry:
         """The entry of this type under the key, made where there is none. Nobody sees it before `settle`."""
-        entry = self.keys.get(key)
+        entry = self.lifetimes.get(key) if code == LIFETIME else self.keys.get(key)
         if entry is not None and entry.CODE == code:
             return entry
         for other in self.hidden.get(key, ()):

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 Raw = Any  # None | bytes | tuple: see above
 Wire = Any  # None | bytes | msgpack.ExtType
 STRUCTURED: Final = 1
+LIFETIME: Final = 7  # the type code of expire rows, which say something of the key and are not part of its value
 
 
 class Gone:

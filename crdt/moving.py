@@ -13,10 +13,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from crdt.dots import FIRST_OWN, SEQ_BITS, SEQ_MASK, Actor
-from crdt.entry import GONE, Entry, Raw
+from crdt.dots import FIRST_OWN, SEQ_BITS, SEQ_MASK, Actor, Dot
+from crdt.entry import GONE, LIFETIME, Entry, Raw
 from crdt.state import State
-from crdt.types import number
+from crdt.types import expiry, number
 
 Pending = list[tuple[int, Entry, bytes | None, Raw]]  # old dot, where, payload
 
@@ -34,7 +34,9 @@ def go_on_as(state: State, actor: Actor) -> None:
     state.dot, state.mark = last + offset, mark + offset
     state.ranges = [(path, _split(vector, old.actor, actor, cut & SEQ_MASK)) for path, vector in ranges]
     state.swept = [(entry, _committed(plain, cut, last)) for entry, plain in swept]
-    _put_back(state, taken, cut, offset)
+    _put_back(state, taken, old.actor, cut, offset)
+    for key in list(state.lifetimes):
+        state.reassess(key)
 
 
 def _take_out(state: State) -> Pending:
@@ -51,7 +53,7 @@ def _take_out(state: State) -> Pending:
     return out
 
 
-def _put_back(state: State, taken: Pending, cut: int, offset: int) -> None:
+def _put_back(state: State, taken: Pending, old: Actor, cut: int, offset: int) -> None:
     """The rows come back under the new actor's dots: counts first, because values may name their lineages."""
     moved: dict[
         int, tuple[int, int, number.Amount]
@@ -61,6 +63,8 @@ def _put_back(state: State, taken: Pending, cut: int, offset: int) -> None:
             raw = _count(state, entry, field, raw, dot, cut, offset, moved)
         elif _is(raw, number.SET):
             raw = (number.SET, raw[1], _bases(raw[2], cut, offset, moved))
+        elif entry.CODE == LIFETIME:
+            raw = expiry.renamed(raw, Dot(old, cut & SEQ_MASK), state.actor)
         entry.insert(state, field, state.wire(raw, dot + offset), dot + offset)
 
 

@@ -21,16 +21,19 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Container, Iterable, Iterator, Mapping
 from itertools import chain, repeat
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from crdt.clock import HybridClock
 from crdt.columns import Dead, dead_hash, gathered
-from crdt.directory import Directory
 from crdt.dots import FIRST_OWN, MASK_64, MASK_128, SEQ_BITS, SEQ_MASK, Actor, Dot, Runs
-from crdt.entry import GONE, Entry, Leaving, Raw, Wire
+from crdt.entry import GONE, LIFETIME, Entry, Leaving, Raw, Wire
+from crdt.expiries import Expiries
 from crdt.frame import Frame, Group, plain
 from crdt.hashing import group_hash
 from crdt.rows import ActorRows, Chunk, Taken
+
+if TYPE_CHECKING:
+    from crdt.types.expiry import ExpiryEntry
 
 RANGE_FROM: Final = 64  # removing more rows than this names a range instead of every dot
 
@@ -52,7 +55,7 @@ class _Added:
         self.unsure: list[tuple[Entry, str]] = []
 
 
-class State(Directory):
+class State(Expiries):
     """One space's rows. `actor` names the life of the store that writes here."""
 
     __slots__ = (
@@ -145,6 +148,7 @@ class State(Directory):
     def begin(self, wall_ms: int) -> None:
         """A batch of local operations begins at this wall time."""
         self.clock.tick(wall_ms)
+        self.turn(wall_ms)
         now = self.clock.now
         if self.stamp_hlcs[-1] != now:
             start = len(self.entries)
@@ -178,6 +182,28 @@ class State(Directory):
         """Something is about to name own dots, so none of them may be spent on another content any more."""
         self.mark = self.dot
 
+    def ends(self, entry: ExpiryEntry) -> int:
+        """When the rows under the key end."""
+        return entry.ends(self)
+
+    def bury(self, key: bytes) -> None:
+        """A key whose lifetime is over: remove what is seen of it, expire rows included."""
+        entries = self.all_of(key)
+        for entry in entries:
+            if entry.visible() or entry.CODE == LIFETIME:
+                entry.erase(self)
+        for entry in entries:
+            self.place(entry)
+
+    def release(self, key: bytes) -> None:
+        """A key that has expire rows is set: it loses what is seen of them."""
+        entry = self.lifetimes[key]
+        if key in self.keys:
+            entry.erase(self)
+            self.place(entry)
+        else:
+            self.bury(key)
+
     def sweep(self, entry: Entry, plain: Iterator[tuple[bytes | None, int, Raw]], dots: Iterable[int]) -> None:
         """Remove many plain rows that the caller took out of the entry, by naming a range instead of every dot."""
         held = {dot >> SEQ_BITS for dot in dots}
@@ -203,7 +229,7 @@ class State(Directory):
 
     def cut(self) -> Frame | None:
         """Turn everything pending into one frame; None if there is nothing."""
-        if self.orphans:
+        if self.orphans or self.strays:
             self._drop_orphans()
         if self.dot == self.cut_dot:
             return None
@@ -223,7 +249,13 @@ class State(Directory):
         orphans, self.orphans = self.orphans, []
         for entry, field in orphans:
             entry.prune(self, field)  # type: ignore[attr-defined]
-            self.settle(entry)
+            self.place(entry)
+        strays, self.strays = self.strays, {}
+        for key in strays:
+            lifetime = self.lifetimes.get(key)
+            if lifetime is not None and key not in self.keys and key not in self.expired:
+                lifetime.prune(self, None)
+                self.place(lifetime)
 
     def _settle_removed(self) -> dict[Actor, Runs]:
         """Take the removed rows out of the books; those that no range covers, by actor."""
@@ -338,6 +370,8 @@ class State(Directory):
             self._drop(owner, part, leaving, emptied)
         self._advance(rows, frame.last)
         self._settle(emptied, added, changes)
+        if self.lifetimes:
+            self._reassess_all(emptied, added, changes)
         if self.thin:
             self.compact()
         return changes
@@ -381,7 +415,7 @@ class State(Directory):
         """What left may have emptied entries; say so, but not of cells that were only overwritten."""
         for entry in emptied:
             if not entry.visible():
-                self.settle(entry)
+                self.place(entry)
         for entry, event in added.unsure:
             if self.keys.get(entry.key) is entry:
                 changes[entry.key, event] = None
@@ -396,10 +430,26 @@ class State(Directory):
             if gone:
                 changes[entry.key, "del"] = None
 
+    def _reassess_all(self, emptied: _Emptied, added: _Added, changes: Changes) -> None:
+        """A peer's rows left some keys and came to some: their lifetimes may be others now."""
+        before, self.lapsed = self.lapsed, []
+        for key in dict.fromkeys(entry.key for entry in chain(emptied, added.entries)):
+            if key in self.lifetimes:
+                self.reassess(key)
+                if key not in self.keys and key not in self.expired:
+                    self.strays[key] = None
+        for entry, event in added.unsure:
+            if event and entry.CODE == LIFETIME and entry.key in self.keys:
+                changes[entry.key, event] = None
+        for key in self.lapsed:
+            changes[key, "expired"] = None
+        self.lapsed = before
+
     def _in_range(self, path: tuple[bytes, ...], vector: Mapping[Actor, int]) -> Iterator[tuple[ActorRows, Runs]]:
         """The live rows that a range removes, as seqs by actor."""
         limit = {self.indexes[a]: n for a, n in vector.items() if a in self.indexes}
-        entries = self.all_of(path[0]) if path else [e for k in {**self.keys, **self.hidden} for e in self.all_of(k)]
+        names: Iterable[bytes] = path[:1] or {**self.keys, **self.hidden, **self.lifetimes}
+        entries = [entry for key in names for entry in self.all_of(key)]
         doomed: dict[int, list[int]] = {}
         for entry in entries:
             if len(path) < 2 or bytes([entry.CODE]) == path[1]:
@@ -453,7 +503,8 @@ class State(Directory):
     def _insert_keys(self, group: Group, dots: list[int], leaving: Leaving, added: _Added) -> list[Entry]:
         """Rows of a type with a cell per key; the entry of each."""
         out: list[Entry] = []
-        code, keys, hidden, changes = group.code, self.keys, self.hidden, added.changes
+        code, keys, hidden, expired = group.code, self.keys, self.hidden, self.expired
+        changes = added.changes
         event = ""
         for key, payload, dot in zip(group.fields, group.payloads or repeat(None), dots, strict=False):
             shown = keys.get(key)
@@ -464,7 +515,7 @@ class State(Directory):
                     event = event or entry.ADDED
                     changes[key, event] = None
                 continue
-            if shown is None and key not in hidden and entry.visible():
+            if shown is None and key not in hidden and key not in expired and entry.visible():
                 keys[key] = entry
             plain = payload is None or payload.__class__ is bytes
             self._shown(entry, entry.ADDED if plain else entry.event(payload), added)
@@ -474,7 +525,7 @@ class State(Directory):
         """The entry has new rows: put it where it belongs, and say so if readers can see it."""
         key = entry.key
         if self.keys.get(key) is not entry or not entry.visible():
-            self.settle(entry)
+            self.place(entry)
         if added.changes is not None:
             added.unsure.append((entry, event))
 
@@ -503,6 +554,8 @@ class State(Directory):
         for actor, n in vector.items():
             self._advance(self.intern(actor), n)
         self.seen = {index for index, rows in self.actors.items() if rows.applied}
+        for key in list(self.lifetimes):
+            self.reassess(key)
         self._open()
 
     def join(
@@ -530,6 +583,8 @@ class State(Directory):
         for owner, part in taken:
             self._drop(owner, part, leaving, emptied)
         self._settle(emptied, added, changes)
+        if self.lifetimes:
+            self._reassess_all(emptied, added, changes)
         for actor, n in vector.items():
             owner = self.intern(actor)
             if n > owner.applied:

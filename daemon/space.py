@@ -162,7 +162,7 @@ class Space:
 
     def begin(self) -> None:
         """Local operations or a message follow: set the clock."""
-        self.state.begin(time.time_ns() // 1_000_000)
+        self.database.begin(time.time_ns() // 1_000_000)
 
     def receive(self, sender: str, inbox: bool, data: bytes) -> None:
         """A message arrived."""

@@ -7,7 +7,8 @@ Must not know: what the right answer is.
 Two shapes:
 
     | both have | replica A | replica B, later | after the exchange |     one round a row
-    | step | replica A | replica B |                                one story a table, `exchange` in a row of its own
+    | step | replica A | replica B |                                one story a table, `exchange` or `wait 5 s` in a row
+                                                                    of its own
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ ROUNDS: Final = ("both have", "replica A", "replica B, later", "after the exchan
 STORY: Final = ("step", "replica A", "replica B")
 BOTH: Final = "AB"
 EXCHANGE: Final = "exchange"
+WAIT: Final = re.compile(r"wait (\d+) s")
 SPAN: Final = re.compile(r"`([^`]+)`(?: → `([^`]+)`)?")
 UNORDERED: Final = frozenset({"SMEMBERS", "SINTER", "SUNION", "SDIFF", "KEYS", "GSET.MEMBERS", "HKEYS", "HVALS"})
 
@@ -105,8 +107,8 @@ def _checks(cell: str, line: int) -> list[Step]:
 
 
 def _row(a: str, b: str) -> list[Step]:
-    if a == b == EXCHANGE:
-        return [Step(BOTH, EXCHANGE)]
+    if a == b and (a == EXCHANGE or WAIT.fullmatch(a)):
+        return [Step(BOTH, a)]
     return [*_steps("A", a), *_steps("B", b)]
 
 
@@ -167,10 +169,13 @@ class Pair:
             if step.command == EXCHANGE:
                 self.exchange()
                 continue
+            if pause := WAIT.fullmatch(step.command):
+                self._now += 1000 * int(pause[1])
+                continue
             # What both have was written by one of them.
             for who in "A" if step.who == BOTH and step.expected is None else step.who:
                 self._now += 1
-                self.sides[who].state.begin(self._now)
+                self.sides[who].database.begin(self._now)
                 answer = self.sides[who].say(step.command)
                 problem = f"{who}: {step.command} -> {answer}, the page says {step.expected}"
                 assert not answer.startswith("(error)") if step.expected is None else answer == step.expected, problem

@@ -29,7 +29,7 @@ if __name__ == "__main__":
 
 from crdt.dots import Actor
 from crdt.state import State
-from daemon.api.commands import counters, hashes, keys, native, sets, strings
+from daemon.api.commands import counters, expiry, hashes, keys, native, sets, strings
 from daemon.api.database import Database
 from daemon.api.dispatch import execute
 from daemon.api.limits import Limits
@@ -38,7 +38,7 @@ from daemon.api.resp import RESP2, RESP3
 from daemon.api.session import Session
 from tests.random_commands import COMMANDS, Generator
 
-OFFERED = (counters, hashes, keys, native, sets, strings)
+OFFERED = (counters, expiry, hashes, keys, native, sets, strings)
 """The modules whose commands are offered here."""
 DATABASES = 16
 REDIS = "redis-server"
@@ -165,21 +165,22 @@ class Space(Database):
 class Hub:
     """Spaces without replication."""
 
-    def __init__(self, seed: int, count: int = DATABASES) -> None:
+    def __init__(self, seed: int, count: int = DATABASES, now: int = 1_000) -> None:
+        """`now`: Unix ms; from there time goes by itself, 1 ms a batch."""
         self.states = [State(Actor(f"oracle{i}", i + 1)) for i in range(count)]
         self.databases = [Space(i, f"space{i}", state) for i, state in enumerate(self.states)]
         self.hold_replies = False
         self.loading = None
         self.limits = Limits()
         self.rng = random.Random(seed)
-        self.now = 1_000
+        self.now = now
         self.begin()
 
     def begin(self) -> None:
         """A batch begins."""
         self.now += 1
-        for state in self.states:
-            state.begin(self.now)
+        for database in self.databases:
+            database.begin(self.now)
 
 
 def open_session(hub: Any) -> Session:
@@ -193,7 +194,7 @@ class Ours:
     """Our commands in this process, and a peer that gets every frame."""
 
     def __init__(self, seed: int) -> None:
-        self.hub = Hub(seed)
+        self.hub = Hub(seed, now=time.time_ns() // 1_000_000)
         self.session = open_session(self.hub)
         self.peers = [State(Actor(f"peer{i}", 1)) for i in range(DATABASES)]
         self._rng = random.Random(seed)
@@ -286,6 +287,15 @@ UNORDERED = frozenset({b"SMEMBERS", b"SINTER", b"SUNION", b"SDIFF", b"KEYS", b"H
 SCANS = {b"SCAN": 1, b"SSCAN": 2, b"HSCAN": 2}  # where the cursor stands
 SAMPLES = frozenset({b"SPOP", b"SRANDMEMBER", b"HRANDFIELD", b"RANDOMKEY"})
 LOOSE = frozenset({b"MEMORY", b"OBJECT"})
+# The two clocks differ by the time that a trial takes: lifetimes are far longer, and further apart from each other.
+TIMES = {b"TTL": 60, b"EXPIRETIME": 60, b"PTTL": 60_000, b"PEXPIRETIME": 60_000}
+
+
+def _about(one: Reply, other: Reply, difference: int) -> bool:
+    """Both are times, no further apart than that."""
+    if one[0] != ":" or other[0] != ":" or min(int(one[1]), int(other[1])) <= 0:
+        return False
+    return abs(int(one[1]) - int(other[1])) <= difference
 
 
 class Trial:
@@ -350,7 +360,7 @@ class Trial:
             one, other = unordered(one), unordered(other)
         elif name == b"HGETALL":
             one, other = unordered_map(one), unordered_map(other)
-        elif name in LOOSE and one[0] == other[0] != "-":
+        elif (name in LOOSE and one[0] == other[0] != "-") or (name in TIMES and _about(one, other, TIMES[name])):
             return
         if one != other or theirs[:1] in b"-_":
             self._fail(args, theirs, mine)
@@ -431,6 +441,7 @@ class Trial:
                 kind = reply(self.redis.ask([b"TYPE", key]))[1]
                 verb = {b"string": b"GET", b"set": b"SMEMBERS", b"hash": b"HGETALL"}[kind]
                 self.step([verb, key])
+                self.step([b"PTTL", key])
         self.redis.select(0)
         self.ours.select(0)
 

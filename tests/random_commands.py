@@ -161,8 +161,41 @@ class Generator:
         return words + self.option(b"IDX", b"MINMATCHLEN", chance=0.1)
 
     def set_options(self) -> list[bytes]:
-        """NX, XX, GET, KEEPTTL in any mixture."""
-        return [word for _ in range(3) for word in self.option(b"NX", b"XX", b"GET", b"KEEPTTL", b"x", chance=0.2)]
+        """NX, XX, GET, KEEPTTL, a deadline in any mixture."""
+        words = [word for _ in range(3) for word in self.option(b"NX", b"XX", b"GET", b"KEEPTTL", b"x", chance=0.2)]
+        return words + self.deadline(0.2) if self.rng.random() < 0.5 else self.deadline(0.2) + words
+
+    def deadline(self, chance: float) -> list[bytes]:
+        """EX, PX, EXAT, PXAT with a number, or nothing."""
+        if self.rng.random() > chance:
+            return []
+        unit = self.rng.choice([b"EX", b"PX", b"EXAT", b"PXAT"])
+        number = self.lifetime(unit.startswith(b"P"), unit.endswith(b"AT"), False)
+        return [self.case(unit), number] if self.rng.random() < 0.97 else [unit]
+
+    def lifetime(self, milliseconds: bool, absolute: bool, past: bool = True) -> bytes:
+        """A time so far from now and from all others that the order of two never depends on how fast they were asked.
+
+        `past`: it may have passed; not for SET, after which a Redis takes its time to find that out.
+        """
+        pick = self.rng.random()
+        if pick < 0.1:
+            huge = [b"9223372036854775000", b"9223372036854775", b"-9223372036854775808", b"9223372036854775808"]
+            return self.rng.choice([b"x", b"", b"01", b"0", b"-5", *(huge if past else huge[::2])])
+        if past and pick < 0.2:
+            return self.rng.choice([b"0", b"-1", b"-1000", *([b"1", b"1000000"] if absolute else [])])
+        seconds = self.rng.randint(1, 100_000) * 1000 + (4_000_000_000 if absolute else 0)
+        return b"%d" % (seconds * 1000 if milliseconds else seconds)
+
+    def expire(self, milliseconds: bool, absolute: bool) -> list[bytes]:
+        """A key, a time, conditions."""
+        words = [word for _ in range(2) for word in self.option(b"NX", b"XX", b"GT", b"LT", b"x", chance=0.25)]
+        return [self.key(), self.lifetime(milliseconds, absolute), *words]
+
+    def getex_options(self) -> list[bytes]:
+        """A deadline, PERSIST, both, or nonsense."""
+        words = self.deadline(0.5) + self.option(b"PERSIST", b"PERSIST", b"x", b"KEEPTTL", chance=0.3)
+        return words if self.rng.random() < 0.9 else words[::-1]
 
     def intercard(self) -> list[bytes]:
         """Number of keys, keys, LIMIT."""
@@ -187,11 +220,17 @@ COMMANDS: dict[str, tuple[int, Make]] = {
     "COPY": (4, lambda g: [g.key(), g.key(), *g.copy_options()]),
     "FLUSHDB": (1, lambda g: [g.rng.choice([b"sync", b"ASYNC", b"x"])] if g.rng.random() < 0.9 else []),
     "FLUSHALL": (1, lambda g: [g.rng.choice([b"x", b"y", b"sync"])]),
-    "TTL": (2, lambda g: [g.key()]),
-    "PTTL": (1, lambda g: [g.key()]),
-    "EXPIRETIME": (1, lambda g: [g.key()]),
-    "PEXPIRETIME": (1, lambda g: [g.key()]),
-    "PERSIST": (1, lambda g: [g.key()]),
+    "EXPIRE": (7, lambda g: g.expire(False, False)),
+    "PEXPIRE": (4, lambda g: g.expire(True, False)),
+    "EXPIREAT": (4, lambda g: g.expire(False, True)),
+    "PEXPIREAT": (4, lambda g: g.expire(True, True)),
+    "TTL": (5, lambda g: [g.key()]),
+    "PTTL": (4, lambda g: [g.key()]),
+    "EXPIRETIME": (3, lambda g: [g.key()]),
+    "PEXPIRETIME": (3, lambda g: [g.key()]),
+    "PERSIST": (4, lambda g: [g.key()]),
+    "SETEX": (4, lambda g: [g.string(), g.lifetime(False, False, False), g.value()]),
+    "PSETEX": (3, lambda g: [g.string(), g.lifetime(True, False, False), g.value()]),
     "OBJECT|ENCODING": (4, lambda g: [g.key()]),
     "MEMORY|USAGE": (3, lambda g: [g.key(), *(g.option(b"SAMPLES") and [b"samples", g.integer()])]),
     "SET": (14, lambda g: [g.string(), g.value(), *g.set_options()]),
@@ -202,7 +241,7 @@ COMMANDS: dict[str, tuple[int, Make]] = {
     "SETNX": (3, lambda g: [g.string(), g.value()]),
     "GETSET": (4, lambda g: [g.string(), g.value()]),
     "GETDEL": (3, lambda g: [g.string()]),
-    "GETEX": (3, lambda g: [g.string(), *g.option(b"PERSIST", b"x", b"KEEPTTL"), *g.option(b"PERSIST", chance=0.1)]),
+    "GETEX": (6, lambda g: [g.string(), *g.getex_options()]),
     "APPEND": (5, lambda g: [g.string(), g.value()]),
     "STRLEN": (4, lambda g: [g.string()]),
     "SETRANGE": (5, lambda g: [g.string(), g.offset(), g.value()]),

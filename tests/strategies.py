@@ -9,10 +9,12 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from crdt.dots import SEQ_MASK, Actor, Runs
+from crdt.expiries import NEVER
 from crdt.frame import Frame, Group, Stamps
-from crdt.types import number
+from crdt.types import expiry, number
 from crdt.types.catalog import CATALOG
 from crdt.types.counters import GrowCounterEntry
+from crdt.types.expiry import ExpiryEntry
 from crdt.types.flags import FlagEntry
 from crdt.types.sets import SetEntry
 
@@ -58,6 +60,15 @@ _sets = st.builds(
 )
 
 
+_spans = st.builds(
+    lambda kind, deadline, own, others: _ext([kind, deadline, *own, *([*actor, seq] for actor, seq in others)]),
+    st.sampled_from([expiry.SAID, expiry.KEPT]),
+    st.none() | st.integers(0, NEVER - 1),
+    st.lists(seqs, max_size=2),
+    st.lists(st.tuples(actors, seqs), max_size=2),
+)
+
+
 def payloads(code: int) -> st.SearchStrategy[Any]:
     """Payloads that a type's rows may have; None where they have none."""
     cls = CATALOG[code]
@@ -65,6 +76,8 @@ def payloads(code: int) -> st.SearchStrategy[Any]:
         return st.none()
     if cls is GrowCounterEntry:
         return _counts | _bases
+    if cls is ExpiryEntry:
+        return _spans
     return st.binary(max_size=12) | _counts | _bases | _sets
 
 

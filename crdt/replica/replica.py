@@ -38,6 +38,7 @@ from crdt.replica.outbox import Outbox
 from crdt.replica.peers import Peer, Peers
 from crdt.replica.pieces import Pieces
 from crdt.replica.ports import LogReader
+from crdt.replica.reaper import Reaper
 from crdt.replica.recovery import Recovery
 from crdt.replica.serving import Serving
 from crdt.replica.snapshot import decode_snapshot
@@ -83,6 +84,7 @@ class Replica:
         self.acks = Acks(self)
         self.recovery = Recovery(self)
         self.serving = Serving(self)
+        self.reaper = Reaper(self)
         self.greeting = Greeting(self)
         self.vectors = Vectors()
         self.moments = Moments()
@@ -112,7 +114,8 @@ class Replica:
     @property
     def dirty(self) -> bool:
         """Whether a commit would have something to store."""
-        return self.state.dot != self.state.cut_dot or bool(self.intake.unsaved) or bool(self.state.orphans)
+        state = self.state
+        return state.dot != state.cut_dot or bool(self.intake.unsaved or state.orphans or state.strays)
 
     @property
     def own_stored(self) -> int:
@@ -122,9 +125,8 @@ class Replica:
     @property
     def deadline(self) -> float:
         """When the shell should send the next Tick, in its own seconds; infinity if nothing is due."""
-        return min(
-            self._publish_at, self.greeting.deadline, self.acks.at, self.recovery.deadline, self.serving.deadline
-        )
+        parts = self.acks.at, self.recovery.deadline, self.serving.deadline, self.reaper.deadline
+        return min(self._publish_at, self.greeting.deadline, *parts)
 
     @property
     def patience(self) -> float:
@@ -143,6 +145,7 @@ class Replica:
 
     def handle(self, event: Event, now: float) -> list[Effect]:
         """What to do about something that happened. `now` is monotonic, in seconds."""
+        self.reaper.look(now)
         match event:
             case Received():
                 self._on_received(event, now)
@@ -163,6 +166,7 @@ class Replica:
 
     def commit(self, now: float) -> list[Effect]:
         """Cut what is pending and order everything new to be stored."""
+        self.reaper.look(now)
         self.flush()
         return self.out.take()
 
@@ -304,6 +308,7 @@ class Replica:
             self.pieces.expire(now - self.tuning.held_time)
         self.recovery.tick(now)
         self.serving.tick(now)
+        self.reaper.tick(now)
 
     # -- frames of peers --------------------------------------------------------------------------------------------
 
@@ -351,6 +356,7 @@ class Replica:
         peer.period = min(max(message.period_ms / 1000, 0.05), 3600.0)
         peer.seq, peer.vector_hash, peer.vector_sum = message.seq, message.vector_hash, message.vector_sum
         peer.state_hash, peer.skew_ms = message.state_hash, message.wall_ms - self.state.clock.wall_ms
+        self.reaper.heed(now)
         if met:  # it does not know where we stand
             self.greeting.met(peer, now)
         self._compare(peer, met, now)

@@ -34,7 +34,10 @@ class Tuning:
     actors: int = 100_000
     """With more actors than this, frames of unknown ones are taken only from peers that have applied them."""
     max_drift_ms: int = 60_000
-    """Peers' clocks further off than this are reported."""
+    """Peers' clocks further off than this are reported; an own clock further off than this from the median of all is
+    corrected for what expires, and then removes nothing."""
+    grace: float = 60.0
+    """How long the rows of an expired key stay, at least 3 heartbeats: an extension has to arrive within it."""
     durable: bool = True
     """Whether ACK waits for the commit."""
     transfers: int = 2

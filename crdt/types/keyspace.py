@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from crdt.errors import NoSuchKeyError
 from crdt.sampler import Sampler
 from crdt.state import State
-from crdt.types import hashes, number, sets, strings
+from crdt.types import expiry, hashes, number, sets, strings
 from crdt.types.counters import GrowCounterEntry, grow, grown
 from crdt.types.flags import FlagEntry, enable
 from crdt.types.hashes import HashEntry
@@ -46,20 +46,17 @@ def random_key(state: State, rng: Random, sampler: Sampler | None = None) -> byt
 
 def delete(state: State, key: bytes) -> bool:
     """DEL: remove what this replica has seen under the key, of every type. Whether there was such a key."""
-    if key not in state.keys:
-        return False
-    for entry in state.all_of(key):
-        if entry.visible():
-            entry.erase(state)
-            state.settle(entry)
-    return True
+    existed = key in state.keys
+    if existed or key in state.expired:
+        state.bury(key)
+    return existed
 
 
 def flush(state: State) -> int:
     """FLUSHDB: delete every key. How many there were."""
     names = list(state.keys)
-    for key in names:
-        delete(state, key)
+    for key in [*names, *state.lifetimes]:
+        state.bury(key)
     return len(names)
 
 
@@ -74,6 +71,7 @@ def copy(state: State, source: bytes, target: bytes, into: State | None = None) 
     into = into or state
     if source == target and into is state:
         return
+    ends = expiry.deadline(state, source)
     if isinstance(entry, HashEntry):
         pairs = hashes.items(state, source)
         delete(into, target)
@@ -93,6 +91,7 @@ def copy(state: State, source: bytes, target: bytes, into: State | None = None) 
         text = strings.get(state, source)
         assert text is not None
         strings.put(into, target, text)
+    expiry.renew(into, target, ends)
 
 
 def rename(state: State, source: bytes, target: bytes) -> None:

@@ -151,6 +151,9 @@ def get(state: State, key: bytes) -> bytes | None:
 def put(state: State, key: bytes, value: bytes) -> None:
     """SET: replaces what this replica has observed under the key, whatever its type."""
     entry = state.keys.get(key)
+    if state.lifetimes and key in state.lifetimes:
+        state.release(key)
+        entry = state.keys.get(key)
     if entry.__class__ is StringEntry and not (state.hidden and key in state.hidden):
         dot = entry.dot
         if dot > state.mark:
@@ -243,6 +246,8 @@ def put_over(state: State, key: bytes, value: bytes, context: bytes) -> None:
     entry = state.keys.get(key)
     if entry is not None and entry.__class__ is not StringEntry:
         raise WrongTypeError
+    if entry is not None and key in state.lifetimes:
+        state.release(key)
     target = entry or state.create(StringEntry, key)
     assert isinstance(target, StringEntry)
     target.number().replace(state, target, None, value, seen)

@@ -24,10 +24,11 @@ from crdt import codec, frame
 from crdt.dots import Actor, Runs, dominates, vector_hash
 from crdt.entry import Wire
 from crdt.errors import UsageError
+from crdt.expiries import NEVER
 from crdt.frame import Frame, Group
 from crdt.hashing import row_hash
 from crdt.state import State
-from crdt.types import counters, flags, hashes, keyspace, number, sets, strings
+from crdt.types import counters, expiry, flags, hashes, keyspace, number, sets, strings
 
 STRANGE = 200  # a type that this version does not know
 KEYS = [b"a", b"ab", b"b"]
@@ -73,7 +74,8 @@ def live_rows(frames: Iterable[Frame], known: dict[Actor, int]) -> dict[Name, Ro
 def rows_held(state: State) -> dict[Name, Row]:
     """All rows that the entries of a state hold, spelled out as they would travel. Cut first."""
     out: dict[Name, Row] = {}
-    for key in {*state.keys, *state.hidden}:
+    for key in {*state.keys, *state.hidden, *state.lifetimes}:
+        assert key not in state.keys or key not in state.expired, "an expired key is shown"
         for entry in state.all_of(key):
             assert entry.key == key
             assert entry.visible() or state.keys.get(key) is not entry, "a hidden entry is shown"
@@ -104,7 +106,9 @@ def check_books(state: State) -> list[str]:
         for (actor, seq), (code, key, name, payload, hlc) in rows.items()
     )
     vector = state.vector()
+    mortal = [e.deadline for key, e in state.lifetimes.items() if key in state.keys and e.deadline < NEVER]
     checks = {
+        "deadlines miscounted": (state.mortal, state.deadline_sum) != (len(mortal), sum(mortal)),
         "index incomplete": sorted(indexed) != sorted(rows),
         "live rows miscounted": state.live != len(rows),
         "hash wrong": state.hash != total % (1 << 128),
@@ -202,11 +206,30 @@ class Answers:
         cells = {op.name for op in self.ops if (op.kind, op.key) == (kind, key) and op.verb in ("set", "incr")}
         return {n for n in cells if self.values(kind, key, n) or self.standing(kind, key, "incr", n)}
 
+    def ends(self, key: bytes) -> int:
+        """When a key ends: the longest of its expire rows, unless one of its string's values is in none of them."""
+        spans = [(d[0], msgpack.unpackb(row[3].data)) for d, row in self.rows.items() if row[:2] == (7, key)]
+        if not spans or any(span[1] is None for _, span in spans):
+            return NEVER
+        named = {
+            (Actor(*name[:2]), name[2]) if isinstance(name, list) else (author, name)
+            for author, span in spans
+            for name in span[2:]
+        }
+        values = [d for d, row in self.rows.items() if row[:2] == (1, key) and not number.is_count(row[3])]
+        values = [d for d in values if type(p := self.rows[d][3]) is bytes or msgpack.unpackb(p.data)[0] == 0]
+        return NEVER if set(values) - named else max(span[1] for _, span in spans)
+
     def faults(self, state: State) -> list[str]:
         """Where the state answers otherwise."""
         out = []
         for key in KEYS:
             kinds = [kind for kind in ("hash", "set", "gset", "gcount", "flag", "string") if self.members(kind, key)]
+            ends = self.ends(key)
+            if ends <= state.time_ms:
+                kinds = []
+            if kinds and (expiry.deadline(state, key) or NEVER) != ends:
+                out.append("lifetime wrong")
             shown = keyspace.type_name(state, key)
             if shown != (kinds[0] if kinds else None) or keyspace.exists(state, key) != bool(kinds):
                 out.append("type wrong")
@@ -589,11 +612,13 @@ class World:
         self.now += self.rng.choice([0, 0, 1, 1000])
         if self.rng.random() < 0.7:
             site.state.begin(self.now + self.rng.choice([0, 0, 5, -5]))
-        seq = site.state.seq
+        seq, past, expired = site.state.seq, site.past(), set(site.state.expired)
         try:
             self.rng.choice(self.acts)(self, site, self.rng.choice(KEYS))
         except UsageError:
             assert site.state.seq == seq, "a refused operation left a trace"
+        for key in sorted(expired - set(site.state.expired)):  # who writes to an expired key deletes it first
+            site.ops.append(Op(past.author, past.count, "", key, None, "remove", None, past))
 
     def text(self) -> bytes:
         self.unique += 1
@@ -668,6 +693,8 @@ def _noted(kind: str, verb: str, value: Callable[[World], Any], run: Callable[..
         name, amount = world.rng.choice(names), value(world)
         past = site.past()
         run(site.state, key, name, amount)
+        if verb == "remove" and key in site.state.expired:
+            return  # it found no key
         site.ops.append(Op(past.author, past.count, kind, key, name, verb, amount, past))
 
     return act
@@ -750,6 +777,41 @@ def pop(world: World, site: Site, key: bytes) -> None:
         site.note("set", key, member, "remove")
 
 
+def expire(world: World, site: Site, key: bytes) -> None:
+    """EXPIRE, mostly for so short that the history sees the end."""
+    if key in site.state.keys:
+        expiry.expire(site.state, key, site.state.time_ms + world.rng.choice([1, 4, 2000, 10**9]))
+
+
+def persist(world: World, site: Site, key: bytes) -> None:
+    expiry.persist(site.state, key)
+
+
+def put_keeping(world: World, site: Site, key: bytes) -> None:
+    """SET KEEPTTL."""
+    value = world.text()
+    expiry.put(site.state, key, value)
+    for kind in ("hash", "set", "gset", "gcount", "flag"):
+        site.note(kind, key, None, "remove")
+    site.note("string", key, None, "set", value)
+
+
+def store(world: World, site: Site, key: bytes) -> None:
+    """SUNIONSTORE, or RENAME with a lifetime."""
+    delete(world, site, key)
+    name = world.rng.choice(MEMBERS)
+    add = world.rng.choice([sets.SetEntry, sets.GROW])
+    sets.add(site.state, key, [name], add)
+    site.note("gset" if add is sets.GROW else "set", key, name, "add", True)
+    expiry.renew(site.state, key, world.rng.choice([None, site.state.time_ms + 3]))
+
+
+def reap(world: World, site: Site, key: bytes) -> None:
+    """The rows of an expired key are removed."""
+    if key in site.state.expired:
+        site.state.bury(key)
+
+
 def _float(world: World, site: Site, key: bytes) -> None:
     """INCRBYFLOAT counts the difference between what was shown and what its arithmetic, which rounds, shows now."""
     entry, past = site.state.keys.get(key), site.past()
@@ -802,4 +864,10 @@ ACTS: list[Act] = [
     _noted("gcount", "incr", lambda w: abs(w.amount()), lambda s, k, n, v: counters.grow(s, k, v), _ONE),
     _noted("flag", "add", _true, lambda s, k, n, v: flags.enable(s, k), _ONE),
     _noted("flag", "remove", lambda w: None, lambda s, k, n, v: flags.disable(s, k), _ONE),
+    expire,
+    expire,
+    persist,
+    put_keeping,
+    store,
+    reap,
 ]

@@ -18,7 +18,7 @@ from crdt.entry import GONE, Leaving
 from crdt.frame import Frame
 from crdt.rows import ActorRows
 from crdt.state import State
-from crdt.types import hashes, number, sets
+from crdt.types import expiry, hashes, number, sets
 from crdt.types.catalog import CATALOG
 from crdt.types.number import Number
 from crdt.types.strings import StringEntry
@@ -447,6 +447,42 @@ def removal_takes_unseen_additions(patch: pytest.MonkeyPatch) -> None:
         return GONE if self.dots.pop(name, None) is None else None
 
     patch.setattr(sets.SetEntry, "discard", wrong)
+
+
+@mistake
+def the_shortest_lifetime_wins(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(expiry.ExpiryEntry, "ends", lambda self, st: min(span.deadline for span in self.spans.values()))
+
+
+@mistake
+def a_lifetime_reaches_values_that_it_has_not_seen(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(expiry, "_values", lambda st, key: [])
+
+
+@mistake
+def lifetimes_of_peers_are_found_out_later(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(State, "_reassess_all", lambda self, *_: None)
+
+
+@mistake
+def an_expired_key_is_written_to_as_it_is(patch: pytest.MonkeyPatch) -> None:
+    def wrong(self: State, key: bytes) -> None:
+        self.lifetimes[key].erase(self)
+        self.place(self.lifetimes[key])
+
+    patch.setattr(State, "bury", wrong)
+
+
+@mistake
+def values_come_back_to_an_expired_key(patch: pytest.MonkeyPatch) -> None:
+    place = State.place
+
+    def wrong(self: State, entry: Any) -> None:
+        expired, self.expired = self.expired, {}
+        place(self, entry)
+        self.expired = expired
+
+    patch.setattr(State, "place", wrong)
 
 
 @pytest.mark.parametrize("name", MISTAKES)

@@ -16,6 +16,7 @@ from daemon.api.registry import Command, command, commands, lookup, resolve, run
 from daemon.api.session import PARKED
 
 if TYPE_CHECKING:
+    from crdt.state import State
     from daemon.api.session import Session
 
 OK = b"+OK\r\n"
@@ -164,13 +165,16 @@ def _sections(session: Session) -> dict[str, Section]:
             ("pubsub_channels", len(server.channels.channels)),
             ("pubsub_patterns", len(server.channels.patterns)),
         ],
-        "Keyspace": [
-            (f"db{db.index}", f"keys={len(db.state.keys)},expires=0,avg_ttl=0") for db in hub.databases if db.state.keys
-        ],
+        "Keyspace": [(f"db{db.index}", _keyspace(db.state)) for db in hub.databases if db.state.keys],
     }
     for name, lines in hub.info(session.db).items():
         sections.setdefault(name, []).extend(lines)
     return sections
+
+
+def _keyspace(state: State) -> str:
+    mean = state.deadline_sum // state.mortal - state.time_ms if state.mortal else 0
+    return f"keys={len(state.keys)},expires={state.mortal},avg_ttl={mean}"
 
 
 def _calls(entries: Iterable[Command]) -> Iterable[int]:

@@ -1,7 +1,6 @@
-"""Commands on keys of any type.
+"""Commands on keys of any type, but for their lifetimes (expiry.py).
 
-Knows what Redis answers for each; what a key holds is read and written through `crdt.types.keyspace`. Nothing expires
-yet: TTL and its kin say so truthfully, and whatever would set an expiry is not offered.
+Knows what Redis answers for each; what a key holds is read and written through `crdt.types.keyspace`.
 """
 
 from __future__ import annotations
@@ -240,73 +239,6 @@ def flushall(session: Session, args: list[bytes]) -> bytes:
             _flush(db)
             session.writes[db] = db.written()
     return OK
-
-
-# -- expiry, as long as there is none
-
-
-def _absent_or(session: Session, key: bytes, present: int) -> bytes:
-    return session.resp.integer(present if keyspace.exists(session.db.state, key) else -2)
-
-
-@command(
-    "TTL key",
-    arity=2,
-    flags=("readonly", "fast"),
-    keys=(1, 1, 1),
-    group="generic",
-    summary="Get the time to live for a key in seconds",
-)
-def ttl(session: Session, args: list[bytes]) -> bytes:
-    return _absent_or(session, args[1], -1)
-
-
-@command(
-    "PTTL key",
-    arity=2,
-    flags=("readonly", "fast"),
-    keys=(1, 1, 1),
-    group="generic",
-    summary="Get the time to live for a key in milliseconds",
-)
-def pttl(session: Session, args: list[bytes]) -> bytes:
-    return _absent_or(session, args[1], -1)
-
-
-@command(
-    "EXPIRETIME key",
-    arity=2,
-    flags=("readonly", "fast"),
-    keys=(1, 1, 1),
-    group="generic",
-    summary="Get the expiration Unix timestamp for a key",
-)
-def expiretime(session: Session, args: list[bytes]) -> bytes:
-    return _absent_or(session, args[1], -1)
-
-
-@command(
-    "PEXPIRETIME key",
-    arity=2,
-    flags=("readonly", "fast"),
-    keys=(1, 1, 1),
-    group="generic",
-    summary="Get the expiration Unix timestamp for a key in milliseconds",
-)
-def pexpiretime(session: Session, args: list[bytes]) -> bytes:
-    return _absent_or(session, args[1], -1)
-
-
-@command(
-    "PERSIST key",
-    arity=2,
-    flags=("write", "fast"),
-    keys=(1, 1, 1),
-    group="generic",
-    summary="Remove the expiration from a key",
-)
-def persist(session: Session, args: list[bytes]) -> bytes:
-    return session.resp.integer(0)
 
 
 # -- looking inside

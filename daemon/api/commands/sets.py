@@ -11,7 +11,7 @@ from typing import Final
 
 from crdt.errors import UsageError
 from crdt.state import State
-from crdt.types import keyspace, sets
+from crdt.types import expiry, keyspace, sets
 from daemon.api.arguments import MAX_INT64, SYNTAX, integer
 from daemon.api.commands.encodings import compact_set
 from daemon.api.commands.scanning import Scan, nothing, parse_cursor
@@ -235,6 +235,7 @@ def _store(session: Session, key: bytes, members: Iterable[bytes], event: str) -
     existed = keyspace.delete(db.state, key)
     if new:
         sets.add(db.state, key, new)
+        expiry.renew(db.state, key)
     if db.observed and (new or existed):
         db.touch(key, event if new else "del")
     return session.resp.integer(len(new))

@@ -1,7 +1,7 @@
 """Commands on strings.
 
-Knows what Redis answers for each. A rewrite (APPEND, SETRANGE, SETBIT) is a SET of the new value. Nothing expires yet,
-so options that would set an expiry are refused; limits.value is checked where a command makes a value grow.
+Knows what Redis answers for each. A rewrite (APPEND, SETRANGE, SETBIT) is a SET of the new value that leaves the key's
+lifetime as it is; limits.value is checked where a command makes a value grow.
 """
 
 from __future__ import annotations
@@ -9,9 +9,10 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from crdt.errors import UsageError, WrongTypeError
-from crdt.types import keyspace, strings
+from crdt.types import expiry, keyspace, strings
 from daemon.api import lcs as common
 from daemon.api.arguments import SYNTAX, integer
+from daemon.api.commands.expiry import UNITS, delete_overdue, option_deadline, set_deadline
 from daemon.api.registry import TABLE, command, wrong_arity
 from daemon.api.resp import Resp
 from daemon.api.session import Session
@@ -21,11 +22,11 @@ MAX_BULK: Final = 512 * 1024 * 1024
 TOO_LONG: Final = "ERR string exceeds maximum allowed size (proto-max-bulk-len)"
 BIT_OFFSET: Final = "ERR bit offset is not an integer or out of range"
 BIT_VALUE: Final = "ERR bit is not an integer or out of range"
-EXPIRIES: Final = frozenset({b"EX", b"PX", b"EXAT", b"PXAT"})
 
 
 @command(
-    "SET key value [NX | XX] [GET] [KEEPTTL]",
+    "SET key value [NX | XX] [GET] [EX seconds | PX milliseconds | EXAT unix-time-seconds | "
+    "PXAT unix-time-milliseconds | KEEPTTL]",
     arity=-3,
     flags=("write", "denyoom"),
     keys=(1, 1, 1),
@@ -42,52 +43,85 @@ def set_(session: Session, args: list[bytes]) -> bytes:
     return OK
 
 
-class _SetOptions(NamedTuple):
-    if_absent: bool
-    if_present: bool
-    get: bool
+class _Options(NamedTuple):
+    """What follows the value of SET, or the key of GETEX."""
+
+    words: set[bytes]
+    unit: bytes  # EX, PX, EXAT, PXAT or nothing
+    number: bytes
 
 
-def _set_options(words: list[bytes]) -> _SetOptions:
-    """The options of SET in Redis's grammar. Raises UsageError, for an expiry as well."""
+def _options(words: list[bytes], known: tuple[bytes, ...], exclusive: bytes) -> _Options:
+    """Options in Redis's grammar. `exclusive` (KEEPTTL, PERSIST) excludes a deadline. Raises UsageError."""
     seen: set[bytes] = set()
-    expiry = b""
+    unit = number = b""
     rest = iter(words)
     for word in rest:
         name = word.upper()
-        if name in EXPIRIES:
-            if next(rest, None) is None or (expiry and expiry != name) or b"KEEPTTL" in seen:
+        if name in UNITS:
+            following = next(rest, None)
+            if following is None or unit not in (b"", name) or exclusive in seen:
                 raise UsageError(SYNTAX)
-            expiry = name
-        elif name == b"KEEPTTL":
-            if expiry:
-                raise UsageError(SYNTAX)
-        elif name not in (b"NX", b"XX", b"GET") or {b"NX", b"XX"} <= seen | {name}:
+            unit, number = name, following
+        elif name not in known or {b"NX", b"XX"} <= seen | {name} or (name == exclusive and unit):
             raise UsageError(SYNTAX)
         seen.add(name)
-    if expiry:
-        raise UsageError(no_expiry(expiry))
-    return _SetOptions(b"NX" in seen, b"XX" in seen, b"GET" in seen)
-
-
-def no_expiry(option: bytes) -> str:
-    """The error text for an option that would set an expiry."""
-    return f"ERR option {option.decode()} is not built yet: keys do not expire in this version; leave it out"
+    return _Options(seen, unit, number)
 
 
 def _set_if(session: Session, args: list[bytes]) -> bytes:
-    options = _set_options(args[3:])
+    words, unit, number = _options(args[3:], (b"NX", b"XX", b"GET", b"KEEPTTL"), b"KEEPTTL")
     db, key, resp = session.db, args[1], session.resp
-    old = strings.get(db.state, key) if options.get else None
+    ends = option_deadline(session, args, unit, number) if unit else None
+    old = strings.get(db.state, key) if b"GET" in words else None
     present = keyspace.exists(db.state, key)
-    done = not (options.if_absent and present) and not (options.if_present and not present)
+    done = not (b"NX" in words and present) and not (b"XX" in words and not present)
     if done:
-        strings.put(db.state, key, args[2])
+        if b"KEEPTTL" in words:
+            expiry.put(db.state, key, args[2])
+        else:
+            strings.put(db.state, key, args[2])
         if db.observed:
             db.touch(key, "set")
-    if options.get:
-        return resp.null if old is None else resp.bulk(old)
+        if ends is not None:
+            set_deadline(db, key, ends)
+    if b"GET" in words:
+        return _shown(resp, old)
     return OK if done else resp.null
+
+
+def _set_for(session: Session, args: list[bytes], unit: bytes) -> bytes:
+    db, key = session.db, args[1]
+    ends = option_deadline(session, args, unit, args[2])
+    strings.put(db.state, key, args[3])
+    if db.observed:
+        db.touch(key, "set")
+    set_deadline(db, key, ends)
+    return OK
+
+
+@command(
+    "SETEX key seconds value",
+    arity=4,
+    flags=("write", "denyoom"),
+    keys=(1, 1, 1),
+    group="string",
+    summary="Set the value and expiration of a key",
+)
+def setex(session: Session, args: list[bytes]) -> bytes:
+    return _set_for(session, args, b"EX")
+
+
+@command(
+    "PSETEX key milliseconds value",
+    arity=4,
+    flags=("write", "denyoom"),
+    keys=(1, 1, 1),
+    group="string",
+    summary="Set the value and expiration in milliseconds of a key",
+)
+def psetex(session: Session, args: list[bytes]) -> bytes:
+    return _set_for(session, args, b"PX")
 
 
 @command(
@@ -225,27 +259,35 @@ def getdel(session: Session, args: list[bytes]) -> bytes:
 
 
 @command(
-    "GETEX key [PERSIST]",
+    "GETEX key [EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT unix-time-milliseconds | PERSIST]",
     arity=-2,
     flags=("write", "fast"),
     keys=(1, 1, 1),
     group="string",
-    summary="Get the value of a key and optionally remove its expiration",
+    summary="Get the value of a key and optionally set its expiration",
 )
 def getex(session: Session, args: list[bytes]) -> bytes:
-    option = args[2].upper() if len(args) > 2 else b"PERSIST"
-    if option in EXPIRIES and len(args) == 4:
-        raise UsageError(no_expiry(option))
-    if any(word.upper() != b"PERSIST" for word in args[2:]):
-        raise UsageError(SYNTAX)
-    return _shown(session.resp, strings.get(session.db.state, args[1]))
+    words, unit, number = _options(args[2:], (b"PERSIST",), b"PERSIST")
+    db, key = session.db, args[1]
+    value = strings.get(db.state, key)
+    if value is None:
+        return session.resp.null
+    if unit:
+        ends = option_deadline(session, args, unit, number)
+        if ends <= db.state.time_ms:
+            delete_overdue(db, key)
+        else:
+            set_deadline(db, key, ends)
+    elif words and expiry.persist(db.state, key) and db.observed:
+        db.touch(key, "persist")
+    return session.resp.bulk(value)
 
 
 def _rewrite(session: Session, key: bytes, value: bytes, event: str) -> None:
     """A SET that makes a value longer. Raises UsageError where that exceeds limits.value."""
     session.hub.limits.check_value(len(value))
     db = session.db
-    strings.put(db.state, key, value)
+    expiry.put(db.state, key, value)
     if db.observed:
         db.touch(key, event)
 

@@ -18,6 +18,7 @@ def test_codes_on_the_wire_never_change() -> None:
         4: "set",
         5: "gset",
         6: "flag",
+        7: "expiry",
     }
 
 

@@ -43,7 +43,7 @@ class Hub:
         self.batches += 1
         self.now += 1
         for database in self.databases:
-            database.state.begin(self.now)
+            database.begin(self.now)
 
     def settle(self) -> None:
         """The turn is over."""

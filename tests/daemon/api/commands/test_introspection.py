@@ -57,6 +57,16 @@ async def test_info_has_the_lines_of_server_and_hub(serving: Serving, client: Cl
     assert "db1" not in found
 
 
+async def test_info_counts_what_expires(serving: Serving, client: Client) -> None:
+    serving.hub.now = 0
+    for line in ("MSET a 1 b 2 c 3", "PEXPIREAT a 100000", "PEXPIREAT b 200000"):
+        await client.ask(line)
+    serving.hub.now = 49_999
+    assert fields(await client.ask("INFO keyspace"))["db0"] == "keys=3,expires=2,avg_ttl=100000"
+    serving.hub.now = 149_999
+    assert fields(await client.ask("INFO keyspace"))["db0"] == "keys=2,expires=1,avg_ttl=50000"
+
+
 async def test_info_of_one_section(client: Client) -> None:
     assert reply(await client.ask("INFO crdt"))[1] == b"# Crdt\r\ncrdt_name:test\r\n"
     assert await client.ask("INFO nope") == b"$0\r\n\r\n"

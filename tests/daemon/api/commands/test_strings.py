@@ -14,28 +14,15 @@ from daemon.api.session import Session
 from tests.oracle import Hub
 
 Ask = Callable[..., Any]
-NO_EXPIRY = "-ERR option {} is not built yet: keys do not expire in this version; leave it out"
-
-
-@pytest.mark.parametrize("option", ["EX", "PX", "EXAT", "PXAT", "ex"])
-def test_an_expiry_is_refused_and_nothing_is_set(ask: Ask, option: str) -> None:
-    assert ask(f"SET k v {option} 10") == NO_EXPIRY.format(option.upper())
-    assert ask(f"SET k v NX {option} 10 GET") == NO_EXPIRY.format(option.upper())
-    assert ask(f"GETEX k {option} 10") == NO_EXPIRY.format(option.upper())
-    assert ask("EXISTS k") == 0
 
 
 @pytest.mark.parametrize(
     "line",
     ["SET k v EX", "SET k v EX 1 PX 1", "SET k v KEEPTTL EX 1", "SET k v EX 1 KEEPTTL", "GETEX k EX", "GETEX k EX 1 2"],
 )
-def test_bad_syntax_comes_before_what_is_not_built(ask: Ask, line: str) -> None:
+def test_deadlines_are_read_as_redis_reads_them(ask: Ask, line: str) -> None:
     assert ask(line) == "-ERR syntax error"
-
-
-@pytest.mark.parametrize("line", ["SETEX k 1 v", "PSETEX k 1 v"])
-def test_commands_that_expire_are_unknown(ask: Ask, line: str) -> None:
-    assert ask(line).startswith(f"-ERR unknown command '{line.split()[0]}'")
+    assert ask("EXISTS k") == 0
 
 
 def test_values_do_not_grow_beyond_the_limit(ask: Ask, hub: Hub) -> None:

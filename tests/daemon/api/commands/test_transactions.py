@@ -55,6 +55,13 @@ async def test_every_kind_of_change_counts(serving: Serving, client: Client, cha
     assert await ask_all(client, "MULTI", "PING", "EXEC") == b"*-1\r\n"
 
 
+async def test_the_end_of_a_lifetime_counts(serving: Serving, client: Client) -> None:
+    await ask_all(client, "SET k v EX 10", "WATCH k", "MULTI", "SET other v")
+    serving.hub.now += 10_000
+    assert await client.ask("EXEC") == b"*-1\r\n"
+    assert await client.ask("EXISTS k other") == b":0\r\n"
+
+
 async def test_what_was_unwatched_does_not_count(serving: Serving, client: Client) -> None:
     for ending in (["UNWATCH"], ["MULTI", "DISCARD"], ["MULTI", "EXEC"]):
         await ask_all(client, "WATCH k", *ending)

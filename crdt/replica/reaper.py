@@ -1,0 +1,105 @@
+"""The end of expired keys: when the filter hits, and who removes their rows, and when.
+
+Knows: which keys of its state have expired, who gave them their lifetime, how far the own clock is off. Promises: a
+tick is asked for when the next key expires; rows are removed by ordinary removals, never before deadline + grace, by
+one replica where that is possible; a bounded number of keys a tick; a replica whose clock is off removes nothing.
+Must not know: messages.
+
+    deadline                          nobody sees the key any more; the rows are there as before
+    + grace                           the author of the longest expire row removes the values
+    + 2 graces + random               whoever still has them does: the author is away
+    one grace after the values        the expire row; until then it hides what was written elsewhere meanwhile
+
+The grace is what an extension has to arrive: `Tuning.grace`, at least 3 heartbeats.
+"""
+
+from __future__ import annotations
+
+from heapq import heappop, heappush
+from typing import TYPE_CHECKING, Final
+
+from crdt.entry import LIFETIME
+from crdt.expiries import NEVER
+from crdt.types import expiry
+
+if TYPE_CHECKING:
+    from crdt.replica.replica import Replica
+
+KEYS: Final = 64  # expired keys that one tick removes
+PAUSE: Final = 0.02  # seconds until the next tick when there are more
+
+
+class Reaper:
+    """See the module."""
+
+    def __init__(self, replica: Replica) -> None:
+        self.replica = replica
+        self.off = False  # the own clock is off by more than max_drift
+        self._due: list[tuple[int, bytes, int]] = []  # heap of (corrected wall ms, key, the deadline that it had)
+        self._shift = 0.0  # engine's time - corrected wall time, in seconds
+        self._resume = 0.0  # not before this, by the engine's time
+
+    @property
+    def deadline(self) -> float:
+        """When to tick, in the engine's seconds."""
+        state = self.replica.state
+        due = self._due[0][0] if self._due and not self.off else NEVER
+        at = min(state.next_deadline, state.time_ms if state.graves else due)
+        return float("inf") if at == NEVER else max(self._shift + at / 1000, self._resume)
+
+    def look(self, now: float) -> None:
+        """Both clocks have just been read."""
+        self._shift = now - self.replica.state.time_ms / 1000
+
+    def heed(self, now: float) -> None:
+        """A peer has told its clock: correct the own by the median of all, if that is far from it."""
+        replica = self.replica
+        skews = sorted([0, *(peer.skew_ms for peer in replica.peers.online(now) if peer.heard)])
+        half = len(skews) // 2
+        median = skews[half] if len(skews) % 2 else (skews[half - 1] + skews[half]) // 2
+        self.off = abs(median) > replica.tuning.max_drift_ms
+        replica.state.offset_ms = median if self.off else 0
+
+    def tick(self, now: float) -> None:
+        """Remove what is due."""
+        state = self.replica.state
+        graves, state.graves = state.graves, {}
+        for key in graves:
+            self._plan(key, state.expired[key])
+        if self.off or not self._due or self._due[0][0] > state.time_ms:
+            return
+        for _ in range(KEYS):
+            if not self._due or self._due[0][0] > state.time_ms:
+                break
+            _, key, deadline = heappop(self._due)
+            if state.expired.get(key) == deadline:
+                self._remove(key, deadline)
+            elif key in state.expired:
+                self._plan(key, state.expired[key])
+        else:
+            self._resume = now + PAUSE
+        self.replica.flush()
+
+    def _plan(self, key: bytes, deadline: int) -> None:
+        replica, state = self.replica, self.replica.state
+        grace, rng = self._grace_ms(), replica.rng
+        author = state.name(expiry.longest(state, key)).actor.name
+        wait = grace if author == replica.name else int(grace * (2 + rng.random()))
+        if deadline + wait < state.time_ms:  # this replica was away, as others may have been
+            wait = state.time_ms - deadline + int(grace * rng.random())
+        heappush(self._due, (deadline + wait, key, deadline))
+
+    def _remove(self, key: bytes, deadline: int) -> None:
+        state = self.replica.state
+        values = [entry for entry in state.all_of(key) if entry.CODE != LIFETIME and entry.visible()]
+        grace = self._grace_ms()
+        if not values or state.time_ms >= deadline + 3 * grace:
+            state.bury(key)
+            return
+        for entry in values:
+            entry.erase(state)
+            state.place(entry)
+        heappush(self._due, (state.time_ms + grace, key, deadline))
+
+    def _grace_ms(self) -> int:
+        return int(1000 * max(self.replica.tuning.grace, 3 * self.replica.hello_period))
