@@ -19,7 +19,7 @@ PACKAGES := crdt transport config daemon
 SOURCES := $(PACKAGES) $(wildcard tests bench clients deploy examples)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint lock bench simulate oracle fuzz crashes chaos clean
+.PHONY: help demo test lint lock bench scale simulate oracle fuzz crashes chaos clean
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | awk -F '\t' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -42,6 +42,9 @@ lint: $(VENV)/.dev ## style, types and import contracts
 
 bench: $(VENV)/.test ## measure (ARGS=... goes to bench)
 	@$(BIN)/python -m bench $(ARGS)
+
+scale: $(VENV)/.test ## 10 to 5,000 replicas in virtual time: traffic, and time to converge (ARGS=--write-docs)
+	@$(BIN)/python tests/scaling.py $(ARGS)
 
 simulate: $(VENV)/.test ## random histories of a whole space under a virtual clock (SEEDS=N)
 	@$(BIN)/python tests/simulate.py --seeds $(SEEDS) $(ARGS)

@@ -351,6 +351,8 @@ class Replica:
         if peer.session != message.session:
             peer.acked, peer.here_since = 0, now if peer.session else peer.here_since
             self.vectors.forget(sender)
+        if self.peers.gone.get(sender) == message.session:
+            del self.peers.gone[sender]  # it has lost one broker of several, or was quick to come back
         peer.actor, peer.session, peer.heard = message.actor, message.session, True
         peer.offline, peer.last_seen = False, now
         peer.period = min(max(message.period_ms / 1000, 0.05), 3600.0)
@@ -480,7 +482,7 @@ class Replica:
         data = self.pieces.add(sender, message, now)
         if message.stream == messages.FRAME:
             if data is not None:
-                self.intake.offer(sender, data, now, first_hand=message.actor.name == sender)
+                self.intake.offer(sender, data, now, first_hand=not self._addressed)
                 self.acks.answer()
             if self._addressed:
                 self.recovery.on_frame_piece(sender, now)

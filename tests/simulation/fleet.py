@@ -1,6 +1,6 @@
-"""Many replicas of one space in virtual time: the real engine, state and codec around a broker that only counts.
+"""Many replicas of one space in virtual time: the real engine, state and codec around brokers that only count.
 
-Knows: what the broker carries to whom, when each replica is due, how many bytes that is. Promises: the same seed gives
+Knows: what each broker carries to whom, when each replica is due, how many bytes that is. Promises: the same seed gives
 the same history; disks are perfect and cost nothing, for what is measured here is the network; memory is O(replicas^2)
 for what each remembers of each (about 0.4 KB). Must not know: how the engine works inside.
 
@@ -14,6 +14,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import count
 from random import Random
 from typing import Any, Final
@@ -23,6 +24,7 @@ from crdt.dots import Actor
 from crdt.replica import messages
 from crdt.replica.effects import Effect, Lane, LogFrame, Persist, Send
 from crdt.replica.events import Connected, Disconnected, Event, Persisted, Received, Tick
+from crdt.replica.messages import Hello
 from crdt.replica.replica import Replica
 from crdt.replica.tuning import Tuning
 from crdt.state import State
@@ -58,13 +60,14 @@ class Log:
 
 
 class Member:
-    """One replica, and what it has sent and received: (messages, bytes) by lane."""
+    """One replica, the brokers of its settings, and how many bytes it has sent and received."""
 
-    def __init__(self, name: str, rng: Random, tuning: Tuning) -> None:
+    def __init__(self, name: str, rng: Random, tuning: Tuning, brokers: frozenset[int]) -> None:
         self.name = name
+        self.brokers = brokers
+        self.links: set[int] = set()  # the brokers it is connected to
         self.log = Log()
         self.replica = Replica(State(Actor(name, rng.getrandbits(64))), self.log, rng, tuning)
-        self.connected = False
         self.side = 0
         self.armed = float("inf")
         self.received = self.sent = 0  # bytes
@@ -73,20 +76,32 @@ class Member:
 class Fleet:
     """See the module."""
 
-    def __init__(self, number: int, seed: int = 1, tuning: Tuning | None = None, loss: float = 0.01) -> None:
+    def __init__(
+        self,
+        number: int,
+        seed: int = 1,
+        tuning: Tuning | None = None,
+        loss: float = 0.01,
+        brokers: Callable[[int], frozenset[int]] = lambda i: frozenset((0,)),
+    ) -> None:
+        """`brokers(i)`: those of replica i."""
         self.rng = Random(seed)
         self.now = 0.0
         self.loss = 0.0
-        self.epoch = 0  # of the broker: what was under way dies with it
+        self.epochs: dict[int, int] = {}  # of each broker: what was under way dies with it
         self.split = False
         self.events = 0
         self.hellos: dict[int, int] = {}  # second -> HELLOs that were broadcast in it
         self._loss = loss
         self._queue: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
         self._number = count()
-        self._retained: dict[str, bytes] = {}
+        self._retained: dict[tuple[int, str], bytes] = {}
         tuning = tuning or Tuning()
-        self.members = [Member(f"node-{i:04}", Random(self.rng.getrandbits(64)), tuning) for i in range(number)]
+        self.members: list[Member] = []
+        for i in range(number):
+            mine = replace(tuning, bridges=len(brokers(i)) > 1)
+            self.members.append(Member(f"node-{i:04}", Random(self.rng.getrandbits(64)), mine, brokers(i)))
+            self.epochs |= dict.fromkeys(brokers(i), 0)
         self.by_name = {member.name: member for member in self.members}
 
     # -- time -----------------------------------------------------------------------------------------------------
@@ -124,26 +139,43 @@ class Fleet:
 
     # -- what happens -----------------------------------------------------------------------------------------------
 
-    def connect_all(self, within: float = RECONNECT) -> None:
-        """All find the broker, each at its own moment."""
+    def connect_all(self, broker: int = 0, within: float = RECONNECT) -> None:
+        """All that have it in their settings find the broker, each at its own moment."""
         for member in self.members:
-            self.at(self.now + self.rng.uniform(0, within), self._connect, member)
+            if broker in member.brokers:
+                self.at(self.now + self.rng.uniform(0, within), self._connect, member, broker, self.epochs[broker])
 
-    def _connect(self, member: Member) -> None:
-        if not member.connected:
-            member.connected = True
-            for name, data in self._retained.items():
-                if name != member.name:
+    def _connect(self, member: Member, broker: int, epoch: int) -> None:
+        if broker not in member.links and epoch == self.epochs[broker]:
+            member.links.add(broker)
+            for (at, name), data in self._retained.items():
+                if at == broker and name != member.name:
                     self._deliver(member, name, False, data, TOPIC + len(name))
             self._handle(member, Connected())
 
-    def stop_broker(self) -> None:
-        """The broker is gone, with what it had; everybody notices."""
-        self.epoch += 1
-        self._retained.clear()
+    def add_voices(self, number: int) -> None:
+        """So many more that say HELLO as often as they should, and nothing else; they hear nothing."""
+        period = self.members[0].replica.tuning.hello_period(len(self.members) + number - 1)
+        for i in range(number):
+            hello = Hello(Actor(f"voice-{i:04}", i), i + 1, 0, 0, 0, 0, EPOCH_MS, int(period * 1000))
+            self.at(
+                self.now + self.rng.uniform(0, period), self._speak, f"voice-{i:04}", messages.encode(hello), period
+            )
+
+    def _speak(self, name: str, hello: bytes, period: float) -> None:
         for member in self.members:
-            member.connected = False
-            self._handle(member, Disconnected())
+            self._deliver(member, name, False, hello, TOPIC + len(name) + len(hello))
+        self.at(self.now + period * self.rng.uniform(0.75, 1.25), self._speak, name, hello, period)
+
+    def stop_broker(self, broker: int = 0) -> None:
+        """The broker is gone, with what it had; everybody notices."""
+        self.epochs[broker] += 1
+        self._retained = {at: data for at, data in self._retained.items() if at[0] != broker}
+        for member in self.members:
+            if broker in member.links:
+                member.links.remove(broker)
+                if not member.links:
+                    self._handle(member, Disconnected())
 
     def divide(self) -> None:
         """Each half hears nothing of the other any more, and nobody is told."""
@@ -165,7 +197,11 @@ class Fleet:
         replica = member.replica
         replica.state.begin(EPOCH_MS + int(self.now * 1000))
         sets.add(replica.state, b"events", [b"%s:%08d" % (member.name.encode(), replica.state.seq)])
-        self._carry_out(member, replica.commit(self.now))
+        self.commit(member)
+
+    def commit(self, member: Member) -> None:
+        """What was written there is stored, and published when it is due."""
+        self._carry_out(member, member.replica.commit(self.now))
 
     @contextmanager
     def lossy(self) -> Iterator[None]:
@@ -187,8 +223,7 @@ class Fleet:
     def _carry_out(self, member: Member, effects: list[Effect]) -> None:
         for effect in effects:
             if isinstance(effect, Send):
-                if member.connected:
-                    self._send(member, effect)
+                self._send(member, effect)
             elif isinstance(effect, Persist):
                 assert not effect.snapshot, "logs are never pruned here"
                 member.log.frames += effect.frames
@@ -208,25 +243,28 @@ class Fleet:
 
     def _send(self, member: Member, effect: Send) -> None:
         size = TOPIC + len(member.name) + len(effect.data) + (len(effect.to) if effect.to else 0)
-        member.sent += size
-        if effect.lane is Lane.PRESENCE:
-            self._retained[member.name] = effect.data
-        if effect.lane is Lane.HELLO:
+        if effect.lane is Lane.HELLO and member.links:
             self.hellos[int(self.now)] = self.hellos.get(int(self.now), 0) + 1
-        self.at(self.now + self.rng.uniform(0.002, 0.02), self._arrive, self.epoch, member, effect, size)
+        for broker in sorted(member.links):
+            member.sent += size
+            if effect.lane is Lane.PRESENCE:
+                self._retained[broker, member.name] = effect.data
+            delay = self.rng.uniform(0.002, 0.02)
+            self.at(self.now + delay, self._arrive, broker, self.epochs[broker], member, effect, size)
 
-    def _arrive(self, epoch: int, sender: Member, effect: Send, size: int) -> None:
-        if epoch != self.epoch:
+    def _arrive(self, broker: int, epoch: int, sender: Member, effect: Send, size: int) -> None:
+        if epoch != self.epochs[broker]:
             return
         if effect.to is not None:
-            self._offer(sender, self.by_name[effect.to], True, effect.data, size)
+            if effect.to in self.by_name:  # else it is one that only speaks
+                self._offer(broker, sender, self.by_name[effect.to], True, effect.data, size)
             return
         for member in self.members:
             if member is not sender:
-                self._offer(sender, member, False, effect.data, size)
+                self._offer(broker, sender, member, False, effect.data, size)
 
-    def _offer(self, sender: Member, to: Member, inbox: bool, data: bytes, size: int) -> None:
-        if not to.connected or (self.split and to.side != sender.side):
+    def _offer(self, broker: int, sender: Member, to: Member, inbox: bool, data: bytes, size: int) -> None:
+        if broker not in to.links or (self.split and to.side != sender.side):
             return
         if self.loss and self.rng.random() < self.loss:
             return

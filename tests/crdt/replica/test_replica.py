@@ -10,7 +10,7 @@ from crdt.codec import encode_frame
 from crdt.dots import Actor
 from crdt.replica import messages
 from crdt.replica.effects import Lane, Notify, Persist, Send, Witness
-from crdt.replica.events import Disconnected, Received, Tick
+from crdt.replica.events import Connected, Disconnected, Received, Tick
 from crdt.replica.messages import Delta, Hello, Presence, Probe, Pull, Taken
 from crdt.replica.tuning import Tuning
 from crdt.state import State
@@ -189,3 +189,55 @@ def test_farewell_publishes_first() -> None:
     a.commit()
     a.run(a.replica.farewell())
     assert [type(m) for m in a.take()] == [Delta, Presence]
+
+
+# -- who is here ------------------------------------------------------------------------------------------------------
+
+
+def state_of(a: Desk, name: str) -> str | None:
+    """As it is shown; None: not known."""
+    peer = a.replica.peers.by_name.get(name)
+    return None if peer is None else peer.state(a.now)
+
+
+def test_a_daemon_that_is_gone_is_gone_from_every_space_it_was_in() -> None:
+    a = Desk("a")
+    a.receive("b", Presence(7, True, everywhere=True), inbox=False)
+    assert state_of(a, "b") is None, "it did not say that it is in this space"
+    a.receive("b", Presence(7, True), inbox=False)
+    assert state_of(a, "b") == "online"
+    a.receive("b", Presence(6, False, everywhere=True), inbox=False)
+    assert state_of(a, "b") == "online", "a late will of the session before"
+    a.receive("b", Presence(7, False, everywhere=True), inbox=False)
+    assert state_of(a, "b") == "offline"
+    a.receive("b", Presence(7, True, everywhere=True), inbox=False)
+    assert state_of(a, "b") == "online", "it is back"
+
+
+def test_what_the_broker_kept_of_one_that_is_gone_is_not_believed() -> None:
+    a = Desk("a")
+    a.receive("b", Presence(7, False, everywhere=True), Presence(7, True), inbox=False)
+    assert state_of(a, "b") is None
+    a.receive("b", Presence(8, True), inbox=False)
+    assert state_of(a, "b") == "online"
+
+
+def test_a_will_before_the_first_hello_is_of_its_session_only() -> None:
+    a = Desk("a")
+    a.receive("b", Presence(8, True), Presence(7, False), inbox=False)
+    assert state_of(a, "b") == "online"
+    a.receive("b", Presence(8, False), inbox=False)
+    assert state_of(a, "b") == "offline"
+
+
+def test_held_frames_that_waited_too_long_are_counted() -> None:
+    a, b = Desk("a"), Desk("b", 2, tuning=Tuning(interval=0.0, held_time=1.0))
+    for i in range(2):
+        sets.add(a.state, b"s", [b"%d" % i])
+        a.commit()
+    b.receive("a", a.take(Delta)[1], inbox=False)
+    b.run(b.replica.handle(Disconnected(), b.now))
+    b.run(b.replica.handle(Connected(), b.now + 5.0))
+    b.now += 5.0
+    b.wait(30.0)
+    assert b.replica.drops == {"held_time": 1} and len(b.replica.held) == 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from crdt.dots import Actor
-from crdt.replica.messages import More, Piece, Pull, Repair
+from crdt.replica.messages import Delta, More, Piece, Pull, Repair
 from crdt.replica.tuning import Tuning
 from crdt.types import sets, strings
 from tests.crdt.replica.desk import Desk, exchange
@@ -99,3 +99,52 @@ def test_what_a_snapshot_taught_is_below_the_floor() -> None:
     b.commit()
     exchange(b, c, 3)
     assert sets.size(c.state, b"s") == 4 and c.state.hash == b.state.hash
+
+
+# -- what several ask for ---------------------------------------------------------------------------------------------
+
+
+def test_what_several_ask_for_is_published_once_more() -> None:
+    a = desk(3)
+    for name in "bcde":
+        a.receive(name, Pull({ME: 1}, 10_000))
+    sent = a.take(Repair)
+    assert [len(repair.frames) for repair in sent if isinstance(repair, Repair)] == [2, 0, 0, 0]
+    a.wait(a.replica.patience)
+    (delta,) = a.take(Delta)
+    assert isinstance(delta, Delta) and len(delta.frames) == 2
+
+
+def test_one_that_lacks_more_than_will_be_published_is_answered() -> None:
+    a = desk(3)
+    for name, n in (("b", 2), ("c", 2), ("d", 0)):
+        a.receive(name, Pull({ME: n}, 10_000))
+    sent = a.take(Repair)
+    assert [len(repair.frames) for repair in sent if isinstance(repair, Repair)] == [1, 0, 3]
+
+
+def test_one_that_asks_twice_is_answered_twice() -> None:
+    a = desk(3)
+    a.receive("b", Pull({ME: 1}, 10_000), Pull({ME: 1}, 10_000))
+    sent = a.take(Repair)
+    assert [len(repair.frames) for repair in sent if isinstance(repair, Repair)] == [2, 2]
+    a.wait(a.replica.patience)
+    assert a.take(Delta) == []
+
+
+def test_what_does_not_fit_a_message_is_not_forced_on_everybody() -> None:
+    a = desk(3, Tuning(interval=0.0, max_message=700))
+    sets.add(a.state, b"s", [b"x" * 2000])
+    a.commit()
+    a.take()
+    for name in "bc":
+        a.receive(name, Pull({ME: 0}, 10_000))
+    a.wait(a.replica.patience)
+    assert len(a.take(Repair)) >= 2 and a.take(Delta) == []
+
+
+def test_a_part_of_a_vector_says_nothing_of_the_rest() -> None:
+    a = desk(2)
+    a.receive("b", Pull({Actor("z", 9): 0}, 10_000, whole=False))
+    (repair,) = a.take(Repair)
+    assert isinstance(repair, Repair) and repair.frames == [] and repair.complete
