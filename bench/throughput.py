@@ -16,11 +16,13 @@ TESTS = ("set", "get", "incr", "sadd", "hset")
 ABSOLUTE = 50_000  # single-command writes a second
 
 
-def run(server: Process, test: str, clients: int, pipeline: int, requests: int) -> dict[str, float]:
+def run(
+    server: Process, test: str, clients: int, pipeline: int, requests: int, keys: int = 100_000, size: int = 3
+) -> dict[str, float]:
     """One run: requests per second, p50 and p99 in ms, server CPU in us per operation."""
     before = server.cpu()
     command = [need("redis-benchmark"), "-s", str(server.path), "-c", str(clients), "-P", str(pipeline)]
-    command += ["-n", str(requests), "-r", "100000", "-t", test, "--csv"]
+    command += ["-n", str(requests), "-r", str(keys), "-d", str(size), "-t", test, "--csv"]
     out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     line = next(iter(csv.DictReader(out.splitlines())))
     cpu = (server.cpu() - before) / requests * 1e6

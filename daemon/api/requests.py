@@ -3,10 +3,10 @@
 `RequestParser` promises that any chunking of one byte stream gives the same requests and the same error, that it never
 raises, and that what it keeps of an unfinished request is bounded by `limits.request`. Must not know any command.
 
-Three readers share the work. One small request that arrives whole and alone is split at its line ends, and every count
-compared. hiredis takes whatever else arrives whole and begins with `*`. It reads replies, not requests, so it takes
-more than Redis does; `_exact` is Redis's own grammar, and takes unfinished requests, inline commands and whatever looks
-unusual.
+Four readers share the work. One small request that arrives whole and alone is split at its line ends, and every count
+compared; large ones are read header by header. hiredis takes whatever else arrives whole and begins with `*`. It reads
+replies, not requests, so it takes more than Redis does; `_exact` is Redis's own grammar, and takes unfinished requests,
+inline commands and whatever looks unusual.
 """
 
 from __future__ import annotations
@@ -32,6 +32,10 @@ ALONE: Final = 192
 """Bytes of a read up to which it may be one request to be split: several, or longer ones, are cheaper with hiredis."""
 ALONE_LINES: Final = 12
 """Lines of such a request, and one more."""
+LARGE: Final = 1024
+"""Bytes of a request from which on looking at each of them costs more than all the rest."""
+HEADER: Final = 24
+"""Bytes in which a usual count ends."""
 _STARS: Final = [b"*%d" % n for n in range(ALONE)]
 _DOLLARS: Final = [b"$%d" % n for n in range(ALONE)]
 _dollar = _DOLLARS.__getitem__
@@ -113,19 +117,18 @@ class RequestParser:
 
     def feed(self, data: bytes) -> list[list[bytes]]:
         """The requests that `data` completes, in order, none of them empty. May set `error`; those before it count."""
-        if self._idle and len(data) <= self._alone:
-            head, *parts = data.split(b"\r\n", ALONE_LINES)
-            # $3 SET $1 k $1 v and nothing: counts and arguments take turns, and nothing follows.
-            args = parts[1::2]
-            if args and head == _STARS[len(args)] and parts[0::2] == [*map(_dollar, map(len, args)), b""]:
-                return [args]
-        requests: list[list[bytes]] = []
         if self._idle:
-            if 0 < len(data) <= self._whole and data[0] == _STAR and _foreign(data) is None and _crowd(data) is None:
-                self._quick(data, requests)
-            else:
-                self._exact(data, requests)
-        elif self.error is None:
+            if len(data) <= self._alone:
+                head, *parts = data.split(b"\r\n", ALONE_LINES)
+                # $3 SET $1 k $1 v and nothing: counts and arguments take turns, and nothing follows.
+                args = parts[1::2]
+                if args and head == _STARS[len(args)] and parts[0::2] == [*map(_dollar, map(len, args)), b""]:
+                    return [args]
+            elif len(data) >= LARGE and self._whole:
+                return self._large(data)
+            return self._several(data)
+        requests: list[list[bytes]] = []
+        if self.error is None:
             # Once the unfinished request is complete, hiredis may have the rest.
             self._exact(data, requests, once=True)
             if requests and self._buffer:
@@ -133,6 +136,32 @@ class RequestParser:
                 self._buffer.clear()
                 self._idle = True
                 requests += self.feed(rest)
+        return requests
+
+    def _several(self, data: bytes) -> list[list[bytes]]:
+        """Many requests in one read, or an unusual one."""
+        requests: list[list[bytes]] = []
+        if 0 < len(data) <= self._whole and data[0] == _STAR and _foreign(data) is None and _crowd(data) is None:
+            self._quick(data, requests)
+        else:
+            self._exact(data, requests)
+        return requests
+
+    def _large(self, data: bytes) -> list[list[bytes]]:
+        """Large values are stepped over: looking at their every byte would cost more than all the rest."""
+        requests: list[list[bytes]] = []
+        at = 0
+        while at < len(data):
+            args, end = _whole_request(data, at)
+            if 0 < end < at + LARGE:
+                return requests + self._several(data[at:] if at else data)
+            longest = max(map(len, args), default=0)
+            if end == 0 or longest > self._limits.value or end - at > self._limits.request:
+                self._exact(data[at:] if at else data, requests)
+                break
+            self.long |= longest > self._limits.key
+            requests.append(args)
+            at = end
         return requests
 
     def feed_one(self, data: bytes) -> list[bytes] | None:
@@ -247,7 +276,11 @@ class RequestParser:
         end = at + self._bulk
         if end + 2 > len(self._buffer):
             return -1
-        args.append(bytes(self._buffer[at:end]))
+        if self._bulk < LARGE:
+            args.append(bytes(self._buffer[at:end]))
+        else:
+            with memoryview(self._buffer) as view:
+                args.append(bytes(view[at:end]))  # copied once
         self._bulk = -1
         self._ended(args, requests)
         return end + 2
@@ -291,9 +324,25 @@ class RequestParser:
         return end + 1
 
 
-def _parse(text: bytearray) -> int | None:
+def _parse(text: bytes | bytearray) -> int | None:
     """A count as strictly as Redis reads it."""
     return int(text) if _number(text) is not None else None
+
+
+def _whole_request(data: bytes, at: int) -> tuple[list[bytes], int]:
+    """The request that begins at `at`, and where it ends; 0 if it is unfinished, or not what clients send."""
+    args: list[bytes] = []
+    end = data.find(b"\r\n", at, at + HEADER)
+    count = _parse(data[at + 1 : end]) if end > 0 and data[at] == _STAR else None
+    at = end + 2
+    for _ in range(count or 0):
+        end = data.find(b"\r\n", at, at + HEADER)
+        size = _parse(data[at + 1 : end]) if end > 0 and data[at] == _DOLLAR else None
+        if size is None or size < 0 or end + 4 + size > len(data):
+            return [], 0
+        at = end + 4 + size
+        args.append(data[end + 2 : at - 2])
+    return (args, at) if args else ([], 0)
 
 
 def _fit(requests: list[list[bytes]], size: int) -> int:

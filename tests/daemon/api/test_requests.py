@@ -8,6 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from daemon.api import requests as module
 from daemon.api.limits import Limits
 from daemon.api.requests import LINE_LIMIT, RefusedRequest, RequestParser, split_words
 from tests.daemon.api.serving import encoded
@@ -75,6 +76,41 @@ def test_a_small_read(data: bytes, expected: list[list[bytes]]) -> None:
     """What is split at its line ends must be whole, and what is not whole is kept."""
     parser = RequestParser(Limits())
     assert parser.feed(data) == expected and parser.error is None
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (encoded(b"SET", b"k", b"v" * 5000), [(b"SET", 5000)]),
+        (encoded(b"SET", b"k", b"\r\n" * 2500), [(b"SET", 5000)]),
+        (encoded(b"SET", b"k", b"v" * 5000) * 3, 3 * [(b"SET", 5000)]),
+        (encoded(b"SET", b"k", b"v" * 5000) + encoded("PING") * 2, [(b"SET", 5000), (b"PING", 4), (b"PING", 4)]),
+        (encoded("PING") * 2 + encoded(b"SET", b"k", b"v" * 5000), [(b"PING", 4), (b"PING", 4), (b"SET", 5000)]),
+        (encoded(b"MGET", *(b"%d" % n for n in range(9999))), [(b"MGET", 4)]),
+        (encoded(b"SET", b"k", b"v" * 5000) + b"PING\r\n", [(b"SET", 5000), (b"PING", 4)]),
+        (encoded(b"SET", b"k", b"v" * 5000)[:-2], []),
+        (encoded(b"SET", b"k", b"v" * 5000)[:-1], []),
+        (encoded(b"SET", b"k", b"v" * 5000)[:-2] + b"??", [(b"SET", 5000)]),  # not checked, as in Redis
+    ],
+)
+def test_a_large_read(data: bytes, expected: list[tuple[bytes, int]]) -> None:
+    parser = RequestParser(Limits())
+    found = parser.feed(data)
+    assert [(request[0], max(map(len, request))) for request in found] == expected and parser.error is None
+    found += parser.feed(encoded("PING")) if expected else parser.feed(b"\r\n"[-(2 - data[-1:].count(b"\r")) :])
+    assert len(found) == len(expected) + 1, "and the stream goes on"
+
+
+def test_a_large_read_is_held_to_the_limits() -> None:
+    limits = Limits(key=2000, value=4000, request=9000)
+    first = encoded(b"SET", b"k", b"v" * 3000)
+    found, error = parse([first + encoded(b"SET", b"k", b"v" * 4001) + first], limits)
+    assert [words[:9] for words, _ in found] == ["", "ERR value", ""] and error is None
+    found, error = parse([first + encoded(b"MSET", *4 * [b"v" * 3000])], limits)
+    assert len(found) == 1 and error is not None and "limits.request" in error
+    parser = RequestParser(limits)
+    parser.feed(first)
+    assert parser.long
 
 
 def test_a_small_read_is_held_to_small_limits() -> None:
@@ -250,8 +286,12 @@ def _cut(data: bytes, places: list[int]) -> list[bytes]:
     return [data[begin:end] for begin, end in pairwise(edges)]
 
 
-# With wide limits hiredis has most of it, with small ones our own grammar.
-@pytest.mark.parametrize("limits", [Limits(), SMALL], ids=["wide", "small"])
+# With wide limits hiredis has most of it, with small ones our own grammar; "stepped" is how large values are read.
+@pytest.mark.parametrize(
+    ("limits", "alone", "large"),
+    [(Limits(), 192, 1024), (SMALL, 192, 1024), (Limits(), 0, 1024), (Limits(), 0, 1), (SMALL, 0, 1)],
+    ids=["wide", "small", "wide, none alone", "stepped", "small, stepped"],
+)
 @given(data=streams, places=st.lists(st.integers(0, 1000), max_size=6))
 @settings(max_examples=300)
 @example(b"*1\r\n$2\r\n", [])
@@ -261,10 +301,13 @@ def _cut(data: bytes, places: list[int]) -> list[bytes]:
 @example(b"*1\r\n", [])
 @example(b"*1\r", [])
 @example(b"*", [])
-def test_chunks_make_no_difference(limits: Limits, data: bytes, places: list[int]) -> None:
-    whole = parse([data], limits)
-    assert parse(_cut(data, places), limits) == whole
-    assert parse([data[at : at + 1] for at in range(len(data))], limits) == whole
+def test_chunks_make_no_difference(limits: Limits, alone: int, large: int, data: bytes, places: list[int]) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "ALONE", alone)
+        patch.setattr(module, "LARGE", large)
+        whole = parse([data], limits)
+        assert parse(_cut(data, places), limits) == whole
+        assert parse([data[at : at + 1] for at in range(len(data))], limits) == whole
 
 
 @pytest.mark.parametrize("limits", [Limits(), SMALL], ids=["wide", "small"])
