@@ -187,6 +187,9 @@ def _check_rows(code: int, key: bytes | None, fields: list[Any], payloads: list[
     _require(code < 256 and (cls is Opaque or cls.SINGLE == (key is None)), "a type with another kind of key")
     _require(set(map(type, fields)) == {bytes}, "keys or fields")
     field = None if key is None else fields[0]
+    if cls.STRICT:
+        _require(all(map(cls.check, fields, payloads or [None] * len(fields))), "rows that their type does not have")
+        return
     if payloads is None:
         payloads = [None]
     elif set(map(type, payloads)) == {bytes}:

@@ -43,6 +43,7 @@ class Entry:
     NAME: ClassVar[str]  # what TYPE answers
     RANK: ClassVar[int]  # which type is shown when several were made at once under one key: the lowest
     SINGLE: ClassVar[bool]  # one cell per key: frames put the keys into one column
+    STRICT: ClassVar[bool] = False  # each row from outside is checked, even if its payload is plain bytes
     ADDED: ClassVar[str]  # keyspace event of a row that a peer added
     REMOVED: ClassVar[str]  # ... and of one that a peer removed
 

@@ -53,7 +53,7 @@ NOT_FINITE: Final = "ERR increment would produce NaN or Infinity"
 # Amounts come from texts of at most 5,119 digits within 10 ** +-4951: no honest one comes near these bounds.
 HIGHEST_DIGIT: Final = 5_000
 LOWEST_DIGIT: Final = -11_000
-_UNKNOWN: Final = object()
+UNKNOWN: Final = object()
 _MALFORMED: Final = (
     ValueError, TypeError, IndexError, ArithmeticError, RecursionError, msgpack.UnpackException, msgpack.ExtraData
 )  # fmt: skip
@@ -76,7 +76,7 @@ class Number:
         self.counts: dict[int, tuple[int, int, Amount]] = {}
         self.bases: dict[int, tuple[int, int, int, Amount]] = {}
         self.mine = 0
-        self._shown: Any = _UNKNOWN
+        self._shown: Any = UNKNOWN
 
     # -- rows -------------------------------------------------------------------------------------------------------
 
@@ -103,7 +103,7 @@ class Number:
 
     def insert(self, state: State, entry: Entry, field: bytes | None, payload: Wire, dot: int) -> None:
         """A row that a peer wrote."""
-        self._shown = _UNKNOWN
+        self._shown = UNKNOWN
         if type(payload) is bytes:
             self.sets[dot] = payload
         else:
@@ -123,7 +123,7 @@ class Number:
 
     def discard(self, state: State, entry: Entry, field: bytes | None, dot: int) -> Raw | Gone:
         """Drop a row that a peer removed."""
-        self._shown = _UNKNOWN
+        self._shown = UNKNOWN
         for held in (self.sets, self.counts, self.bases):
             if dot in held:
                 if dot == self.mine:
@@ -173,7 +173,7 @@ class Number:
 
     def shown(self, state: State) -> bytes | Amount | None:
         """What a reader sees: a number, bytes that are no number, or None."""
-        if self._shown is _UNKNOWN:
+        if self._shown is UNKNOWN:
             self._shown = self._compute(state)
         return self._shown  # type: ignore[no-any-return]
 
@@ -183,7 +183,7 @@ class Number:
         added = self.added(state)
         if not self.sets:
             return added or 0
-        text = text_of(self.sets[self.winner(state)])
+        text = self.text_in(self.winner(state))
         if added is None:
             return text
         value = parse(text)
@@ -198,6 +198,10 @@ class Number:
             if n < dot & SEQ_MASK:
                 total = plus(total or 0, minus(counted, taken))
         return total
+
+    def text_in(self, dot: int) -> bytes:
+        """The value of a live set row."""
+        return text_of(self.sets[dot])
 
     def text(self, state: State) -> bytes | None:
         """The shown value as bytes."""
@@ -231,7 +235,7 @@ class Number:
         self._retire(state, entry, field, list(self.sets))
         dot = state.add(entry, field)
         self.sets[dot] = (SET, value, bases) if bases else value
-        self._shown = _UNKNOWN
+        self._shown = UNKNOWN
         return dot
 
     def replace(self, state: State, entry: Entry, field: bytes | None, value: bytes, seen: Seen) -> int:
@@ -248,7 +252,7 @@ class Number:
         self._retire(state, entry, field, covered)
         dot = state.add(entry, field)
         self.sets[dot] = (SET, value, bases) if bases else value
-        self._shown = _UNKNOWN
+        self._shown = UNKNOWN
         if len(self.sets) > 1:
             state.contest(entry, field)
         return dot
@@ -284,7 +288,7 @@ class Number:
         elif committed:
             state.gap()
         self.mine = 0
-        self._shown = _UNKNOWN
+        self._shown = UNKNOWN
 
     def plain(self) -> bytes | None:
         """The value, if one plain set row is all there is: the holder may then drop this object."""

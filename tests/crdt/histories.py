@@ -29,9 +29,12 @@ from crdt.frame import Frame, Group
 from crdt.hashing import row_hash
 from crdt.state import State
 from crdt.types import counters, expiry, flags, hashes, keyspace, number, sets, strings
+from tests.crdt import json_model
+from tests.crdt.json_model import JSON
 
 STRANGE = 200  # a type that this version does not know
 KEYS = [b"a", b"ab", b"b"]
+KINDS = ["hash", "set", JSON, "gset", "gcount", "flag", "string"]  # in the order in which they are shown
 MEMBERS = [b"x", b"y", b"z", b"", b"xy"]
 Row = tuple[int, bytes, bytes | None, Wire, int]  # code, key, field, payload, timestamp
 Name = tuple[Actor, int]
@@ -154,7 +157,10 @@ class Op:
         """Whether this is a deletion that `other` falls under."""
         if self.verb != "remove" or self.key != other.key or self.kind not in ("", other.kind):
             return False
-        return self.name in (None, other.name) and self.past.saw(other)
+        inside = self.kind == JSON and other.name is not None and json_model.is_below(other.name, self.name or b"")
+        if self.value == "below":  # a place in a document that is written anew
+            return inside and self.past.saw(other)
+        return (inside or self.name in (None, other.name)) and self.past.saw(other)
 
 
 class Answers:
@@ -200,7 +206,7 @@ class Answers:
         return int(shown) + Decimal(sum(new)), set(values)
 
     def members(self, kind: str, key: bytes) -> set[bytes | None]:
-        """Members of a set, fields of a hash, `{None}` for a string, flag or counter that exists."""
+        """Members of a set, fields of a hash or document, `{None}` for a string, flag or counter that exists."""
         if kind in ("set", "gset", "flag"):
             return {op.name for op in self.standing(kind, key, "add", any_name=True)}
         cells = {op.name for op in self.ops if (op.kind, op.key) == (kind, key) and op.verb in ("set", "incr")}
@@ -224,7 +230,7 @@ class Answers:
         """Where the state answers otherwise."""
         out = []
         for key in KEYS:
-            kinds = [kind for kind in ("hash", "set", "gset", "gcount", "flag", "string") if self.members(kind, key)]
+            kinds = [kind for kind in KINDS if self.members(kind, key)]
             ends = self.ends(key)
             if ends <= state.time_ms:
                 kinds = []
@@ -242,6 +248,8 @@ class Answers:
     def agrees(self, state: State, kind: str, key: bytes) -> bool:
         """Whether reading a key of this type gives what it must."""
         names = self.members(kind, key)
+        if kind == JSON:
+            return json_model.agrees(self, state, key, {name for name in names if name is not None})
         if kind == "flag":
             return flags.enabled(state, key)
         if kind in ("set", "gset"):
@@ -669,6 +677,7 @@ class World:
         first = self.sites[0].state
         out = ["vectors differ"] * any(s.state.vector() != first.vector() for s in self.sites)
         out += ["hashes differ"] * any(s.state.hash != first.hash for s in self.sites)
+        out += ["texts differ"] * any(json_model.differ(s.state, first) for s in self.sites)
         for site in [*self.sites, self.newcomer()]:
             out += self.faults(site)
         return out
@@ -742,7 +751,7 @@ def put(world: World, site: Site, key: bytes) -> None:
     """SET: a deletion of every other type, then a write."""
     value = world.text()
     strings.put(site.state, key, value)
-    for kind in ("hash", "set", "gset", "gcount", "flag"):
+    for kind in KINDS[:-1]:
         site.note(kind, key, None, "remove")
     site.note("string", key, None, "set", value)
 
@@ -791,7 +800,7 @@ def put_keeping(world: World, site: Site, key: bytes) -> None:
     """SET KEEPTTL."""
     value = world.text()
     expiry.put(site.state, key, value)
-    for kind in ("hash", "set", "gset", "gcount", "flag"):
+    for kind in KINDS[:-1]:
         site.note(kind, key, None, "remove")
     site.note("string", key, None, "set", value)
 
@@ -870,4 +879,5 @@ ACTS: list[Act] = [
     put_keeping,
     store,
     reap,
+    *json_model.ACTS,
 ]
