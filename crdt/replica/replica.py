@@ -136,12 +136,12 @@ class Replica:
     @property
     def crowd(self) -> float:
         """By how much to stretch what everybody would do at once, at least 1."""
-        return max(1.0, len(self.peers.by_name) / self.tuning.crowd)
+        return max(1.0, self.peers.here / self.tuning.crowd)
 
     @property
     def hello_period(self) -> float:
         """Seconds between two regular HELLOs."""
-        return self.tuning.hello_period(len(self.peers.by_name))
+        return self.tuning.hello_period(self.peers.here)
 
     def handle(self, event: Event, now: float) -> list[Effect]:
         """What to do about something that happened. `now` is monotonic, in seconds."""
@@ -403,6 +403,7 @@ class Replica:
         peer = self.peers.get(sender, now)
         if peer.state(now) != "online":
             peer.here_since = now
+            self.peers.here += 1
         peer.last_seen, peer.offline = now, False
         return peer
 

@@ -51,5 +51,5 @@ class Tuning:
         return min(256, max(4, self.window_bytes // self.max_message))
 
     def hello_period(self, peers: int) -> float:
-        """Seconds between two HELLOs when `peers` are known: heartbeat * max(1, peers / crowd)."""
+        """Seconds between two HELLOs when so many `peers` are online: heartbeat * max(1, peers / crowd)."""
         return self.heartbeat * max(1.0, peers / self.crowd)
