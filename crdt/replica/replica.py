@@ -348,13 +348,13 @@ class Replica:
             return  # our own, come back
         peer = self.peers.get(sender, now)
         met = peer.session != message.session or not peer.heard or peer.state(now) != "online"
+        self._heard(sender, now)
         if peer.session != message.session:
             peer.acked, peer.here_since = 0, now if peer.session else peer.here_since
             self.vectors.forget(sender)
         if self.peers.gone.get(sender) == message.session:
             del self.peers.gone[sender]  # it has lost one broker of several, or was quick to come back
         peer.actor, peer.session, peer.heard = message.actor, message.session, True
-        peer.offline, peer.last_seen = False, now
         peer.period = min(max(message.period_ms / 1000, 0.05), 3600.0)
         peer.seq, peer.vector_hash, peer.vector_sum = message.seq, message.vector_hash, message.vector_sum
         peer.state_hash, peer.skew_ms = message.state_hash, message.wall_ms - self.state.clock.wall_ms

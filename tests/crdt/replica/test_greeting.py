@@ -52,6 +52,17 @@ def test_names_that_are_never_heard_again_slow_nobody_down() -> None:
     assert 85 <= said(a, Lane.HELLO) <= 115
 
 
+def test_those_that_are_heard_again_count_again() -> None:
+    a = crowded(200)
+    a.wait(4000.0)
+    assert a.replica.crowd == 1.0
+    for i in range(100):
+        a.receive(f"p{i}", hello(f"p{i}"), inbox=False)
+    assert a.replica.crowd == 5.0
+    a.run(a.replica.sync(a.now))
+    assert a.replica.crowd == 5.0
+
+
 def test_few_hear_of_a_newcomer_from_everybody() -> None:
     a = Desk("a")
     a.receive("b", hello("b"), inbox=False)
