@@ -238,9 +238,9 @@ def _decode_runs(flat: Any) -> Runs:
     return runs
 
 
-def encode_live(seqs: Iterable[int]) -> list[int]:
-    """Ascending live seqs of one actor, as differences of runs."""
-    return _encode_runs(Runs(seqs))
+def encode_live(live: Runs) -> list[int]:
+    """Live seqs of one actor, as differences of runs."""
+    return _encode_runs(live)
 
 
 def decode_live(flat: Any) -> Runs:

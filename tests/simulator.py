@@ -21,8 +21,9 @@ from random import Random
 from typing import Any, Final
 
 from crdt.dots import Actor
-from crdt.replica.effects import Alarm, Effect, Lane, Notify, Persist, Send, Witness
-from crdt.replica.events import Connected, Disconnected, Persisted, Tick
+from crdt.joining import Joining
+from crdt.replica.effects import Alarm, Effect, Join, Lane, Notify, Persist, Send, Stage, Unstage, Witness
+from crdt.replica.events import Connected, Disconnected, Merged, Persisted, Tick
 from crdt.replica.replica import Replica
 from crdt.replica.tuning import Tuning
 from tests.simulation import checks, writes
@@ -172,7 +173,7 @@ class World(Network):
             return
         self._settle(node)
         if node.replica is not None:
-            node.checkpoint = node.disk.begin_checkpoint(node.replica.state)
+            node.checkpoint = node.disk.begin_checkpoint(node.replica.state.vector())
             node.replica.state.chunks_held = True
             self.at(self.now + length / 10, self._finish_checkpoint, node, node.life, node.checkpoint)
 
@@ -236,6 +237,8 @@ class World(Network):
             if state.applied(actor) < n:
                 raise Violation(f"{node} confirmed {actor} up to {n} and finds {state.applied(actor)} at its start")
         node.replica = Replica(state, node.disk, Random(self.rng.getrandbits(32)), node.tuning)
+        for number, stage in node.disk.image.staged.items():
+            assert node.replica.merging.staged.found(number, stage.actor, stage.seqs)
         node.durable = state.vector()
         node.sum_seen = 0
         self._reach(node)
@@ -364,6 +367,12 @@ class World(Network):
             elif isinstance(effect, Notify):
                 assert node.replica is not None
                 checks.reading(node, node.replica, effect)
+            elif isinstance(effect, Stage):
+                node.disk.stage(effect)
+            elif isinstance(effect, Unstage):
+                node.disk.unstage(effect.numbers)
+            elif isinstance(effect, Join):
+                self._join_soon(node, node.life, effect.joining)
             else:
                 self._alarm(node, effect)
         if self._survives(node, life):
@@ -404,9 +413,8 @@ class World(Network):
                 node.pending = []
         if order.snapshot:
             if self._drain(node):
-                begun = node.disk.begin_checkpoint(replica.state)
-                node.checkpoint, replica.state.chunks_held = None, False
-                node.disk.finish_checkpoint(replica.state, begun, order.frames, dict(order.floors))
+                node.disk.finish_checkpoint(replica.state, node.checkpoint, order.frames, dict(order.floors))
+                node.checkpoint = None
                 self._stored(node, order)
                 self._persisted(node, order)
         elif self.plan.has("lazy"):
@@ -416,6 +424,36 @@ class World(Network):
         else:
             self._take(node, order)
             self._persisted(node, order)
+
+    # -- joins, in slices ---------------------------------------------------------------------------------------------
+
+    def _join_soon(self, node: Node, life: int, joining: Joining) -> None:
+        """Begin as soon as no other checkpoint is being written."""
+        self.at(self.now + self.rng.choice([0.0, 0.001, 0.05]), self._begin_join, node, life, joining)
+
+    def _begin_join(self, node: Node, life: int, joining: Joining) -> None:
+        if node.life != life or joining.abandoned:
+            return
+        if node.checkpoint is not None or node.paused_until > self.now:
+            self._join_soon(node, life, joining)
+            return
+        self._settle(node)
+        if node.life == life and not joining.abandoned:
+            joining.begin()
+            node.checkpoint = node.disk.begin_checkpoint(joining.vector)
+            self._step_join(node, life, joining)
+
+    def _step_join(self, node: Node, life: int, joining: Joining) -> None:
+        if node.life != life:
+            return
+        if joining.abandoned:
+            node.checkpoint = None
+        elif node.paused_until > self.now or any(joining.step() for _ in range(self.rng.choice([1, 1, 3]))):
+            self.at(self.now + self.rng.choice([0.001, 0.02]), self._step_join, node, life, joining)
+        else:
+            if joining.failed:
+                node.checkpoint = None
+            self._handle(node, life, Merged(joining))
 
     def _take(self, node: Node, order: Persist) -> None:
         node.disk.commit(order.frames)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from crdt.joining import Joining
+
 
 @dataclass(frozen=True, slots=True)
 class Received:
@@ -27,6 +29,14 @@ class Persisted:
 
 
 @dataclass(frozen=True, slots=True)
+class Merged:
+    """`Join` was carried out up to its last step; `whole` False: its checkpoint could not be written."""
+
+    joining: Joining
+    whole: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Connected:
     """A way to the peers opened (again): what was sent before may not have arrived."""
 
@@ -36,4 +46,4 @@ class Disconnected:
     """No way to any peer is left."""
 
 
-Event = Received | Tick | Persisted | Connected | Disconnected
+Event = Received | Tick | Persisted | Merged | Connected | Disconnected

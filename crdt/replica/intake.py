@@ -74,6 +74,7 @@ class Intake:
         refused, name = clock.refused, frame.actor.name
         changes = replica.state.apply(frame)
         assert changes is not None
+        replica.merging.follow(frame)
         replica.counts["records"] += frame.adds()
         if clock.refused > refused and name not in self._warned:
             self._warned.add(name)

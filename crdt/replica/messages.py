@@ -28,6 +28,8 @@ WIRE: Final = 2
 HEAD: Final = 6
 FRAME: Final = 0
 LETTER: Final = 1
+ROW: Final = 2
+RESERVED: Final = 3  # streams from here on are snapshots
 MAX_LIST: Final = 256
 
 
@@ -107,7 +109,8 @@ class Piece:
     """Part `index` of `total` of something larger than a message.
 
     `stream` FRAME: a frame, `actor` and `seq` (its last) name it. LETTER: a message (a PULL with a large vector), which
-    `seq` numbers. Else a snapshot transfer of that number; `total` 0: there is no such transfer (any more).
+    `seq` numbers. ROW: a row, named by its dot. Else the list of what is live in the snapshot of that number, of which
+    every part can be read alone; `total` 0: there is no such snapshot (any more).
     """
 
     stream: int
@@ -120,9 +123,7 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class More:
-    """I have the pieces of snapshot `stream` below `index`: send the next ones, and again the `lost` ones. At the end:
-    I am done.
-    """
+    """Of the list of snapshot `stream` I have the parts below `index`: send the next, and again the `lost` ones."""
 
     stream: int
     index: int
@@ -145,9 +146,33 @@ class Taken:
     acknowledged: bool
 
 
-Message = Delta | Hello | Ack | Presence | Pull | Repair | Piece | More | Probe | Taken
+@dataclass(frozen=True, slots=True)
+class Want:
+    """Send me the rows of snapshot `stream` in these `spans` (actor, first, last). `number` names the request.
+    `parts` (actor, seq, total, bits): pieces of a row that I have. Without spans: I have everything.
+    """
 
-_KINDS: Final[list[type[Any]]] = [Delta, Hello, Ack, Presence, Pull, Repair, Piece, More, Probe, Taken]
+    stream: int
+    number: int
+    spans: list[tuple[Actor, int, int]]
+    parts: list[tuple[Actor, int, int, bytes]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Answer to a WANT. `items` (actor, first, last, rows): all rows first..last that are live in the snapshot.
+    `final`: what was asked for and has not been sent will not be sent, unless it is asked for again.
+    """
+
+    stream: int
+    number: int
+    items: list[tuple[Actor, int, int, bytes]]
+    final: bool
+
+
+Message = Delta | Hello | Ack | Presence | Pull | Repair | Piece | More | Probe | Taken | Want | Rows
+
+_KINDS: Final[list[type[Any]]] = [Delta, Hello, Ack, Presence, Pull, Repair, Piece, More, Probe, Taken, Want, Rows]
 
 
 def encode(message: Message) -> bytes:
@@ -269,4 +294,6 @@ _CHECKS: Final[dict[type[Any], tuple[Callable[[Any], Any], ...]]] = {
     More: (natural, natural, _naturals),
     Probe: (natural,),
     Taken: (natural, natural, _bool),
+    Want: (natural, natural, _spans, _parts),
+    Rows: (natural, natural, _parts, _bool),
 }

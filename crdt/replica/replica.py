@@ -23,17 +23,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from crdt.codec import encode_frame
-from crdt.dots import MASK_64, Actor, dominates
+from crdt.dots import MASK_64, Actor
 from crdt.errors import PeerError
 from crdt.frame import Frame, merge, overlap
 from crdt.moving import go_on_as
 from crdt.replica import messages
 from crdt.replica.acks import Acks
-from crdt.replica.effects import Alarm, Effect, Lane, LogFrame, Notify, Persist, Witness
-from crdt.replica.events import Connected, Disconnected, Event, Persisted, Received, Tick
+from crdt.replica.effects import Alarm, Effect, Lane, LogFrame, Persist, Witness
+from crdt.replica.events import Connected, Disconnected, Event, Merged, Persisted, Received, Tick
 from crdt.replica.greeting import Greeting
 from crdt.replica.intake import Intake
-from crdt.replica.messages import Ack, Delta, Hello, More, Piece, Presence, Probe, Pull, Repair, Taken
+from crdt.replica.merging import Merging
+from crdt.replica.messages import Ack, Delta, Hello, More, Piece, Presence, Probe, Pull, Repair, Rows, Taken, Want
 from crdt.replica.outbox import Outbox
 from crdt.replica.peers import Peer, Peers
 from crdt.replica.pieces import Pieces
@@ -41,7 +42,6 @@ from crdt.replica.ports import LogReader
 from crdt.replica.reaper import Reaper
 from crdt.replica.recovery import Recovery
 from crdt.replica.serving import Serving
-from crdt.replica.snapshot import decode_snapshot
 from crdt.replica.standing import Moments, Vectors
 from crdt.replica.tuning import Tuning
 from crdt.state import State
@@ -77,6 +77,7 @@ class Replica:
         self.tuning = tuning or Tuning()
         self.session = rng.getrandbits(63) if session is None else session
         self.peers = Peers()
+        self.merging = Merging(self)
         self.pieces = Pieces(self.tuning.held_bytes)
         self.out = Outbox(self.tuning.max_message)
         self.intake = Intake(self)
@@ -153,6 +154,8 @@ class Replica:
                 self._on_tick(now)
             case Persisted():
                 self._on_persisted(event.batch, now)
+            case Merged():
+                self.merging.on_merged(event, now)
             case Connected():
                 self._on_connected(now)
             case Disconnected():
@@ -215,6 +218,7 @@ class Replica:
         frame = self.state.cut()
         if frame is None:
             return 0
+        self.merging.follow(frame)
         data = encode_frame(frame)
         self.intake.unsaved.append(LogFrame(frame.actor, frame.first, frame.last, data))
         self._fresh.append((frame, data))
@@ -306,6 +310,7 @@ class Replica:
             for _ in range(self.held.expire(now - self.tuning.held_time)):
                 self.drop("held_time")
             self.pieces.expire(now - self.tuning.held_time)
+            self.merging.tidy()
         self.recovery.tick(now)
         self.serving.tick(now)
         self.reaper.tick(now)
@@ -333,6 +338,7 @@ class Replica:
     def fork(self) -> None:
         """A peer knows more of us than we do: our disk is not what it was. Go on as a new actor, and say so."""
         old = self.state.actor
+        self.merging.abandon()
         go_on_as(self.state, Actor(old.name, self.rng.getrandbits(64) & MASK_64))
         for peer in self.peers.by_name.values():
             peer.acked = 0
@@ -475,10 +481,8 @@ class Replica:
         self._heard(sender, now)
         if message.stream in self.serving:
             return  # for a second daemon under our name
-        if message.stream > messages.LETTER:
-            data = self.recovery.on_snapshot_piece(sender, message, now)
-            if data is not None:
-                self._join(sender, data, now)
+        if message.stream >= messages.RESERVED:
+            self.recovery.on_list_part(sender, message, now)
             return
         data = self.pieces.add(sender, message, now)
         if message.stream == messages.FRAME:
@@ -487,33 +491,24 @@ class Replica:
                 self.acks.answer()
             if self._addressed:
                 self.recovery.on_frame_piece(sender, now)
+        elif message.stream == messages.ROW:
+            self.recovery.on_row_piece(sender, message, data, now)
         elif data is not None:
             letter = messages.decode(data)
-            if isinstance(letter, Pull):
-                self._on_pull(sender, letter, now)
+            if isinstance(letter, (Pull, Want)):
+                _HANDLERS[type(letter)](self, sender, letter, now)
 
     def _on_more(self, sender: str, message: More, now: float) -> None:
         self._heard(sender, now)
         self.serving.on_more(sender, message, now)
 
-    def _join(self, sender: str, data: bytes, now: float) -> None:
-        """A snapshot is complete: take it in, and have it stored together with what it released."""
-        snapshot, state = decode_snapshot(data), self.state
-        if snapshot.vector.get(state.actor, 0) > state.me.applied:
-            self.fork()
-        self.flush()
-        if not dominates(state.vector(), snapshot.base):
-            self.recovery.suspect(sender, now, sure=True)  # it was made for what we no longer are
-            return
-        taught = {actor: n for actor, n in snapshot.vector.items() if n > state.applied(actor)}
-        if not taught:
-            return
-        changes = state.join(snapshot.vector, snapshot.live, snapshot.rows)
-        self.out.order(Notify(tuple(changes)))
-        self.intake.release()
-        self.flush(taught)
-        self.acks.answer()
-        self.recovery.suspect(sender, now + self.patience)
+    def _on_want(self, sender: str, message: Want, now: float) -> None:
+        self._heard(sender, now)
+        self.serving.on_want(sender, message, now)
+
+    def _on_rows(self, sender: str, message: Rows, now: float) -> None:
+        self._heard(sender, now)
+        self.recovery.on_rows(sender, message, now)
 
 
 def _merged(frames: list[tuple[Frame, bytes]], room: int) -> list[bytes]:
@@ -555,4 +550,6 @@ _HANDLERS: Final[dict[type[Any], Callable[[Replica, str, Any, float], None]]] = 
     More: Replica._on_more,
     Probe: Replica._on_probe,
     Taken: Replica._on_taken,
+    Want: Replica._on_want,
+    Rows: Replica._on_rows,
 }

@@ -135,7 +135,7 @@ class Stage(World):
             self._kill(node)
         elif what == "checkpoint":
             assert node.replica is not None
-            node.disk.finish_checkpoint(node.replica.state, node.disk.begin_checkpoint(node.replica.state))
+            node.disk.finish_checkpoint(node.replica.state, node.disk.begin_checkpoint(node.replica.state.vector()))
         elif what == "prune":
             self.tell(f"{node} drops {node.disk.prune(1000)} frames from its log")
         elif what == "backup":
