@@ -19,7 +19,6 @@ def test_codes_on_the_wire_never_change() -> None:
         5: "gset",
         6: "flag",
         7: "expiry",
-        10: "ReJSON-RL",
     }
 
 
