@@ -7,7 +7,7 @@ Must not know: state, who sends what to whom (crdt/replica/messages.py).
 
 A frame in MessagePack, WIRE version 1; numbers that repeat are coded as differences:
 
-    [actors, first, count, ms, deps, groups, removes, ranges], and heals behind it if there are any
+    [actors, first, count, ms, deps, groups, removes, ranges]
     actors   [name, nonce, name, nonce ...]; the author is number 0
     ms       Unix milliseconds that timestamps are counted from
     deps     [actor number, n ...]
@@ -16,7 +16,6 @@ A frame in MessagePack, WIRE version 1; numbers that repeat are coded as differe
              stamps: [ms, counter] for all rows, or [count, ms, counter ...], each ms from the one before
     removes  [actor number, [gap, length, gap, length ...]] each
     ranges   [[component ...], [actor number, n ...]] each
-    heals    [actor number, seq, hash, actor number, seq, hash ...]
 """
 
 from __future__ import annotations
@@ -74,9 +73,7 @@ def encode_frame(frame: Frame) -> bytes:
     groups = [_encode_group(group, frame.first, ms) for group in frame.groups]
     removes = [[actors.number(actor), _encode_runs(seqs)] for actor, seqs in sorted(frame.removes.items())]
     ranges = [[list(path), actors.vector(sorted(vector.items()))] for path, vector in frame.ranges]
-    heals = [x for actor, seq, content in frame.heals for x in (actors.number(actor), seq, content)]
-    body = [actors.flat, frame.first, frame.last - frame.first + 1, ms, deps, groups, removes, ranges]
-    return pack([*body, heals] if heals else body)  # type: ignore[no-any-return]
+    return pack([actors.flat, frame.first, frame.last - frame.first + 1, ms, deps, groups, removes, ranges])  # type: ignore[no-any-return]
 
 
 def encode_rows(groups: list[Group]) -> bytes:
@@ -111,7 +108,7 @@ def _encode_stamps(stamps: Stamps, ms: int) -> list[int]:
 def decode_frame(data: bytes) -> Frame:
     """Inverse of `encode_frame`. Raises PeerError on anything that is not a whole, sane frame."""
     try:
-        table, first, count, ms, deps, groups, removes, ranges, *more = msgpack.unpackb(data, strict_map_key=False)
+        table, first, count, ms, deps, groups, removes, ranges = msgpack.unpackb(data, strict_map_key=False)
         actors = _decode_actors(table)
         last = first + natural(count) - 1
         _require(natural(first) >= 1 and first <= last <= SEQ_MASK, "range of a frame")
@@ -126,13 +123,6 @@ def decode_frame(data: bytes) -> Frame:
         _require(own is None or own.stops[-1] <= last + 1, "removal of a future dot")
         frame.ranges = [(_decode_path(path), _decode_vector(vector, actors)) for path, vector in ranges]
         _require(all(vector.get(frame.actor, 0) <= last for _, vector in frame.ranges), "range over future dots")
-        if more:
-            (flat,) = more
-            frame.heals = [
-                (actors[natural(number)], natural(seq), natural(content))
-                for number, seq, content in zip(flat[::3], flat[1::3], flat[2::3], strict=True)
-            ]
-            _require(all(s in frame.removes[a] for a, s, _ in frame.heals), "a healing that removes nothing")
     except _DECODING as error:
         raise PeerError("malformed", f"frame: {error}") from None
     return frame
@@ -197,6 +187,9 @@ def _check_rows(code: int, key: bytes | None, fields: list[Any], payloads: list[
     _require(code < 256 and (cls is Opaque or cls.SINGLE == (key is None)), "a type with another kind of key")
     _require(set(map(type, fields)) == {bytes}, "keys or fields")
     field = None if key is None else fields[0]
+    if cls.STRICT:
+        _require(all(map(cls.check, fields, payloads or [None] * len(fields))), "rows that their type does not have")
+        return
     if payloads is None:
         payloads = [None]
     elif set(map(type, payloads)) == {bytes}:
@@ -245,9 +238,9 @@ def _decode_runs(flat: Any) -> Runs:
     return runs
 
 
-def encode_live(seqs: Iterable[int]) -> list[int]:
-    """Ascending live seqs of one actor, as differences of runs."""
-    return _encode_runs(Runs(seqs))
+def encode_live(live: Runs) -> list[int]:
+    """Live seqs of one actor, as differences of runs."""
+    return _encode_runs(live)
 
 
 def decode_live(flat: Any) -> Runs:

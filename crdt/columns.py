@@ -17,6 +17,7 @@ from crdt.entry import GONE, Entry, Raw, Wire
 from crdt.frame import Group, stamps_of
 from crdt.hashing import CLOCK_FACTOR, STRUCTURED, type_seed
 
+Row = tuple[int, Entry, bytes | None, Raw, int]  # packed dot, entry, field, raw payload, timestamp
 Dead = tuple[int, Entry, bytes | None, Raw]  # a row that is no more: packed dot, entry, field, raw payload
 
 
@@ -68,6 +69,21 @@ def gathered(
         column.dots.append(dot)
         column.hlcs.append(hlc)
     return [_group(where, column, wire) for where, column in by.items()], stale
+
+
+def grouped(rows: Iterable[Row], wire: Callable[[Raw, int], Wire]) -> list[Group]:
+    """As `gathered`, of rows whose payloads are known; their entries may have lost them."""
+    by: dict[Any, _Column] = {}
+    for dot, entry, field, raw, hlc in rows:
+        where = entry.CODE if field is None else entry
+        column = by.get(where)
+        if column is None:
+            column = by[where] = _Column(entry)
+        column.names.append(entry.key if field is None else field)
+        column.raws.append(raw)
+        column.dots.append(dot)
+        column.hlcs.append(hlc)
+    return [_group(where, column, wire) for where, column in by.items()]
 
 
 def _group(where: Any, column: _Column, wire: Callable[[Raw, int], Wire]) -> Group:

@@ -142,6 +142,10 @@ class Runs:
         spans = zip(self.starts[at:end], self.stops[at:end], strict=True)
         return [range(max(a, first), min(b, stop)) for a, b in spans]
 
+    def count(self, first: int, last: int) -> int:
+        """How many numbers of first..last are in it."""
+        return sum(map(len, self.within(first, last + 1)))
+
     def __contains__(self, seq: object) -> bool:
         assert isinstance(seq, int)
         at = bisect_right(self.starts, seq) - 1

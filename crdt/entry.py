@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 import msgpack
 
 if TYPE_CHECKING:
-    from crdt.dots import Actor
     from crdt.state import State
 
 Raw = Any  # None | bytes | tuple: see above
@@ -44,6 +43,7 @@ class Entry:
     NAME: ClassVar[str]  # what TYPE answers
     RANK: ClassVar[int]  # which type is shown when several were made at once under one key: the lowest
     SINGLE: ClassVar[bool]  # one cell per key: frames put the keys into one column
+    STRICT: ClassVar[bool] = False  # each row from outside is checked, even if its payload is plain bytes
     ADDED: ClassVar[str]  # keyspace event of a row that a peer added
     REMOVED: ClassVar[str]  # ... and of one that a peer removed
 
@@ -111,11 +111,6 @@ class Entry:
     def erase(self, state: State) -> None:
         """DEL: remove what is observed here. `state.sweep` has taken the plain rows; what needs more says so here."""
         raise NotImplementedError
-
-    @classmethod
-    def foster(cls, payload: Wire, owner: Actor, seq: int) -> Wire:
-        """The payload of `owner`'s row `seq`, as it has to be under a dot of somebody else (crdt/mending.py)."""
-        return payload
 
     @classmethod
     def check(cls, field: object, payload: Wire) -> bool:

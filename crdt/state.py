@@ -19,7 +19,7 @@ Source: Almeida, Shoker, Baquero 2018 (dots, causal contexts); the join without 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain, repeat
 from typing import TYPE_CHECKING, Final
 
@@ -29,6 +29,7 @@ from crdt.dots import FIRST_OWN, MASK_64, MASK_128, SEQ_BITS, SEQ_MASK, Actor, D
 from crdt.entry import GONE, LIFETIME, Entry, Leaving, Raw, Wire
 from crdt.expiries import Expiries
 from crdt.frame import Frame, Group, plain
+from crdt.frozen import Frozen
 from crdt.hashing import group_hash
 from crdt.rows import ActorRows, Chunk, Taken
 
@@ -59,7 +60,7 @@ class State(Expiries):
     """One space's rows. `actor` names the life of the store that writes here."""
 
     __slots__ = (
-        "actors", "chunks_held", "clock", "cut_dot", "dot", "encode", "entries", "fields", "hash", "heals", "indexes",
+        "actors", "chunks_held", "clock", "cut_dot", "dot", "encode", "entries", "fields", "frozen", "hash", "indexes",
         "live", "mark", "me", "orphans", "ranges", "removed", "seen", "stamp_hlcs", "stamp_starts", "swept", "thin",
         "vector_hash", "vector_sum",
     )  # fmt: skip
@@ -70,6 +71,7 @@ class State(Expiries):
         self.actors: dict[int, ActorRows] = {}
         self.indexes: dict[Actor, int] = {}
         self.chunks_held = False  # a checkpoint walks the chunks: none may move
+        self.frozen: list[Frozen] = []  # those who still read what was live at an earlier moment
         self.hash = 0  # 128-bit sum over live rows, as of the last frame boundary
         self.vector_hash = 0
         self.vector_sum = 0
@@ -149,17 +151,14 @@ class State(Expiries):
         """A batch of local operations begins at this wall time."""
         self.clock.tick(wall_ms)
         self.turn(wall_ms)
-        if self.stamp_hlcs[-1] != self.clock.now:
-            self.stamp(self.clock.now)
-
-    def stamp(self, hlc: int) -> None:
-        """The operations that follow carry this timestamp."""
-        start = len(self.entries)
-        if self.stamp_starts[-1] == start:
-            self.stamp_hlcs[-1] = hlc
-        else:
-            self.stamp_starts.append(start)
-            self.stamp_hlcs.append(hlc)
+        now = self.clock.now
+        if self.stamp_hlcs[-1] != now:
+            start = len(self.entries)
+            if self.stamp_starts[-1] == start:
+                self.stamp_hlcs[-1] = now
+            else:
+                self.stamp_starts.append(start)
+                self.stamp_hlcs.append(now)
 
     def add(self, entry: Entry, field: bytes | None) -> int:
         """The next own dot, for a row that the caller puts into the entry."""
@@ -229,7 +228,6 @@ class State(Expiries):
         self.removed: list[Dead] = []
         self.ranges: list[tuple[tuple[bytes, ...], dict[Actor, int]]] = []
         self.swept: list[tuple[Entry, Iterator[tuple[bytes | None, int, Raw]]]] = []
-        self.heals: list[tuple[Actor, int, int]] = []  # see Frame
 
     def cut(self) -> Frame | None:
         """Turn everything pending into one frame; None if there is nothing."""
@@ -241,7 +239,6 @@ class State(Expiries):
         frame.deps = {self.actors[i].actor: self.actors[i].applied for i in self.seen if i != self.me.index}
         frame.removes = self._settle_removed()
         frame.ranges = self.ranges
-        frame.heals = self.heals
         frame.groups = self._settle_added()
         self.seen.clear()
         self._advance(self.me, frame.last)
@@ -295,10 +292,10 @@ class State(Expiries):
         """Rows that died: out of the hash and the count."""
         if owner.thin:
             self.thin.add(owner.index)
+        for frozen in self.frozen:
+            frozen.keep(owner, dead, hlcs)
         self.live -= len(dead)
-        gone = dead_hash(owner.seed, dead, hlcs, self.wire)
-        owner.hash = (owner.hash - gone) & MASK_128
-        self.hash = (self.hash - gone) & MASK_128
+        self.hash = (self.hash - dead_hash(owner.seed, dead, hlcs, self.wire)) & MASK_128
 
     def _settle_added(self) -> list[Group]:
         """The pending rows that are still live, as groups; indexed and added to the hash."""
@@ -317,9 +314,7 @@ class State(Expiries):
     def _count(self, owner: ActorRows, groups: list[Group]) -> None:
         """Rows that came: into the hash and the count."""
         self.live += sum(map(len, groups))
-        came = sum(group_hash(owner.seed, group) for group in groups)
-        owner.hash = (owner.hash + came) & MASK_128
-        self.hash = (self.hash + came) & MASK_128
+        self.hash = (self.hash + sum(group_hash(owner.seed, group) for group in groups)) & MASK_128
 
     def wire(self, raw: Raw, dot: int) -> Wire:
         """The form of a payload that is hashed, sent and stored."""
@@ -540,9 +535,9 @@ class State(Expiries):
 
     # -- snapshot and checkpoint ---------------------------------------------------------------------------------------
 
-    def groups(self, chunk: Chunk, start: int = 0, stop: int | None = None) -> list[Group]:
-        """The live rows of a chunk from a position on (up to another), as groups."""
-        columns = (chunk.dots[start:stop], chunk.entries[start:stop], chunk.fields[start:stop], chunk.hlcs[start:stop])
+    def groups(self, chunk: Chunk, start: int = 0) -> list[Group]:
+        """The live rows of a chunk from a position on, as groups."""
+        columns = (chunk.dots[start:], chunk.entries[start:], chunk.fields[start:], chunk.hlcs[start:])
         return gathered(*columns, self.wire)[0]
 
     def load(self, actor: Actor, start: int, groups: list[Group], limit: int) -> None:
@@ -560,48 +555,49 @@ class State(Expiries):
 
     def loaded(self, vector: Mapping[Actor, int]) -> None:
         """All segments are in: the state stands at this vector."""
+        for key in list(self.lifetimes):
+            self.reassess(key)
+        self.stand_at(vector)
+
+    def stand_at(self, vector: Mapping[Actor, int]) -> None:
+        """All rows are in, and every lifetime was assessed."""
         for actor, n in vector.items():
             self._advance(self.intern(actor), n)
         self.seen = {index for index, rows in self.actors.items() if rows.applied}
-        for key in list(self.lifetimes):
-            self.reassess(key)
         self._open()
 
-    def join(
-        self, vector: Mapping[Actor, int], live: Mapping[Actor, Container[int]], rows: Mapping[Actor, list[Group]]
-    ) -> Changes:
-        """Join a snapshot: its vector, the seqs live in it, and the rows that this state lacks. Both sides have cut.
-
-        Keep a row if it is live there or above their vector; take a row of theirs if it is above the own vector.
-        """
-        assert self.dot == self.cut_dot, "cut before a join"
-        changes: Changes = {}
-        leaving: Leaving = {}
-        taken: list[tuple[ActorRows, Taken]] = []
-        for actor, n in vector.items():
-            owner = self.intern(actor)
-            theirs = live.get(actor, ())
-            spans = owner.between(owner.base, owner.base + n + 1)
-            seqs = (chunk.dots[k] - owner.base for chunk, i, j in spans for k in range(i, j))
-            taken.append(self._take(owner, Runs(seq for seq in seqs if seq not in theirs), leaving))
+    def include(self, actor: Actor, groups: list[Group], changes: Changes | None) -> None:
+        """More rows of an actor, above all that are here, before `loaded`; note what that changes for readers."""
         added = _Added(changes)
-        for actor, groups in rows.items():
-            owner = self.intern(actor)
-            self._add(owner, groups, owner.applied, leaving, added)
-        emptied: _Emptied = {}
-        for owner, part in taken:
-            self._drop(owner, part, leaving, emptied)
-        self._settle(emptied, added, changes)
-        if self.lifetimes:
-            self._reassess_all(emptied, added, changes)
-        for actor, n in vector.items():
-            owner = self.intern(actor)
-            if n > owner.applied:
-                self._advance(owner, n)
-                self.seen.add(owner.index)
-        self.compact()
+        self._add(self.intern(actor), groups, 0, {}, added)
+        if changes is not None:
+            self._settle({}, added, changes)
+            for entry, event in added.unsure:
+                if event and entry.CODE == LIFETIME:
+                    changes[entry.key, event] = None
+
+    def adopt(self, other: State) -> None:
+        """Become what the other is, of which nothing may be used any more. Nothing may be pending on either side.
+
+        Time goes on: what is over by now leaves readers, who are told if they could see it before.
+        """
+        assert self.dot == self.cut_dot and other.dot == other.cut_dot, "cut before"
+        before, lapsed = self.keys, self.lapsed
+        self.keys, self.hidden = other.keys, other.hidden
+        self.lifetimes, self.expired, self.latest = other.lifetimes, other.expired, other.latest
+        self.schedule, self.next_deadline = other.schedule, other.next_deadline
+        self.graves, self.strays = other.graves, other.strays
+        self.mortal, self.deadline_sum = other.mortal, other.deadline_sum
+        self.contested, self.contested_limit = other.contested, other.contested_limit
+        self.actors, self.indexes, self.me = other.actors, other.indexes, other.me
+        self.hash, self.live, self.thin = other.hash, other.live, other.thin
+        self.vector_hash, self.vector_sum = other.vector_hash, other.vector_sum
+        self.seen, self.orphans, self.chunks_held = other.seen, other.orphans, other.chunks_held
+        self.frozen = []
+        self.lapsed = other.lapsed
+        self.turn(self.time_ms - self.offset_ms)
+        self.lapsed = [*lapsed, *(key for key in self.lapsed if key in before)]
         self._open()
-        return changes
 
 
 def ranged(raw: Raw) -> bool:

@@ -8,11 +8,13 @@ Must not know: when a checkpoint is due.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from types import MappingProxyType
 
 from crdt.codec import encode_rows
 from crdt.dots import SEQ_MASK, Actor
+from crdt.joining import Joining
 from crdt.replica.effects import LogFrame
 from crdt.rows import ActorRows, Chunk
 from crdt.state import State
@@ -28,6 +30,7 @@ class Checkpointer:
         self._on_disk = set(on_disk)
         self._visited: set[tuple[Actor, int]] = set()
         self._walk: Iterator[None] | None = None
+        self._joining: Joining | None = None
         self.written = 0  # segments written since the start
 
     @property
@@ -39,51 +42,76 @@ class Checkpointer:
         """Begin a checkpoint at the present vector, which must be a frame boundary."""
         assert self._walk is None and self._state.dot == self._state.cut_dot
         self._store.begin_checkpoint(self._state.vector())
-        self._state.chunks_held = True
-        self._visited = set()
-        self._walk = self._steps()
+        self._walk = self._steps(self._state)
+
+    def begin_join(self, joining: Joining) -> None:
+        """Begin a join and the checkpoint of what comes of it; at a frame boundary. Each `step` is one of either."""
+        assert self._walk is None and self._state.dot == self._state.cut_dot
+        joining.begin()
+        self._store.begin_checkpoint(joining.vector)
+        self._joining = joining
+        self._walk = self._join_steps(joining)
 
     def step(self) -> bool:
         """Write one chunk; True while there are more."""
         assert self._walk is not None
         return next(self._walk, True) is None
 
-    def finish(self) -> None:
-        """Make it the valid checkpoint; every frame covered by its vector must be committed. Raises StoreFailed."""
-        self._finish((), {}, {})
-
-    def write(self, frames: tuple[LogFrame, ...], meta: Mapping[str, bytes], floors: Mapping[Actor, int]) -> None:
-        """A whole checkpoint with frames and floors in one transaction, for a joined snapshot. Raises StoreFailed."""
-        self.abandon()
-        self.begin()
-        while self.step():
-            pass
-        self._finish(frames, meta, floors)
+    def finish(
+        self, frames: Sequence[LogFrame] = (), floors: Mapping[Actor, int] = MappingProxyType[Actor, int]({})
+    ) -> None:
+        """Make it the valid checkpoint, in one transaction with these frames and floors; every other frame covered by
+        its vector must be committed. Raises StoreFailed.
+        """
+        self._store.finish_checkpoint(frames, floors=floors)
+        self._on_disk = self._visited
+        self._walk = self._joining = None
+        self._state.chunks_held = False
 
     def abandon(self) -> None:
         """Give up the checkpoint being written, if any; the valid one stays. Raises nothing."""
         if self._walk is None:
             return
         self._walk = None
-        self._state.chunks_held = False
-        for rows in self._state.actors.values():
-            for chunk in rows.chunks:
-                chunk.saved = None  # what was staged is gone: every chunk has to be written again
+        if self._joining is not None:
+            self._joining.abandon()  # the chunks of the state have not been touched
+            self._joining = None
+        else:
+            self._state.chunks_held = False
+            for rows in self._state.actors.values():
+                for chunk in rows.chunks:
+                    chunk.saved = None  # what was staged is gone: every chunk has to be written again
         with suppress(StoreError):
             self._store.abandon_checkpoint()  # where it fails, the next `begin` does it again
 
-    def _steps(self) -> Iterator[None]:
-        for rows in list(self._state.actors.values()):
+    def _steps(self, state: State) -> Iterator[None]:
+        state.chunks_held = True
+        self._visited = set()
+        for rows in list(state.actors.values()):
             for chunk in list(rows.chunks):
-                if self._save(rows, chunk):
+                if self._save(state, rows, chunk):
                     yield None
+        for actor, start in sorted(self._on_disk - self._visited):
+            self._store.drop_segment(actor, start)
+            yield None
 
-    def _save(self, rows: ActorRows, chunk: Chunk) -> bool:
+    def _join_steps(self, joining: Joining) -> Iterator[None]:
+        while joining.step():
+            yield None
+        if joining.failed or joining.abandoned:
+            return
+        for _ in self._steps(joining.next):
+            yield None
+            joining.step()  # frames have followed
+        while joining.step():
+            yield None
+
+    def _save(self, state: State, rows: ActorRows, chunk: Chunk) -> bool:
         """Put a chunk that changed since it was last written; whether there was anything to do."""
         if chunk.saved is not None:
             self._visited.add((rows.actor, chunk.saved))
             return False
-        groups = self._state.groups(chunk)
+        groups = state.groups(chunk)
         if not groups:
             return False
         start = chunk.dots[0] & SEQ_MASK
@@ -92,11 +120,3 @@ class Checkpointer:
         chunk.saved = start
         self.written += 1
         return True
-
-    def _finish(self, frames: tuple[LogFrame, ...], meta: Mapping[str, bytes], floors: Mapping[Actor, int]) -> None:
-        for actor, start in sorted(self._on_disk - self._visited):
-            self._store.drop_segment(actor, start)
-        self._store.finish_checkpoint(frames, meta, floors)
-        self._on_disk = self._visited
-        self._walk = None
-        self._state.chunks_held = False

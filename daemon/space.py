@@ -21,8 +21,9 @@ import structlog
 from crdt.codec import decode_frame, decode_rows
 from crdt.dots import Actor
 from crdt.frame import Group
-from crdt.replica.effects import Alarm, Effect, Notify, Persist, Send, Witness
-from crdt.replica.events import Connected, Disconnected, Event, Persisted, Received, Tick
+from crdt.joining import Joining
+from crdt.replica.effects import Alarm, Effect, Join, Notify, Persist, Send, Stage, Unstage, Witness
+from crdt.replica.events import Connected, Disconnected, Event, Merged, Persisted, Received, Tick
 from crdt.replica.replica import Replica
 from crdt.replica.tuning import Tuning
 from crdt.state import State
@@ -68,7 +69,7 @@ class Space:
         inline: bool,
         log_budget: int,
     ) -> None:
-        """`session` names the connection of this daemon, the same in all its spaces (63 bits).
+        """`session` names this run of the daemon, the same in all its spaces (63 bits).
 
         `inline`: commit on the loop's thread at the end of each turn; else in a worker, every commit interval.
         `fail(exit code, text)`: what happened leaves no way to go on.
@@ -95,6 +96,7 @@ class Space:
         self._uncommitted = 0  # bytes of own frames that were cut since the last commit
         self._logged = 0  # bytes of log that a start would have to replay
         self._maintenance: asyncio.Task[None] | None = None
+        self._joining: asyncio.Task[None] | None = None
         self._tidiness_failed = False
         self._loop = asyncio.get_running_loop()
         nonce = witness.claim(lambda nonce: store.last(Actor(replica_name, nonce)))
@@ -141,6 +143,8 @@ class Space:
             self.state.become(Actor(self.replica.name, self._rng.getrandbits(64)))
             self._witness.record(self.state.actor.nonce, 0)
         self.checkpointer = Checkpointer(self.state, self.store, on_disk)
+        staged = self.replica.merging.staged
+        self.store.unstage([n for n, actor, seqs in self.store.staged_index() if not staged.found(n, actor, seqs)])
         self.replica.loaded(self.now())
         self.recovery_seconds = time.monotonic() - began
 
@@ -204,9 +208,9 @@ class Space:
         self.begin()
         self._handle(Connected())
 
-    def disconnected(self, session: int) -> None:
-        """No broker is left; `session` names the next connection."""
-        self._handle(Disconnected(session))
+    def disconnected(self) -> None:
+        """No broker is left."""
+        self._handle(Disconnected())
 
     def settle(self, much: bool = False) -> None:
         """The turn that wrote is over: commit if this durability asks for it, cut if much is pending.
@@ -284,8 +288,10 @@ class Space:
                 self._witness.record(self.state.actor.nonce, effect.seq)
             elif isinstance(effect, Notify):
                 self._notify(effect)
-            else:
+            elif isinstance(effect, Alarm):
                 self._alarm(effect)
+            else:
+                self._keep(effect)
         if len(self.waiters):
             self.waiters.check()
         self._arm()
@@ -294,6 +300,36 @@ class Space:
         if self.database.observed:
             for key, event in effect.changes:
                 self.database.touch(key, event)
+
+    def _keep(self, effect: Stage | Unstage | Join) -> None:
+        """What a snapshot on its way needs."""
+        try:
+            if isinstance(effect, Stage):
+                self.store.stage(effect)
+            elif isinstance(effect, Unstage):
+                self.store.unstage(effect.numbers)
+            else:
+                self._joining = self._loop.create_task(self._join(effect.joining, self._maintenance))
+        except StoreError as error:
+            self._fail(1, str(error))
+            raise
+
+    async def _join(self, joining: Joining, before: asyncio.Task[None] | None) -> None:
+        """Build the join of a snapshot and write its checkpoint, in slices between other work."""
+        if before is not None:
+            await asyncio.wait((before,))
+        whole = True
+        try:
+            self.commit()
+            self.checkpointer.begin_join(joining)
+            while self.checkpointer.running and self.checkpointer.step():  # noqa: ASYNC110
+                await asyncio.sleep(0.001)  # others get their turn between two slices
+        except StoreError as error:
+            log.error("join_failed", space=self.name, what=f"{error}; what peers sent is kept and joined later")
+            whole = False
+        if joining.failed or joining.abandoned or not whole:
+            self.checkpointer.abandon()
+        self._handle(Merged(joining, whole))
 
     def _alarm(self, effect: Alarm) -> None:
         self.alarms[effect.code] = self.alarms.get(effect.code, 0) + 1
@@ -313,7 +349,7 @@ class Space:
         began = time.perf_counter()
         try:
             if effect.snapshot:
-                self.checkpointer.write(effect.frames, {}, dict(effect.floors))
+                self.checkpointer.finish(effect.frames, dict(effect.floors))
             else:
                 self.store.commit(effect.frames, floors=dict(effect.floors))
         except Exception as error:
@@ -361,7 +397,7 @@ class Space:
     async def _keep_house(self) -> None:
         """What fails here is tried again: commits that fail in the same way end the daemon anyway."""
         try:
-            if self._checkpoint_due():
+            if self._checkpoint_due() and self.replica.merging.joining is None:
                 await self._checkpoint()
             else:
                 await self._loop.run_in_executor(self._worker, self._tidy)
@@ -390,10 +426,8 @@ class Space:
         self.commit()
         self.checkpointer.begin()
         begun = self._logged
-        while self.checkpointer.running and self.checkpointer.step():  # noqa: ASYNC110
+        while self.checkpointer.step():  # noqa: ASYNC110
             await asyncio.sleep(0.001)  # others get their turn between two slices
-        if not self.checkpointer.running:
-            return  # a joined snapshot has written one meanwhile
         self.commit()  # the segments lack what was removed meanwhile: those removals have to be in the log
         self._drain()
         self.checkpointer.finish()
@@ -401,8 +435,9 @@ class Space:
 
     def close(self) -> None:
         """Store and publish what is pending, say goodbye, let go of the files."""
-        if self._maintenance is not None:
-            self._maintenance.cancel()
+        for task in (self._maintenance, self._joining):
+            if task is not None:
+                task.cancel()
         self.begin()
         self.commit()
         self._drain()

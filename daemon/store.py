@@ -13,8 +13,8 @@ A checkpoint is fuzzy: it is begun at a vector, its segments are written in slic
 replayed over it from the position at which it was begun. Frames are idempotent, so it does not matter how much of
 what came meanwhile is in the segments already.
 
-Threads: calls that write may come from any thread, a lock lets one in at a time. `missing`, `floor`, `load` and
-`salvage` belong to the loop's thread and do not wait for a commit that runs in a worker.
+Threads: calls that write may come from any thread, a lock lets one in at a time. `missing`, `floor`, `staged`, `load`
+and `salvage` belong to the loop's thread and do not wait for a commit that runs in a worker.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from types import MappingProxyType
 from typing import Final, Self
 
 from crdt.dots import Actor
-from crdt.replica.effects import LogFrame
+from crdt.replica.effects import LogFrame, Stage
 from daemon.store_file import (
     Durability,
     Identity,
@@ -43,6 +43,7 @@ from daemon.store_file import (
 )
 from daemon.store_log import Log
 from daemon.store_segments import Segments
+from daemon.store_staging import Staging
 
 __all__ = [
     "Durability",
@@ -100,6 +101,7 @@ class Store:
         self._file = file
         self._segments = Segments(file)
         self._log = Log(file, self._segments.lsn_start)
+        self._staging = Staging(file)
 
     @classmethod
     def open(cls, directory: Path, space: str, durability: Durability = "always") -> Self:
@@ -265,9 +267,12 @@ class Store:
             self._segments.abandon()
 
     def sweep(self, count: int = 16) -> bool:
-        """Throw away up to `count` superseded segments; True if some are left. Opening does it too."""
+        """Throw away up to `count` superseded segments, and as much of what was unstaged; True if some are left.
+
+        Opening does it with segments.
+        """
         with self._file.lock:
-            return self._segments.sweep(count)
+            return self._segments.sweep(count) | self._staging.sweep(count)
 
     def fold(self) -> None:
         """Copy the WAL into the database file, beside commits that go on: call it in a worker, some times a second.
@@ -275,6 +280,26 @@ class Store:
         Without it the WAL is folded by the commit that finds 16 MB of it, which takes 10 to 30 ms then.
         """
         self._file.fold()
+
+    # -- snapshots on their way ------------------------------------------------------------------------------------
+
+    def stage(self, order: Stage) -> None:
+        """Keep rows of a snapshot until `unstage`. It does not wait for the disk: losing them costs time only."""
+        with self._file.lock:
+            self._staging.put(order)
+
+    def unstage(self, numbers: Sequence[int]) -> None:
+        """These are not needed any more; `sweep` throws them away."""
+        with self._file.lock:
+            self._staging.drop(numbers)
+
+    def staged(self, number: int) -> bytes | None:
+        """The data of a `Stage`; None if it is damaged or gone."""
+        return self._staging.read(number)
+
+    def staged_index(self) -> Iterator[tuple[int, Actor, bytes]]:
+        """(number, actor, seqs) of everything staged before the start."""
+        return self._staging.index()
 
     # -- starting -----------------------------------------------------------------------------------------------
 

@@ -11,11 +11,15 @@ from hypothesis import strategies as st
 from crdt.dots import SEQ_MASK, Actor, Runs
 from crdt.expiries import NEVER
 from crdt.frame import Frame, Group, Stamps
+from crdt.places import between
 from crdt.types import expiry, number
 from crdt.types.catalog import CATALOG
 from crdt.types.counters import GrowCounterEntry
 from crdt.types.expiry import ExpiryEntry
 from crdt.types.flags import FlagEntry
+from crdt.types.jsoncell import ELEMENT, MEMBER, component, ranked
+from crdt.types.jsontext import dump
+from crdt.types.jsontree import JsonEntry
 from crdt.types.sets import SetEntry
 
 steady = settings(
@@ -53,11 +57,31 @@ _texts = amounts.map(number._out)
 _counts = st.builds(lambda seq, total: _ext([number.COUNT, seq, total]), seqs, _texts)
 _bases = st.builds(lambda seq, n, total, actor: _ext([number.BASE, seq, n, total, *actor]), seqs, seqs, _texts, actors)
 _lineages = st.dictionaries(st.tuples(actors, seqs), st.tuples(seqs, _texts), min_size=1, max_size=3)
-_sets = st.builds(
-    lambda value, found: _ext([number.SET, value, [[*actor, seq, *at] for (actor, seq), at in sorted(found.items())]]),
-    st.binary(max_size=8),
-    _lineages,
+
+
+def _set(value: bytes, found: dict[Any, Any]) -> msgpack.ExtType:
+    return _ext([number.SET, value, [[*actor, seq, *at] for (actor, seq), at in sorted(found.items())]])
+
+
+def _sets_of(values: st.SearchStrategy[bytes]) -> st.SearchStrategy[Any]:
+    """Values with what was counted before them."""
+    return st.builds(_set, values, _lineages)
+
+
+_finite = st.floats(allow_nan=False, allow_infinity=False)
+_scalars = st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | _finite | st.text(max_size=5)
+json_texts = st.builds(
+    ranked, st.sampled_from([0, 1, 127, 128, 10**6]), st.sampled_from([b"{}", b"[]"]) | _scalars.map(dump)
 )
+_steps = st.text(max_size=3).map(lambda name: component(MEMBER, name.encode())) | st.builds(
+    lambda seed, seq: component(ELEMENT, between(None, None, seed, seq)[0]), st.binary(min_size=8, max_size=8), seqs
+)
+json_fields = st.lists(_steps, max_size=4).map(b"".join)
+
+
+def fields_of(code: int) -> st.SearchStrategy[bytes]:
+    """Fields that a type's rows may have."""
+    return json_fields if code == JsonEntry.CODE else names
 
 
 _spans = st.builds(
@@ -78,7 +102,9 @@ def payloads(code: int) -> st.SearchStrategy[Any]:
         return _counts | _bases
     if cls is ExpiryEntry:
         return _spans
-    return st.binary(max_size=12) | _counts | _bases | _sets
+    if cls is JsonEntry:
+        return json_texts | _counts | _bases | _sets_of(json_texts)
+    return st.binary(max_size=12) | _counts | _bases | _sets_of(st.binary(max_size=8))
 
 
 def stamps(count: int) -> st.SearchStrategy[Stamps]:
@@ -111,7 +137,7 @@ def frames(draw: st.DrawFn) -> Frame:
         part, taken = sorted(taken[:size]), taken[size:]
         code = draw(st.sampled_from(sorted(CATALOG)))
         values = draw(st.lists(payloads(code), min_size=size, max_size=size))
-        fields = draw(st.lists(names, min_size=size, max_size=size))
+        fields = draw(st.lists(fields_of(code), min_size=size, max_size=size))
         one.groups.append(
             Group(
                 code,

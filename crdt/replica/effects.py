@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from crdt.dots import Actor
+from crdt.joining import Joining
 
 
 class Lane(Enum):
@@ -37,7 +38,8 @@ class Persist:
     """Write these frames, in this order, in one transaction; then report `Persisted(batch)`.
 
     `floors`: per actor, what a joined snapshot taught without frames: the log must not claim to reach below it.
-    `snapshot`: true if the live rows changed by a join, so that a checkpoint has to be written in the same transaction.
+    `snapshot`: true if the live rows changed by a join: the checkpoint that `Join` began becomes the valid one in the
+    same transaction.
     """
 
     batch: int
@@ -77,4 +79,36 @@ class Alarm:
     text: str
 
 
-Effect = Persist | Witness | Send | Notify | Alarm
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Keep these rows of one actor until `Unstage` names their `number`; losing them costs time only.
+
+    `data` is what `LogReader.staged` gives back, `seqs` (see `crdt.replica.staged`) what a start is told of it.
+    """
+
+    number: int
+    actor: Actor
+    first: int
+    last: int
+    seqs: bytes
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Unstage:
+    """What was staged under these numbers is not needed any more."""
+
+    numbers: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Join:
+    """All rows of a snapshot have come. In slices, while everything else goes on: commit, `joining.begin()`, begin a
+    checkpoint at `joining.vector`, `joining.step()` to the end, write the chunks of `joining.next`; then report
+    `Merged`. One at a time, and no other checkpoint meanwhile. If `joining.abandoned`, give the checkpoint up.
+    """
+
+    joining: Joining
+
+
+Effect = Persist | Witness | Send | Notify | Alarm | Stage | Unstage | Join

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from crdt.joining import Joining
+
 
 @dataclass(frozen=True, slots=True)
 class Received:
@@ -27,17 +29,21 @@ class Persisted:
 
 
 @dataclass(frozen=True, slots=True)
+class Merged:
+    """`Join` was carried out up to its last step; `whole` False: its checkpoint could not be written."""
+
+    joining: Joining
+    whole: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Connected:
     """A way to the peers opened (again): what was sent before may not have arrived."""
 
 
 @dataclass(frozen=True, slots=True)
 class Disconnected:
-    """No way to any peer is left. `session` names the next one (0: the replica draws it), so that copies of a machine
-    that was cloned while it ran can tell each other apart: a clone has to connect anew.
-    """
-
-    session: int = 0
+    """No way to any peer is left."""
 
 
-Event = Received | Tick | Persisted | Connected | Disconnected
+Event = Received | Tick | Persisted | Merged | Connected | Disconnected

@@ -1,7 +1,7 @@
 """When a replica says HELLO, and to whom: the control traffic of a whole space stays bounded.
 
 A HELLO that is broadcast reaches everybody, so n replicas that say it at a fixed rate cost each of them n messages a
-period. Everything here is therefore stretched by `crowd = max(1, peers / 20)`:
+period. Everything here is therefore stretched by `crowd = max(1, peers that are online / 20)`:
 
 - the regular HELLO comes every `heartbeat * crowd`, so that the space says 20 / heartbeat of them a second, however
   many replicas there are (`Tuning.hello_period`);
@@ -72,6 +72,7 @@ class Greeting:
     def say(self, now: float) -> None:
         """Tell everybody where we stand."""
         replica = self._replica
+        replica.peers.count(now)
         period = replica.hello_period
         replica.send_hello(None, replica.acks.names(now))
         self._at = now + min(period, max(self._gap, SHORTEST)) * replica.rng.uniform(0.75, 1.25)

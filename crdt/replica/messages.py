@@ -21,15 +21,16 @@ import msgpack
 from xxhash import xxh3_64_intdigest
 
 from crdt.codec import decode_actor, natural, pack
-from crdt.dots import MASK_128, SEQ_MASK, Actor
+from crdt.dots import MASK_128, Actor
 from crdt.errors import PeerError
 
 WIRE: Final = 2
 HEAD: Final = 6
 FRAME: Final = 0
 LETTER: Final = 1
+ROW: Final = 2
+RESERVED: Final = 3  # streams from here on are snapshots
 MAX_LIST: Final = 256
-ALL: Final = SEQ_MASK
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +109,8 @@ class Piece:
     """Part `index` of `total` of something larger than a message.
 
     `stream` FRAME: a frame, `actor` and `seq` (its last) name it. LETTER: a message (a PULL with a large vector), which
-    `seq` numbers. Else a snapshot transfer of that number; `total` 0: there is no such transfer (any more).
+    `seq` numbers. ROW: a row, named by its dot. Else the list of what is live in the snapshot of that number, of which
+    every part can be read alone; `total` 0: there is no such snapshot (any more).
     """
 
     stream: int
@@ -121,9 +123,7 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class More:
-    """I have the pieces of snapshot `stream` below `index`: send the next ones, and again the `lost` ones. At the end:
-    I am done.
-    """
+    """Of the list of snapshot `stream` I have the parts below `index`: send the next, and again the `lost` ones."""
 
     stream: int
     index: int
@@ -147,35 +147,32 @@ class Taken:
 
 
 @dataclass(frozen=True, slots=True)
-class Compare:
-    """Our vectors are equal and our states are not (healing.py). My live rows, as sums of their hashes (mending.short)
-    over (actor, first, last, sum): which of these sums are others with you? `last` ALL: all of the actor's rows.
+class Want:
+    """Send me the rows of snapshot `stream` in these `spans` (actor, first, last). `number` names the request.
+    `parts` (actor, seq, total, bits): pieces of a row that I have. Without spans: I have everything.
     """
 
+    stream: int
     number: int
-    items: list[tuple[Actor, int, int, int]]
+    spans: list[tuple[Actor, int, int]]
+    parts: list[tuple[Actor, int, int, bytes]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
-class Differ:
-    """Answer to Compare `number`: of its first `answered` items these (their indexes) are `different` here.
-
-    Where one of them is a single row, `rows` holds, at the same place, the row that stands under its dot here (empty:
-    none does), and `vector` says of which operations that is true.
+class Rows:
+    """Answer to a WANT. `items` (actor, first, last, rows): all rows first..last that are live in the snapshot.
+    `final`: what was asked for and has not been sent will not be sent, unless it is asked for again.
     """
 
+    stream: int
     number: int
-    answered: int
-    different: list[int]
-    vector: dict[Actor, int] = field(default_factory=dict)
-    rows: list[bytes] = field(default_factory=list)
+    items: list[tuple[Actor, int, int, bytes]]
+    final: bool
 
 
-Message = Delta | Hello | Ack | Presence | Pull | Repair | Piece | More | Probe | Taken | Compare | Differ
+Message = Delta | Hello | Ack | Presence | Pull | Repair | Piece | More | Probe | Taken | Want | Rows
 
-_KINDS: Final[list[type[Any]]] = [
-    Delta, Hello, Ack, Presence, Pull, Repair, Piece, More, Probe, Taken, Compare, Differ,
-]  # fmt: skip
+_KINDS: Final[list[type[Any]]] = [Delta, Hello, Ack, Presence, Pull, Repair, Piece, More, Probe, Taken, Want, Rows]
 
 
 def encode(message: Message) -> bytes:
@@ -262,15 +259,6 @@ def _parts(value: Any) -> list[tuple[Actor, int, int, bytes]]:
     ]
 
 
-def _items(value: Any) -> list[tuple[Actor, int, int, int]]:
-    if type(value) is not list or not 0 < len(value) <= MAX_LIST:
-        raise ValueError("not a short list")
-    items = [(decode_actor(name, nonce), natural(a), natural(b), natural(s)) for name, nonce, a, b, s in value]
-    if not all(0 < first <= last <= ALL for _, first, last, _ in items):
-        raise ValueError("not a part of an actor's rows")
-    return items
-
-
 def _bool(value: object) -> bool:
     if type(value) is not bool:
         raise ValueError("not a boolean")
@@ -306,6 +294,6 @@ _CHECKS: Final[dict[type[Any], tuple[Callable[[Any], Any], ...]]] = {
     More: (natural, natural, _naturals),
     Probe: (natural,),
     Taken: (natural, natural, _bool),
-    Compare: (natural, _items),
-    Differ: (natural, natural, _naturals, _vector, _blobs),
+    Want: (natural, natural, _spans, _parts),
+    Rows: (natural, natural, _parts, _bool),
 }

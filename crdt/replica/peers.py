@@ -17,8 +17,6 @@ class Peer:
     name: str
     actor: Actor | None = None
     session: int = 0
-    sessions: tuple[int, ...] = ()
-    """The last few: several daemons of one name are not met anew with every HELLO."""
     offline: bool = False
     last_seen: float = 0.0
     period: float = 5.0
@@ -70,6 +68,8 @@ class Peers:
 
     limit: int = 10_000
     by_name: dict[str, Peer] = field(default_factory=dict)
+    here: int = 0
+    """About how many of them are online: counted with each HELLO, those that come in between are added."""
     gone: dict[str, int] = field(default_factory=dict)
     """The session of a daemon that has left all its spaces, until it is back."""
 
@@ -81,7 +81,12 @@ class Peers:
                 oldest = min(self.by_name.values(), key=lambda p: (p.last_seen, p.name))
                 del self.by_name[oldest.name]
             peer = self.by_name[name] = Peer(name, last_seen=now, here_since=now)
+            self.here += 1
         return peer
+
+    def count(self, now: float) -> None:
+        """Count anew who is here: names that are never heard again must not slow the others down."""
+        self.here = sum(not peer.offline and not peer.silent(now) for peer in self.by_name.values())
 
     def left(self, name: str, session: int) -> None:
         """A daemon is gone, which may have been in this space."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from crdt.dots import Actor
-from crdt.replica.messages import FRAME, Piece
+from crdt.replica.messages import Piece
 
 MAX_PIECES: Final = 1 << 16
 OVERHEAD: Final = 200  # bytes that an assembly takes besides its content, counted so that empty ones are bounded
@@ -81,10 +81,10 @@ class Pieces:
         self._drop(name)
         return assembly.whole()
 
-    def partial(self, sender: str) -> Iterator[tuple[Actor, int, Assembly]]:
-        """The frames of which some pieces came from this sender."""
+    def partial(self, sender: str, kind: int) -> Iterator[tuple[Actor, int, Assembly]]:
+        """The frames, or rows (`kind`, see Piece), of which some pieces came from this sender."""
         for (name, stream, actor, seq), assembly in self._open.items():
-            if name == sender and stream == FRAME:
+            if name == sender and stream == kind:
                 yield actor, seq, assembly
 
     def expire(self, before: float) -> None:

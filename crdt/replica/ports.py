@@ -1,4 +1,7 @@
-"""What the engine reads of the disk: the log, through this port. Everything it writes goes out as effects."""
+"""What the engine reads of the disk: the log, and rows of a snapshot that wait to be joined.
+
+Everything it writes goes out as effects.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from crdt.dots import Actor
 
 
 class LogReader(Protocol):
-    """The frames that were persisted, in local apply order."""
+    """The frames that were persisted, in local apply order, and what was staged."""
 
     def missing(self, have: Mapping[Actor, int], budget: int) -> tuple[list[bytes], bool]:
         """Frames that `have` does not cover, in order, up to `budget` bytes (at least one); True if that was all."""
@@ -17,4 +20,8 @@ class LogReader(Protocol):
 
     def floor(self) -> Mapping[Actor, int]:
         """Per actor: what is at or below it is no longer in the log."""
+        ...
+
+    def staged(self, number: int) -> bytes | None:
+        """The data of a `Stage`; None if it is damaged or gone."""
         ...

@@ -6,24 +6,28 @@ comes; what has come already is not asked for again. Must not know: how answers 
 
 A repair in short: somebody `suspect`s a peer; after a moment, unless the gap has closed by itself, PULL with the own
 vector (or, where that is large and they are known, only the entries in question), and with what is held above it. The
-answer is REPAIR messages (the last one says how many there were, so a lost one is noticed), or pieces of a snapshot,
-which are acknowledged with MORE and asked for again one by one.
+answer is REPAIR messages (the last one says how many there were, so a lost one is noticed), or a snapshot
+(fetching.py), which is joined when all of it has come. Meanwhile nothing else is asked.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from crdt.dots import Actor
+from crdt.errors import PeerError
 from crdt.replica.effects import Lane
-from crdt.replica.messages import More, Piece, Pull, Repair
+from crdt.replica.fetching import Fetch
+from crdt.replica.messages import FRAME, Piece, Pull, Repair, Rows
 from crdt.replica.peers import Peer
-from crdt.replica.pieces import MAX_PIECES, Assembly
+from crdt.replica.pieces import MAX_PIECES
 
 if TYPE_CHECKING:
     from crdt.replica.replica import Replica
 
+NOW: Final = 0.0
 PATIENCE: Final = 5  # silent timeouts before another peer is asked
 SPANS: Final = 64
 NEVER: Final = float("inf")
@@ -31,7 +35,7 @@ NEVER: Final = float("inf")
 
 @dataclass(slots=True)
 class Asking:
-    """The question under way. `got` of `total` messages of a REPAIR have come, or `assembly` is what a snapshot is."""
+    """The question under way. `got` of `total` messages of a REPAIR have come, or `fetch` is a snapshot."""
 
     peer: str
     since: float
@@ -41,9 +45,7 @@ class Asking:
     got: int = 0
     total: int = 0
     complete: bool = False
-    stream: int = 0
-    assembly: Assembly | None = None
-    acknowledged: int = 0  # parts of the assembly at the last MORE
+    fetch: Fetch | None = None
     stood: tuple[int, int, int] = (0, 0, 0)  # where we were when we asked
 
 
@@ -61,7 +63,11 @@ class Recovery:
     @property
     def deadline(self) -> float:
         """When `tick` has something to do."""
-        return self._next if self.asking is None else self.asking.deadline
+        if self._replica.merging.joining is not None:
+            return NEVER
+        if self.asking is None:
+            return self._next
+        return NOW if self.asking.fetch is not None and self.asking.fetch.reading else self.asking.deadline
 
     def suspect(self, name: str, at: float, sure: bool = False, gap: bool = False) -> None:
         """This peer seems to have what we lack: ask it a little after that time, unless it has come by then.
@@ -94,8 +100,13 @@ class Recovery:
         self._gaps.clear()
 
     def tick(self, now: float) -> None:
-        """Ask again what was not answered, or ask the next peer."""
+        """Read on, ask again what was not answered, or ask the next peer."""
+        if self._replica.merging.joining is not None:
+            return  # what comes of it has to be seen first
         if self.asking is not None:
+            if self.asking.fetch is not None and self.asking.fetch.reading:
+                self._read_list(self.asking.fetch, now)
+                return
             if now < self.asking.deadline:
                 return
             self._overdue(self.asking, now)
@@ -137,7 +148,8 @@ class Recovery:
             vector = replica.state.vector()
         if replica.own_stored < vector.get(replica.state.actor, 0):
             vector[replica.state.actor] = replica.own_stored  # nothing is said of what could still be lost
-        parts = [(actor, seq, a.total, a.bits()) for actor, seq, a in replica.pieces.partial(name) if a.total <= 2048]
+        partial = replica.pieces.partial(name, FRAME)
+        parts = [(actor, seq, a.total, a.bits()) for actor, seq, a in partial if a.total <= 2048]
         pull = Pull(vector, replica.tuning.repair_budget, replica.held.spans(SPANS), parts[:4], whole)
         replica.out.send(Lane.INBOX, name, pull, replica.state.actor)
 
@@ -166,13 +178,17 @@ class Recovery:
     def _overdue(self, asking: Asking, now: float) -> None:
         if not asking.got:
             asking.silent += 1
-        if asking.silent > (PATIENCE if asking.assembly is None else 2 * PATIENCE):
+        if asking.silent > (PATIENCE if asking.fetch is None else 2 * PATIENCE):
             self.asking = None
             self._ask_elsewhere(asking.peer, now)
-        elif asking.assembly is None:
+        elif asking.fetch is None:
             self._ask(asking.peer, now, asking.silent, asking.whole)
         else:
-            self._want(asking, asking.assembly, now)
+            timeout = self._replica.peers.get(asking.peer, now).timeout(
+                asking.silent, self._replica.tuning.pull_timeout
+            )
+            asking.got, asking.deadline = 0, now + timeout
+            asking.fetch.again()
 
     def _ask_elsewhere(self, tried: str, now: float) -> None:
         """The asked one is silent: its next HELLO brings it back; meanwhile somebody else who is ahead."""
@@ -188,7 +204,7 @@ class Recovery:
         if asking is None or asking.peer != sender:
             return None
         peer = self._replica.peers.get(sender, now)
-        if not asking.got and asking.assembly is None and (not asking.silent or not peer.rtt):
+        if not asking.got and asking.fetch is None and (not asking.silent or not peer.rtt):
             peer.answered(now - asking.since)
         asking.got += 1
         asking.silent = 0
@@ -227,39 +243,69 @@ class Recovery:
         replica = self._replica
         return replica.state.vector_sum, len(replica.held), replica.pieces.bytes
 
-    def on_snapshot_piece(self, sender: str, piece: Piece, now: float) -> bytes | None:
-        """A piece of a snapshot came; the whole when it was the last one missing."""
+    # -- snapshots --------------------------------------------------------------------------------------------------
+
+    def on_list_part(self, sender: str, piece: Piece, now: float) -> None:
+        """A part of the list of a snapshot came. Raises PeerError."""
         asking = self.asking
         if asking is None or asking.peer != sender or piece.total > MAX_PIECES:
-            return None
+            return
+        fetch = asking.fetch
         if not piece.total:
-            if asking.stream == piece.stream:  # it has given that transfer up, or was restarted
+            if fetch is not None and fetch.stream == piece.stream:  # it has given that one up, or was restarted
                 self._ask(sender, now)
-            return None
-        if asking.stream != piece.stream or asking.assembly is None:
-            if asking.assembly is not None and asking.assembly.parts and piece.index:
-                return None  # of an earlier attempt
-            if asking.assembly is None:
-                self._progress(sender, now)
-            asking.stream, asking.assembly, asking.acknowledged = piece.stream, Assembly(piece.total, now), 0
-        assembly = asking.assembly
-        if assembly.add(piece):
+            return
+        if fetch is None or fetch.stream != piece.stream:
+            if fetch is not None and piece.index:
+                return  # of an earlier attempt
             self._progress(sender, now)
-        if assembly.complete():
-            self._replica.out.send(Lane.INBOX, sender, More(piece.stream, assembly.total, []))
-            self.asking = None
-            return assembly.whole()
-        if len(assembly.parts) - asking.acknowledged >= max(1, self._replica.tuning.window // 2):
-            asking.acknowledged = len(assembly.parts)
-            self._replica.out.send(Lane.INBOX, sender, More(piece.stream, assembly.next_missing(), []))
-        return None
+            fetch = asking.fetch = Fetch(self._replica, sender, piece.stream, piece.total, now)
+        if not fetch.listed and self._checked(fetch.on_part, piece, now):
+            self._progress(sender, now)
 
-    def _want(self, asking: Asking, assembly: Assembly, now: float) -> None:
-        """No piece has come for a while: name those of the window that are missing."""
-        replica = self._replica
-        asking.got = 0
-        asking.deadline = now + replica.peers.get(asking.peer, now).timeout(asking.silent, replica.tuning.pull_timeout)
-        index = assembly.next_missing()
-        window = range(index, min(index + replica.tuning.window, assembly.total))
-        lost = [i for i in window if i not in assembly.parts]
-        replica.out.send(Lane.INBOX, asking.peer, More(asking.stream, index, lost))
+    def on_rows(self, sender: str, message: Rows, now: float) -> None:
+        """Rows of a snapshot came. Raises PeerError."""
+        asking = self.asking
+        if asking is not None and asking.peer == sender and asking.fetch is not None:
+            if self._checked(asking.fetch.on_rows, message, now):
+                self._progress(sender, now)
+                asking.fetch.request()
+            self._finish_fetch(asking.fetch, now)
+
+    def on_row_piece(self, sender: str, piece: Piece, whole: bytes | None, now: float) -> None:
+        """A piece of a row came, perhaps the last one. Raises PeerError."""
+        asking = self.asking
+        if asking is not None and asking.peer == sender and asking.fetch is not None:
+            self._progress(sender, now)
+            if whole is not None:
+                fetch = asking.fetch
+                self._checked(lambda data: fetch.on_row(piece.actor, piece.seq, data), whole, now)
+                self._finish_fetch(fetch, now)
+
+    def _read_list(self, fetch: Fetch, now: float) -> None:
+        """One more part of the list; behind the last, ask for the first rows."""
+        try:
+            self._checked(lambda _: fetch.read_part(), None, now)
+        except PeerError as error:
+            self._replica.drop(error.reason)
+            return
+        if not fetch.reading:
+            if fetch.vector.get(self._replica.state.actor, 0) > self._replica.state.me.applied:
+                self._replica.fork()
+            fetch.request()
+            self._finish_fetch(fetch, now)
+
+    def _checked(self, take: Callable[[Any], Any], what: Any, now: float) -> Any:
+        """What it answers; a snapshot that contradicts itself is given up, and somebody else is asked."""
+        try:
+            return take(what)
+        except PeerError:
+            peer = self.asking.peer if self.asking is not None else ""
+            self.asking = None
+            self._ask_elsewhere(peer, now)
+            raise
+
+    def _finish_fetch(self, fetch: Fetch, now: float) -> None:
+        if fetch.complete:
+            self.asking = None
+            self._replica.merging.begin(fetch.peer, fetch.vector, fetch.live)

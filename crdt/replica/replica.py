@@ -11,8 +11,7 @@ go, a hash and the sum of its vector, a hash of its state. Whoever learns that a
 missing frames may be under way), then asks that one peer: PULL with its own vector (recovery.py). The answer is REPAIR,
 the frames it lacks in the answerer's log order, or a snapshot in pieces where the log no longer reaches back
 (serving.py). From the vector in the PULL the answerer learns what it lacks itself, and pulls back. Nothing here is
-needed for correctness in any order or number: frames are idempotent, and whatever is lost is asked for again. Peers
-with equal vectors and different states compare their rows and write anew what differs (healing.py).
+needed for correctness in any order or number: frames are idempotent, and whatever is lost is asked for again.
 
 Effects are returned in the order in which they must be carried out (see effects.py).
 """
@@ -24,19 +23,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from crdt.codec import encode_frame
-from crdt.dots import MASK_64, Actor, dominates
+from crdt.dots import MASK_64, Actor
 from crdt.errors import PeerError
 from crdt.frame import Frame, merge, overlap
-from crdt.mending import live_between, reissue, row_at
 from crdt.moving import go_on_as
 from crdt.replica import messages
 from crdt.replica.acks import Acks
-from crdt.replica.effects import Alarm, Effect, Lane, LogFrame, Notify, Persist, Witness
-from crdt.replica.events import Connected, Disconnected, Event, Persisted, Received, Tick
+from crdt.replica.effects import Alarm, Effect, Lane, LogFrame, Persist, Witness
+from crdt.replica.events import Connected, Disconnected, Event, Merged, Persisted, Received, Tick
 from crdt.replica.greeting import Greeting
-from crdt.replica.healing import Healing
 from crdt.replica.intake import Intake
-from crdt.replica.messages import Ack, Compare, Delta, Differ, Hello, More, Piece, Presence, Probe, Pull, Repair, Taken
+from crdt.replica.merging import Merging
+from crdt.replica.messages import Ack, Delta, Hello, More, Piece, Presence, Probe, Pull, Repair, Rows, Taken, Want
 from crdt.replica.outbox import Outbox
 from crdt.replica.peers import Peer, Peers
 from crdt.replica.pieces import Pieces
@@ -44,7 +42,6 @@ from crdt.replica.ports import LogReader
 from crdt.replica.reaper import Reaper
 from crdt.replica.recovery import Recovery
 from crdt.replica.serving import Serving
-from crdt.replica.snapshot import decode_snapshot
 from crdt.replica.standing import Moments, Vectors
 from crdt.replica.tuning import Tuning
 from crdt.state import State
@@ -53,7 +50,6 @@ if TYPE_CHECKING:
     from random import Random
 
 NEVER: Final = float("inf")
-TWICE: Final = 65_536
 SMALL: Final = 4096  # bytes of a frame beside which its header (some 30) is worth a merge
 GAIN: Final = 8  # a larger frame is merged if it takes back at least one operation in so many of its own
 
@@ -70,7 +66,7 @@ class View:
 
 
 class Replica:
-    """See the module. `log` is what was persisted, `session` names this connection of this daemon."""
+    """See the module. `log` is what was persisted, `session` names this run of the daemon."""
 
     def __init__(
         self, state: State, log: LogReader, rng: Random, tuning: Tuning | None = None, session: int | None = None
@@ -81,6 +77,7 @@ class Replica:
         self.tuning = tuning or Tuning()
         self.session = rng.getrandbits(63) if session is None else session
         self.peers = Peers()
+        self.merging = Merging(self)
         self.pieces = Pieces(self.tuning.held_bytes)
         self.out = Outbox(self.tuning.max_message)
         self.intake = Intake(self)
@@ -92,15 +89,13 @@ class Replica:
         self.greeting = Greeting(self)
         self.vectors = Vectors()
         self.moments = Moments()
-        self.healing: Healing = Healing(self)
         self.connected = False
-        self._alone, self._heard = 0, -1  # own operations when this connection was made, and when a message last came
         self.acknowledged = False  # a client was promised a write since the start
         self.batch = self.stored = 0  # last ordered and last confirmed Persist
         self.view = self._standing()
         self.drops: dict[str, int] = {}
         self.counts = dict.fromkeys(
-            ("frames_in", "frames_out", "records", "repairs", "snapshots", "divergences", "healed", "duplicates"), 0
+            ("frames_in", "frames_out", "records", "repairs", "snapshots", "divergences", "duplicates"), 0
         )
         self._fresh: list[tuple[Frame, bytes]] = []  # own frames of the commit that is being put together
         self._views: dict[int, tuple[View, list[tuple[Frame, bytes]]]] = {}
@@ -131,8 +126,8 @@ class Replica:
     @property
     def deadline(self) -> float:
         """When the shell should send the next Tick, in its own seconds; infinity if nothing is due."""
-        parts = self.recovery.deadline, self.serving.deadline, self.healing.deadline, self.reaper.deadline
-        return min(self._publish_at, self.greeting.deadline, self.acks.at, *parts)
+        parts = self.acks.at, self.recovery.deadline, self.serving.deadline, self.reaper.deadline
+        return min(self._publish_at, self.greeting.deadline, *parts)
 
     @property
     def patience(self) -> float:
@@ -142,12 +137,12 @@ class Replica:
     @property
     def crowd(self) -> float:
         """By how much to stretch what everybody would do at once, at least 1."""
-        return max(1.0, len(self.peers.by_name) / self.tuning.crowd)
+        return max(1.0, self.peers.here / self.tuning.crowd)
 
     @property
     def hello_period(self) -> float:
         """Seconds between two regular HELLOs."""
-        return self.tuning.hello_period(len(self.peers.by_name))
+        return self.tuning.hello_period(self.peers.here)
 
     def handle(self, event: Event, now: float) -> list[Effect]:
         """What to do about something that happened. `now` is monotonic, in seconds."""
@@ -159,10 +154,12 @@ class Replica:
                 self._on_tick(now)
             case Persisted():
                 self._on_persisted(event.batch, now)
+            case Merged():
+                self.merging.on_merged(event, now)
             case Connected():
                 self._on_connected(now)
             case Disconnected():
-                self._on_disconnected(event.session)
+                self._on_disconnected()
         return self.out.take()
 
     def loaded(self, now: float) -> None:
@@ -221,6 +218,7 @@ class Replica:
         frame = self.state.cut()
         if frame is None:
             return 0
+        self.merging.follow(frame)
         data = encode_frame(frame)
         self.intake.unsaved.append(LogFrame(frame.actor, frame.first, frame.last, data))
         self._fresh.append((frame, data))
@@ -255,7 +253,6 @@ class Replica:
             self.acks.ask(now)
         self.acks.answer()
         self.serving.persisted(now)
-        self.healing.persisted()
 
     def witness(self, seq: int) -> None:
         """Own operations up to `seq` are about to leave."""
@@ -273,7 +270,6 @@ class Replica:
         self.witness(max((frame.last for frame, _ in unsent if frame.actor == self.state.actor), default=0))
         self._published = now
         merged = _merged(unsent, self.out.room)
-        self.intake.expect(merged)
         self.counts["frames_out"] += len(merged)
         self.out.publish(merged)
         self.greeting.soon(now)
@@ -291,9 +287,6 @@ class Replica:
 
     def _on_connected(self, now: float) -> None:
         self.connected = True
-        # Whoever was cloned with its memory hears nothing any more until it connects anew: what it has written since
-        # then may be spent twice. Who was not hears of it here.
-        self._alone = self._heard = self.state.me.applied if self._heard < 0 else self._heard
         self.out.send(Lane.PRESENCE, None, Presence(self.session, True))
         self.out.send(Lane.INBOX, self.name, Probe(self.session))
         self.greeting.connected(now)
@@ -301,14 +294,12 @@ class Replica:
             self._publish_at = now
         self.acks.ask(now)
 
-    def _on_disconnected(self, session: int) -> None:
+    def _on_disconnected(self) -> None:
         self.connected = False
-        self.session = session or self.rng.getrandbits(63)
         self._publish_at = self.acks.at = NEVER
         self.greeting.disconnected()
         self.recovery.clear()
         self.serving.clear()
-        self.healing.clear()
 
     def _on_tick(self, now: float) -> None:
         if now >= self._publish_at:
@@ -319,16 +310,15 @@ class Replica:
             for _ in range(self.held.expire(now - self.tuning.held_time)):
                 self.drop("held_time")
             self.pieces.expire(now - self.tuning.held_time)
+            self.merging.tidy()
         self.recovery.tick(now)
         self.serving.tick(now)
-        self.healing.tick(now)
         self.reaper.tick(now)
 
     # -- frames of peers --------------------------------------------------------------------------------------------
 
     def _on_received(self, event: Received, now: float) -> None:
         self._addressed = event.inbox
-        self._heard = self.state.me.applied
         try:
             message = messages.decode(event.data)
             _HANDLERS[type(message)](self, event.sender, message, now)
@@ -340,35 +330,20 @@ class Replica:
 
     def _on_delta(self, sender: str, message: Delta, now: float) -> None:
         if sender != self.name:
-            self.heard(sender, now)
+            self._heard(sender, now)
         for data in message.frames:
             self.intake.offer(sender, data, now, first_hand=True)
         self.acks.answer()
 
-    def fork(
-        self, twice: bool = False, why: str = "peers know operations of ours that this disk does not hold"
-    ) -> None:
-        """A peer knows more of us than we do: our disk is not what it was. Go on as a new actor, and say so.
-
-        What we wrote since we may have been cloned (`twice`: certainly were) may stand for something else elsewhere,
-        and removals cannot say which they mean: so it is written anew, the latest TWICE rows of it.
-        """
-        rows, old = self.state.me, self.state.actor
-        since = self._alone if twice or rows.applied > self._alone else rows.applied
+    def fork(self) -> None:
+        """A peer knows more of us than we do: our disk is not what it was. Go on as a new actor, and say so."""
+        old = self.state.actor
+        self.merging.abandon()
         go_on_as(self.state, Actor(old.name, self.rng.getrandbits(64) & MASK_64))
         for peer in self.peers.by_name.values():
             peer.acked = 0
-        self._alone = self._heard = 0
-        for seq in live_between(rows, since + 1, rows.applied)[-TWICE:]:
-            mine = row_at(self.state, rows, seq)
-            if mine is not None:
-                reissue(self.state, rows, seq, [mine])
-        self.out.order(Alarm("fork", f"{why}; {old} goes on as {self.state.actor}"))
-
-    def restate(self) -> None:
-        """The hash of the state was put right: say so from now on."""
-        if self.stored == self.batch:
-            self.view = self._standing()
+        text = f"peers know operations of {old} that this disk does not hold; going on as {self.state.actor}"
+        self.out.order(Alarm("fork", text))
 
     # -- what peers say of themselves ---------------------------------------------------------------------------------
 
@@ -378,16 +353,14 @@ class Replica:
         if message.session == self.session:
             return  # our own, come back
         peer = self.peers.get(sender, now)
-        met = message.session not in peer.sessions or not peer.heard or peer.state(now) != "online"
-        if message.session not in peer.sessions:
-            peer.sessions = (*peer.sessions[-3:], message.session)
+        met = peer.session != message.session or not peer.heard or peer.state(now) != "online"
+        self._heard(sender, now)
         if peer.session != message.session:
             peer.acked, peer.here_since = 0, now if peer.session else peer.here_since
             self.vectors.forget(sender)
         if self.peers.gone.get(sender) == message.session:
             del self.peers.gone[sender]  # it has lost one broker of several, or was quick to come back
         peer.actor, peer.session, peer.heard = message.actor, message.session, True
-        peer.offline, peer.last_seen = False, now
         peer.period = min(max(message.period_ms / 1000, 0.05), 3600.0)
         peer.seq, peer.vector_hash, peer.vector_sum = message.seq, message.vector_hash, message.vector_sum
         peer.state_hash, peer.skew_ms = message.state_hash, message.wall_ms - self.state.clock.wall_ms
@@ -405,7 +378,7 @@ class Replica:
             self.vectors.forget(peer.name)
             peer.differs_since = None
             peer.acked = max(peer.acked, self.own_stored)
-            self.healing.hello(peer, now)
+            self._check_divergence(peer)
             return
         if peer.differs_since is None:
             peer.differs_since = now
@@ -419,15 +392,24 @@ class Replica:
             self._audit_at = now + self.hello_period
             self.recovery.suspect(peer.name, now + self.patience, sure=True)
 
+    def _check_divergence(self, peer: Peer) -> None:
+        diverged = peer.state_hash != self.view.state_hash
+        if diverged and not peer.diverged:
+            self.counts["divergences"] += 1
+            text = f"{peer.name} has applied the same operations but holds other rows: a defect, please report it"
+            self.out.order(Alarm("divergence", text))
+        peer.diverged = diverged
+
     def _on_ack(self, sender: str, message: Ack, now: float) -> None:
-        peer = self.heard(sender, now)
+        peer = self._heard(sender, now)
         peer.vector_sum = max(peer.vector_sum, message.vector_sum)
         self.acks.heard(peer, message)
 
-    def heard(self, sender: str, now: float) -> Peer:
+    def _heard(self, sender: str, now: float) -> Peer:
         peer = self.peers.get(sender, now)
         if peer.state(now) != "online":
             peer.here_since = now
+            self.peers.here += 1
         peer.last_seen, peer.offline = now, False
         return peer
 
@@ -447,9 +429,9 @@ class Replica:
         elif message.everywhere:  # which does not say that it is in this space
             self.peers.gone.pop(sender, None)
             if peer is not None and peer.session == message.session:
-                self.heard(sender, now)
+                self._heard(sender, now)
         elif self.peers.gone.get(sender) != message.session:  # else what the broker kept of one who left since
-            peer = self.heard(sender, now)
+            peer = self._heard(sender, now)
             peer.session = peer.session or message.session
 
     def _on_probe(self, sender: str, message: Probe, now: float) -> None:
@@ -470,7 +452,7 @@ class Replica:
         have, state = message.vector, self.state
         if sender == self.name and self._is_own_question(have):
             return
-        peer = self.heard(sender, now)
+        peer = self._heard(sender, now)
         if have.get(state.actor, 0) > state.me.applied:
             self.fork()
         if any(n > state.applied(actor) for actor, n in have.items()):
@@ -488,7 +470,7 @@ class Replica:
         return asking is not None and asking.peer == self.name and have.get(self.state.actor, 0) == self.own_stored
 
     def _on_repair(self, sender: str, message: Repair, now: float) -> None:
-        peer = self.heard(sender, now)
+        peer = self._heard(sender, now)
         peer.vector_sum = max(peer.vector_sum, message.vector_sum)
         for data in message.frames:
             self.intake.offer(sender, data, now, first_hand=False)
@@ -496,13 +478,11 @@ class Replica:
         self.recovery.on_repair(peer, message, now)
 
     def _on_piece(self, sender: str, message: Piece, now: float) -> None:
-        self.heard(sender, now)
+        self._heard(sender, now)
         if message.stream in self.serving:
             return  # for a second daemon under our name
-        if message.stream > messages.LETTER:
-            data = self.recovery.on_snapshot_piece(sender, message, now)
-            if data is not None:
-                self._join(sender, data, now)
+        if message.stream >= messages.RESERVED:
+            self.recovery.on_list_part(sender, message, now)
             return
         data = self.pieces.add(sender, message, now)
         if message.stream == messages.FRAME:
@@ -511,33 +491,24 @@ class Replica:
                 self.acks.answer()
             if self._addressed:
                 self.recovery.on_frame_piece(sender, now)
+        elif message.stream == messages.ROW:
+            self.recovery.on_row_piece(sender, message, data, now)
         elif data is not None:
             letter = messages.decode(data)
-            if isinstance(letter, Pull | Differ):
+            if isinstance(letter, (Pull, Want)):
                 _HANDLERS[type(letter)](self, sender, letter, now)
 
     def _on_more(self, sender: str, message: More, now: float) -> None:
-        self.heard(sender, now)
+        self._heard(sender, now)
         self.serving.on_more(sender, message, now)
 
-    def _join(self, sender: str, data: bytes, now: float) -> None:
-        """A snapshot is complete: take it in, and have it stored together with what it released."""
-        snapshot, state = decode_snapshot(data), self.state
-        if snapshot.vector.get(state.actor, 0) > state.me.applied:
-            self.fork()
-        self.flush()
-        if not dominates(state.vector(), snapshot.base):
-            self.recovery.suspect(sender, now, sure=True)  # it was made for what we no longer are
-            return
-        taught = {actor: n for actor, n in snapshot.vector.items() if n > state.applied(actor)}
-        if not taught:
-            return
-        changes = state.join(snapshot.vector, snapshot.live, snapshot.rows)
-        self.out.order(Notify(tuple(changes)))
-        self.intake.release()
-        self.flush(taught)
-        self.acks.answer()
-        self.recovery.suspect(sender, now + self.patience)
+    def _on_want(self, sender: str, message: Want, now: float) -> None:
+        self._heard(sender, now)
+        self.serving.on_want(sender, message, now)
+
+    def _on_rows(self, sender: str, message: Rows, now: float) -> None:
+        self._heard(sender, now)
+        self.recovery.on_rows(sender, message, now)
 
 
 def _merged(frames: list[tuple[Frame, bytes]], room: int) -> list[bytes]:
@@ -579,6 +550,6 @@ _HANDLERS: Final[dict[type[Any], Callable[[Replica, str, Any, float], None]]] = 
     More: Replica._on_more,
     Probe: Replica._on_probe,
     Taken: Replica._on_taken,
-    Compare: lambda replica, sender, message, now: replica.healing.on_compare(sender, message, now),
-    Differ: lambda replica, sender, message, now: replica.healing.on_differ(sender, message, now),
+    Want: Replica._on_want,
+    Rows: Replica._on_rows,
 }

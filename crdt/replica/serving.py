@@ -1,26 +1,51 @@
-"""The answering side of repair: frames from the log, or a snapshot where the log no longer reaches back.
+"""The answering side of repair: frames from the log, or a snapshot where the log no longer reaches back or costs more.
 
 Promises: every answer makes progress, whatever the budget; a snapshot leaves only when everything in it is stored; a
-bounded number of snapshots at a time. Must not know: what this replica lacks itself (recovery.py).
+bounded number of snapshots at a time, one for each peer; no step looks at more than about 2,000 rows, and of the rows
+only what one request asks for is in memory. Must not know: what this replica lacks itself (recovery.py).
+
+A snapshot is what was live at one frame boundary (crdt/frozen.py). The list of it is made in slices and sent in a
+window that the asker moves (MORE); rows are sent when they are asked for (WANT), a bounded number of bytes for each
+request.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from crdt.columns import Row
 from crdt.dots import Actor, dominates
+from crdt.frozen import SLICE, Frozen
 from crdt.replica.effects import Lane
-from crdt.replica.messages import More, Piece, Pull, Repair
+from crdt.replica.messages import MAX_LIST, RESERVED, ROW, More, Piece, Pull, Repair, Rows, Want
 from crdt.replica.outbox import packed, span
 from crdt.replica.pieces import cut_up
-from crdt.replica.snapshot import encode_snapshot
+from crdt.replica.snapshot import list_parts, portions
 
 if TYPE_CHECKING:
     from crdt.replica.replica import Replica
+    from crdt.rows import ActorRows
 
 NEVER: Final = float("inf")
-RESERVED: Final = 2  # streams below are FRAME and LETTER
+NOW: Final = 0.0
+WANTS: Final = 16  # requests of one asker that wait
+CHEAPER: Final = 4  # operations missing for each live row from which on a snapshot is cheaper than frames
+SMALL: Final = 10_000  # operations that are never worth a snapshot
+SPAN: Final = 16  # what looking for a span costs, in rows
+ITEM: Final = 40  # bytes of an item besides its rows and the name of its actor, at most
+
+
+@dataclass(slots=True)
+class Request:
+    """A WANT that is being answered."""
+
+    number: int
+    spans: deque[tuple[Actor, int, int]]
+    parts: dict[tuple[Actor, int], tuple[int, int]]  # row -> number of pieces, bits of those not needed
+    sent: int = 0
 
 
 @dataclass(slots=True)
@@ -30,10 +55,13 @@ class Transfer:
     peer: str
     base: dict[Actor, int]
     batch: int
-    pieces: list[Piece]
-    index: int  # the asker has everything below
-    sent: int
+    frozen: Frozen
+    making: Iterator[bytes | None] | None
     deadline: float
+    parts: list[bytes] = field(default_factory=list)
+    index: int = 0  # the asker has every part of the list below
+    sent: int = 0
+    wants: deque[Request] = field(default_factory=deque)
 
 
 class Serving:
@@ -52,19 +80,39 @@ class Serving:
     @property
     def deadline(self) -> float:
         """When `tick` has something to do."""
-        return min([self._again_at, *(transfer.deadline for transfer in self._transfers.values())])
+        transfers = self._transfers.values()
+        if any(t.making is not None or t.wants for t in transfers):
+            return NOW
+        return min([self._again_at, *(transfer.deadline for transfer in transfers)])
 
     def tick(self, now: float) -> None:
-        """Give up transfers whose asker is gone; publish again what several have asked for."""
+        """One slice of work for each asker, unless it is gone, or too slow for what changes meanwhile; publish again
+        what several have asked for.
+        """
         if now >= self._again_at:
             self._again(now)
-        for stream in [s for s, t in self._transfers.items() if t.deadline <= now]:
-            del self._transfers[stream]
+        for stream, transfer in list(self._transfers.items()):
+            if transfer.deadline <= now or transfer.frozen.kept > self._replica.tuning.frozen_rows:
+                self._end(stream)
+            elif transfer.making is not None:
+                self._make(stream, transfer, now)
+            elif transfer.wants:
+                self._give(stream, transfer, transfer.wants[0])
 
     def clear(self) -> None:
         """Nobody can be reached."""
-        self._transfers.clear()
+        self.thaw()
         self._again_at = NEVER
+
+    def thaw(self) -> None:
+        """Give up every snapshot: nobody can be reached, or the rows have been put into other places."""
+        for stream in list(self._transfers):
+            self._end(stream)
+
+    def _end(self, stream: int) -> None:
+        frozen = self._transfers.pop(stream).frozen
+        if frozen in self._replica.state.frozen:
+            self._replica.state.frozen.remove(frozen)
 
     def answer(self, to: str, pull: Pull, now: float) -> None:
         """Send what the asker lacks."""
@@ -74,7 +122,7 @@ class Serving:
                 replica.out.send(Lane.INBOX, to, Repair([], 1, False, replica.view.vector_sum))
                 return  # it will ask with its whole vector, which a snapshot needs
             have = replica.state.vector() | have
-        elif not dominates(have, floor):
+        elif not dominates(have, floor) or self._is_cheaper(have):
             self._offer_snapshot(to, have, now)
             return
         if self._publish_again(to, have, now):
@@ -96,6 +144,12 @@ class Serving:
             else:
                 total = number if number == len(items) else 0
                 replica.out.send(Lane.INBOX, to, Repair(item, total, complete, replica.view.vector_sum))
+
+    def _is_cheaper(self, have: dict[Actor, int]) -> bool:
+        """Whether the frames would outweigh the state: much was written, and little of it is left."""
+        state = self._replica.state
+        missing = state.vector_sum - sum(have.values())
+        return missing > max(SMALL, CHEAPER * state.live)
 
     # -- what several ask for ---------------------------------------------------------------------------------------
 
@@ -130,25 +184,40 @@ class Serving:
             replica.out.publish(frames)
             replica.greeting.soon(now)
 
-    # -- snapshots --------------------------------------------------------------------------------------------------
+    # -- snapshots: the list ------------------------------------------------------------------------------------------
 
     def _offer_snapshot(self, to: str, base: dict[Actor, int], now: float) -> None:
         replica = self._replica
         for stream, transfer in list(self._transfers.items()):
             if transfer.peer == to:
-                if transfer.base == base:  # the question was repeated: the beginning was lost
-                    transfer.sent = transfer.index
-                    self._advance(stream, transfer.index, now)
+                if transfer.base == base:  # the question was repeated: the beginning was lost, or the asker restarted
+                    transfer.index = transfer.sent = 0
+                    transfer.wants.clear()
+                    self._advance(stream, 0, now)
                     return
-                del self._transfers[stream]  # asking anew, it has given that one up
-        if len(self._transfers) >= replica.tuning.transfers:
+                self._end(stream)  # asking anew, it has given that one up
+        if len(self._transfers) >= replica.tuning.transfers or replica.merging.joining is not None:
             return  # the asker will ask again, or ask another
         replica.flush()
         replica.counts["snapshots"] += 1
-        data = encode_snapshot(replica.state, base)
+        state = replica.state
+        frozen = Frozen(state.actors.values(), base)
+        state.frozen.append(frozen)
         stream = replica.rng.getrandbits(63) + RESERVED
-        pieces = cut_up(data, replica.out.room, stream, replica.state.actor, replica.state.me.applied)
-        self._transfers[stream] = Transfer(to, base, replica.batch, pieces, 0, 0, now + 2 * replica.tuning.pull_timeout)
+        making = list_parts(frozen, replica.out.room)
+        deadline = now + 2 * replica.tuning.pull_timeout
+        self._transfers[stream] = transfer = Transfer(to, base, replica.batch, frozen, making, deadline)
+        self._make(stream, transfer, now)
+
+    def _make(self, stream: int, transfer: Transfer, now: float) -> None:
+        """One slice of the list; send its beginning when all of it is there."""
+        assert transfer.making is not None
+        transfer.deadline = now + 2 * self._replica.tuning.pull_timeout
+        for part in transfer.making:
+            if part is None:
+                return
+            transfer.parts.append(part)
+        transfer.making = None
         self._advance(stream, 0, now)
 
     def persisted(self, now: float) -> None:
@@ -158,35 +227,139 @@ class Serving:
                 self._advance(stream, 0, now)
 
     def _advance(self, stream: int, index: int, now: float) -> None:
-        """The asker has everything below `index`: keep a window of pieces in flight."""
+        """The asker has every part of the list below `index`: keep a window of them in flight."""
         replica, transfer = self._replica, self._transfers[stream]
-        if replica.stored < transfer.batch:
-            return
-        if index >= len(transfer.pieces):
-            del self._transfers[stream]
+        if replica.stored < transfer.batch or transfer.making is not None:
             return
         transfer.index = max(transfer.index, index)
         transfer.deadline = now + 2 * replica.tuning.pull_timeout
         if not transfer.sent:
             replica.witness(replica.own_stored)
-        end = min(transfer.index + replica.tuning.window, len(transfer.pieces))
-        for piece in transfer.pieces[max(transfer.index, transfer.sent) : end]:
-            replica.out.send(Lane.INBOX, transfer.peer, piece)
+        end = min(transfer.index + replica.tuning.window, len(transfer.parts))
+        for i in range(max(transfer.index, transfer.sent), end):
+            self._send_part(stream, transfer, i)
         transfer.sent = max(transfer.sent, end)
 
+    def _send_part(self, stream: int, transfer: Transfer, index: int) -> None:
+        parts = transfer.parts
+        piece = Piece(stream, self._replica.state.actor, 0, index, len(parts), parts[index])
+        self._replica.out.send(Lane.INBOX, transfer.peer, piece)
+
     def on_more(self, sender: str, message: More, now: float) -> None:
-        """The asker got pieces, and wants others."""
-        replica, transfer = self._replica, self._transfers.get(message.stream)
-        if transfer is None or transfer.peer != sender:
-            gone = Piece(message.stream, replica.state.actor, 0, 0, 0, b"")
-            replica.out.send(Lane.INBOX, sender, gone)
+        """The asker got parts of the list, and wants others."""
+        transfer = self._transfer(sender, message.stream)
+        if transfer is not None and transfer.sent:
+            for index in message.lost:
+                if index < transfer.sent:
+                    self._send_part(message.stream, transfer, index)
+            self._advance(message.stream, message.index, now)
+
+    def _transfer(self, sender: str, stream: int) -> Transfer | None:
+        """The transfer that this peer speaks of; it is told if there is none."""
+        transfer = self._transfers.get(stream)
+        if transfer is not None and transfer.peer == sender:
+            return transfer
+        gone = Piece(stream, self._replica.state.actor, 0, 0, 0, b"")
+        self._replica.out.send(Lane.INBOX, sender, gone)
+        return None
+
+    # -- rows ---------------------------------------------------------------------------------------------------------
+
+    def on_want(self, sender: str, message: Want, now: float) -> None:
+        """The asker wants rows, or is done."""
+        if not message.spans:
+            if message.stream in self._transfers and self._transfers[message.stream].peer == sender:
+                self._end(message.stream)
             return
-        if not transfer.sent:
+        transfer = self._transfer(sender, message.stream)
+        if transfer is None or not transfer.sent:
             return
-        for index in message.lost:
-            if index < transfer.sent:
-                replica.out.send(Lane.INBOX, sender, transfer.pieces[index])
-        self._advance(message.stream, message.index, now)
+        transfer.deadline = now + 2 * self._replica.tuning.pull_timeout
+        if len(transfer.wants) < WANTS and all(want.number != message.number for want in transfer.wants):
+            parts = {(a, seq): (total, int.from_bytes(bits, "little")) for a, seq, total, bits in message.parts}
+            transfer.wants.append(Request(message.number, deque(message.spans), parts))
+
+    def _give(self, stream: int, transfer: Transfer, want: Request) -> None:
+        """One slice of the answer to a request."""
+        replica, left = self._replica, SLICE
+        budget = min(replica.tuning.window_bytes // 4, 64 * replica.out.room)
+        batch = Batch(replica, transfer.peer, stream, want.number)
+        while want.spans and left > 0 and want.sent < budget:
+            actor, first, last = want.spans.popleft()
+            index = replica.state.indexes.get(actor)
+            if index is None or actor not in transfer.frozen.vector or not 0 < first <= last:
+                continue
+            rows, reached = self._slice(transfer.frozen, replica.state.actors[index], first, last, left)
+            left -= len(rows) + SPAN
+            if reached < last:
+                want.spans.appendleft((actor, reached + 1, last))
+            for low, high, seq, data in _covering(first, reached, portions(rows, replica.state.wire, replica.out.room)):
+                if len(data) > replica.out.room:
+                    self._send_row(transfer.peer, want, actor, seq, data)
+                else:
+                    batch.put((actor, low, high, data))
+                want.sent += len(data)
+                if want.sent >= budget:
+                    break
+        if want.sent >= budget:
+            want.spans.clear()  # the asker sees what did not come
+        if not want.spans:
+            transfer.wants.popleft()
+        batch.send(final=not want.spans)
+
+    def _slice(self, frozen: Frozen, owner: ActorRows, first: int, last: int, limit: int) -> tuple[list[Row], int]:
+        rows, reached, whole = frozen.slice(owner, first, last, limit)
+        if not whole:
+            self._replica.flush()  # a client is removing some of them: then they are in the books
+            rows, reached, whole = frozen.slice(owner, first, last, limit)
+            assert whole, "after a cut no row is hidden"
+        return rows, reached
+
+    def _send_row(self, to: str, want: Request, actor: Actor, seq: int, data: bytes) -> None:
+        """A row that is larger than a message, without the pieces that are there."""
+        pieces = cut_up(data, self._replica.out.room, ROW, actor, seq)
+        total, bits = want.parts.get((actor, seq), (0, 0))
+        for piece in pieces:
+            if total != len(pieces) or not bits >> piece.index & 1:
+                self._replica.out.send(Lane.INBOX, to, piece)
+
+
+class Batch:
+    """Items of one answer, put into as few messages as fit."""
+
+    def __init__(self, replica: Replica, to: str, stream: int, number: int) -> None:
+        self._replica = replica
+        self._to = to
+        self._stream = stream
+        self._number = number
+        self._items: list[tuple[Actor, int, int, bytes]] = []
+        self._size = 0
+
+    def put(self, item: tuple[Actor, int, int, bytes]) -> None:
+        """One more; what is full leaves."""
+        size = len(item[3]) + len(item[0].name.encode()) + ITEM
+        if self._items and (self._size + size > self._replica.out.room or len(self._items) == MAX_LIST):
+            self.send(final=False)
+        self._items.append(item)
+        self._size += size
+
+    def send(self, final: bool) -> None:
+        """Send what is there, or at the end that it is the end."""
+        if self._items or final:
+            items, self._items, self._size = self._items, [], 0
+            self._replica.out.send(Lane.INBOX, self._to, Rows(self._stream, self._number, items, final))
+
+
+def _covering(first: int, reached: int, found: Iterator[tuple[int, bytes]]) -> Iterator[tuple[int, int, int, bytes]]:
+    """(first, last, seq of the last row, rows) of portions that together cover first..reached."""
+    waiting: tuple[int, bytes] | None = None
+    for last, data in found:
+        if waiting is not None:
+            yield first, waiting[0], *waiting
+            first = waiting[0] + 1
+        waiting = last, data
+    if waiting is not None:
+        yield first, reached, *waiting
 
 
 def _held(data: bytes, held: list[tuple[Actor, int, int]]) -> bool:

@@ -43,7 +43,10 @@ class Tuning:
     transfers: int = 2
     """Snapshots that are sent at the same time."""
     window_bytes: int = 1024 * 1024
-    """Of a snapshot, in flight; 256 pieces at most."""
+    """Of a snapshot, in flight; 256 messages at most."""
+    frozen_rows: int = 200_000
+    """Rows kept for a snapshot although they died after it began; with more it is given up, and the asker begins anew
+    with what it has by then."""
 
     @property
     def window(self) -> int:
@@ -51,5 +54,5 @@ class Tuning:
         return min(256, max(4, self.window_bytes // self.max_message))
 
     def hello_period(self, peers: int) -> float:
-        """Seconds between two HELLOs when `peers` are known: heartbeat * max(1, peers / crowd)."""
+        """Seconds between two HELLOs when so many `peers` are online: heartbeat * max(1, peers / crowd)."""
         return self.heartbeat * max(1.0, peers / self.crowd)

@@ -9,11 +9,13 @@ from crdt.types.counters import GrowCounterEntry
 from crdt.types.expiry import ExpiryEntry
 from crdt.types.flags import FlagEntry
 from crdt.types.hashes import HashEntry
+from crdt.types.jsontree import JsonEntry
 from crdt.types.sets import GrowSetEntry, SetEntry
 from crdt.types.strings import StringEntry
 
 CATALOG: Final[dict[int, type[Entry]]] = {
-    cls.CODE: cls for cls in (StringEntry, HashEntry, GrowCounterEntry, SetEntry, GrowSetEntry, FlagEntry, ExpiryEntry)
+    cls.CODE: cls
+    for cls in (StringEntry, HashEntry, GrowCounterEntry, SetEntry, GrowSetEntry, FlagEntry, ExpiryEntry, JsonEntry)
 }
 
 

@@ -8,12 +8,13 @@ from typing import NamedTuple
 from crdt.clock import milliseconds
 from crdt.entry import Entry
 from crdt.state import State
-from crdt.types import hashes, strings
+from crdt.types import documents, hashes, strings
+from crdt.types.jsontree import JsonEntry
 from crdt.types.strings import Sibling
 
 
 class Conflict(NamedTuple):
-    """One cell or key. `field` is None for a string, and for several types under one key."""
+    """One cell or key. `field` is None for a string, and for several types under one key; a path in a document."""
 
     key: bytes
     field: bytes | None
@@ -42,6 +43,10 @@ def count(state: State) -> int:
 def conflicts(state: State) -> Iterator[Conflict]:
     """All of them, in no particular order."""
     for entry, field in _cells(state):
+        if isinstance(entry, JsonEntry):
+            node = entry.nodes[field or b""]
+            yield Conflict(entry.key, documents.where(node), entry.NAME, documents.siblings(state, node))
+            continue
         found = strings.siblings(state, entry.key) if field is None else hashes.siblings(state, entry.key, field)
         yield Conflict(entry.key, field, entry.NAME, found or [])
     for key in list(_mixed(state)):

@@ -47,7 +47,6 @@ from crdt.types import strings
 from crdt.types.number import Number
 from crdt.types.strings import StringEntry
 
-NOBODY: Final = Dot(Actor("", 0), 0)
 SAID: Final = 0  # a client asked for this lifetime
 KEPT: Final = 3  # it comes with a write that carries one on, or ends one: no event of its own
 _MALFORMED: Final = (
@@ -129,11 +128,6 @@ class ExpiryEntry(Entry):
         return "" if kind == KEPT else "persist" if deadline is None else "expire"
 
     @classmethod
-    def foster(cls, payload: Wire, owner: Actor, seq: int) -> Wire:
-        span = _decode(payload, Dot(owner, seq))
-        return _encode(msgpack.unpackb(payload.data)[0], span.deadline, list(span.names), NOBODY)
-
-    @classmethod
     def check(cls, field: object, payload: Wire) -> bool:
         if field is not None or type(payload) is not msgpack.ExtType or payload.code != STRUCTURED:
             return False
@@ -168,17 +162,6 @@ def _decode(payload: msgpack.ExtType, author: Dot) -> Span:
     _, deadline, *names = msgpack.unpackb(payload.data)
     dots = [Dot(Actor(name[0], name[1]), name[2]) if type(name) is list else Dot(author.actor, name) for name in names]
     return Span(payload, NEVER if deadline is None else deadline, tuple(dots))
-
-
-def name_instead(state: State, key: bytes, old: Dot, new: list[Dot]) -> None:
-    """A value was written anew under other dots (crdt/mending.py): these live as long as the old one was to."""
-    entry = state.lifetimes.get(key)
-    ends = [span.deadline for span in entry.spans.values() if old in span.names] if entry is not None else []
-    if entry is not None and ends:
-        dot = state.add(entry, None)
-        payload = _encode(KEPT, max(ends), new, state.name(dot))
-        entry.spans[dot] = Span(payload, max(ends), tuple(new))
-        state.name_pending()
 
 
 def renamed(payload: msgpack.ExtType, cut: Dot, author: Actor) -> msgpack.ExtType:

@@ -15,7 +15,6 @@ from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from crdt.dots import Actor
 from crdt.entry import GONE, Entry, Gone, Leaving, Raw, Wire
 from crdt.errors import NotANumberError, WrongTypeError
 from crdt.sampler import Sampler, compacted
@@ -177,10 +176,6 @@ class HashEntry(Entry):
             return
         for field in list(self.values):
             self.erase_field(state, field)
-
-    @classmethod
-    def foster(cls, payload: Wire, owner: Actor, seq: int) -> Wire:
-        return number.foster(payload, owner, seq)
 
     @classmethod
     def check(cls, field: object, payload: Wire) -> bool:

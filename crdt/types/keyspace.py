@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 from crdt.errors import NoSuchKeyError
 from crdt.sampler import Sampler
 from crdt.state import State
-from crdt.types import expiry, hashes, number, sets, strings
+from crdt.types import documents, expiry, hashes, number, sets, strings
 from crdt.types.counters import GrowCounterEntry, grow, grown
 from crdt.types.flags import FlagEntry, enable
 from crdt.types.hashes import HashEntry
+from crdt.types.jsontree import JsonEntry
 from crdt.types.sets import SetEntry
 
 if TYPE_CHECKING:
@@ -80,6 +81,10 @@ def copy(state: State, source: bytes, target: bytes, into: State | None = None) 
         members = list(entry.dots)
         delete(into, target)
         sets.add(into, target, members, entry.__class__)
+    elif isinstance(entry, JsonEntry):
+        content = documents.value(state, entry.root)
+        delete(into, target)
+        documents.put(into, target, content)
     elif isinstance(entry, FlagEntry):
         delete(into, target)
         enable(into, target)

@@ -133,10 +133,6 @@ class StringEntry(Entry):
         return "incrby" if number.is_count(payload) else cls.ADDED
 
     @classmethod
-    def foster(cls, payload: Wire, owner: Actor, seq: int) -> Wire:
-        return number.foster(payload, owner, seq)
-
-    @classmethod
     def check(cls, field: object, payload: Wire) -> bool:
         return field is None and (type(payload) is bytes or (payload is not None and number.check(payload)))
 
@@ -203,7 +199,7 @@ def standing(state: State, value: bytes | Number | None, dot: int) -> list[Sibli
     assert type(value) is Number
     winner = value.winner(state)
     order = sorted(value.sets, key=lambda d: (d == winner, state.hlc(d), state.name(d)), reverse=True)
-    plain = [_sibling(state, d, number.text_of(value.sets[d])) for d in order]
+    plain = [_sibling(state, d, value.text_in(d)) for d in order]
     added = value.added(state)
     if added is None:
         return plain
@@ -227,7 +223,7 @@ def context(state: State, key: bytes) -> bytes:
 def token(state: State, value: bytes | Number | None) -> bytes:
     """What a reader of this cell has seen: the vector, and how far each count had come."""
     state.name_pending()
-    counted = value.counted(state) if type(value) is Number else b""
+    counted = value.counted(state) if isinstance(value, Number) else b""
     return _pack([canonical_vector({**state.vector(), state.actor: state.seq}), counted])  # type: ignore[no-any-return]
 
 

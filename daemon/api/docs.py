@@ -25,6 +25,10 @@ AREAS: Final[dict[str, tuple[str, str]]] = {
     "bitmap": ("Bits", "write the whole string, as `SETRANGE`"),
     "set": ("Sets", "an addition wins over a removal that had not seen it"),
     "hash": ("Hashes", "per field, as strings and counters; an update wins over a deletion that had not seen it"),
+    "json": (
+        "JSON documents",
+        "per path: members and leaves as in hashes; containers of one kind merge; runs in arrays stay together",
+    ),
     "transactions": ("Transactions", "`EXEC` is one frame: all of it or nothing; `WATCH` is judged on this replica"),
     "pubsub": ("Events", "`PUBLISH` is local; changes by peers send keyspace events too"),
     "native": ("No Redis equivalent", "see docs/conflicts.md"),

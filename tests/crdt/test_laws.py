@@ -16,13 +16,14 @@ from crdt import codec, frame, rows, state
 from crdt.dots import Actor, Runs
 from crdt.entry import GONE, Leaving
 from crdt.frame import Frame
+from crdt.joining import Joining
 from crdt.rows import ActorRows
 from crdt.state import State
-from crdt.types import expiry, hashes, number, sets
+from crdt.types import expiry, hashes, jsontree, number, sets
 from crdt.types.catalog import CATALOG
 from crdt.types.number import Number
 from crdt.types.strings import StringEntry
-from tests.crdt import histories
+from tests.crdt import histories, json_model
 from tests.crdt.histories import ACTS, KEYS, Site, World, rows_held, rows_of
 
 STEPS = 150
@@ -35,6 +36,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rows, "CHUNK", 8)
     monkeypatch.setattr(sets, "RANGE_FROM", 3)
     monkeypatch.setattr(hashes, "RANGE_FROM", 3)
+    monkeypatch.setattr(jsontree, "RANGE_FROM", 3)
 
 
 @pytest.mark.parametrize("decade", range(15))
@@ -358,18 +360,13 @@ def ties_by_local_numbers(patch: pytest.MonkeyPatch) -> None:
 
 @mistake
 def snapshot_unions(patch: pytest.MonkeyPatch) -> None:
-    join = State.join
-    everything = range(1 << 42)
-
-    def wrong(self: State, vector: Any, live: Any, groups: Any) -> Any:
-        return join(self, vector, dict.fromkeys(vector, everything), groups)
-
-    patch.setattr(State, "join", wrong)
+    patch.setattr(Joining, "_stays", lambda self, group, n, live: group)
 
 
 @mistake_in(back_up=30, restore=40, prune=200, pull=200)
 def snapshot_without_base(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(World, "may_join", lambda self, have, base: True)
+    patch.setattr(Joining, "_complete", lambda taken, expected: True)
 
 
 @mistake
@@ -381,6 +378,7 @@ def snapshot_claims_more_than_it_carries(patch: pytest.MonkeyPatch) -> None:
         return vector, live, {actor: chunks[:1] for actor, chunks in parts.items()}
 
     patch.setattr(Site, "snapshot", wrong)
+    patch.setattr(Joining, "_complete", lambda taken, expected: True)
 
 
 @mistake
@@ -439,6 +437,36 @@ def concurrent_additions_replace_each_other(patch: pytest.MonkeyPatch) -> None:
         self.dots[name] = dot
 
     patch.setattr(sets.SetEntry, "insert", wrong)
+
+
+@mistake_in(acts=json_model.ACTS)
+def a_container_is_gone_with_its_presence(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(jsontree.Node, "is_object", lambda self: b"{}" in self.texts())
+
+
+@mistake_in(acts=json_model.ACTS)
+def a_deletion_takes_what_came_below_later(patch: pytest.MonkeyPatch) -> None:
+    discard = jsontree.JsonEntry.discard
+
+    def wrong(self: jsontree.JsonEntry, st: State, name: bytes, dot: int) -> Any:
+        node = self.nodes.get(name)
+        raw = discard(self, st, name, dot)
+        for part in list(node.below()) if node is not None else []:
+            if part is not node and part.dot >= 0 and part.field in self.nodes:
+                discard(self, st, part.field, part.dot)
+        return raw
+
+    patch.setattr(jsontree.JsonEntry, "discard", wrong)
+
+
+@mistake_in(acts=json_model.ACTS)
+def places_in_an_array_are_used_twice(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(jsontree, "seed_bytes", lambda seed: b"same for")
+
+
+@mistake_in(acts=json_model.ACTS)
+def members_in_the_order_of_arrival(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(jsontree.Node, "ordered", lambda self: [child for child in self.members.values() if child.live])
 
 
 @mistake

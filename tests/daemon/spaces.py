@@ -43,7 +43,7 @@ class Between:
         """Nobody reaches anybody, and everybody notices."""
         self.whole = False
         for member in self.members.values():
-            member.space.disconnected(0)
+            member.space.disconnected()
 
     def mend(self) -> None:
         """All reach all again."""
@@ -126,8 +126,9 @@ class Member:
         self._carrier.dead = True
         space._drain = lambda: None  # type: ignore[method-assign]
         space._worker.shutdown(wait=True, cancel_futures=True)
-        if space._maintenance is not None:
-            space._maintenance.cancel()
+        for task in (space._maintenance, space._joining):
+            if task is not None:
+                task.cancel()
         if space._timer is not None:
             space._timer.cancel()
         space._witness.close()

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from crdt.codec import decode_rows, encode_frame
-from crdt.dots import Actor
+from crdt.codec import decode_frame, decode_rows, encode_frame
+from crdt.dots import Actor, Runs
+from crdt.joining import Joining
 from crdt.replica.effects import LogFrame
 from crdt.state import State
 from crdt.types import keyspace, sets, strings
@@ -57,7 +58,8 @@ class Disk:
             on_disk.append((actor, start))
             self.state.load(actor, start, decode_rows(data), loaded.checkpoint_vv[actor])
         self.state.loaded(loaded.checkpoint_vv)
-        assert not list(loaded.log)
+        for logged in loaded.log:
+            self.state.replay(decode_frame(logged.data))
         self.checkpointer = Checkpointer(self.state, self.store, on_disk)
         return self.state, len(on_disk)
 
@@ -159,21 +161,43 @@ def test_a_failed_abandon_leaves_nothing_that_a_later_checkpoint_loses(
 
 
 def test_in_one_transaction_with_what_a_snapshot_taught(disk: Disk) -> None:
-    """`write`: what was being written is given up, frames and floors are there together with the rows."""
+    """A join in slices: frames and floors are there together with the rows, and what was written meanwhile."""
     other = State(Actor("other", 2))
     other.begin(disk.ms)
     strings.put(other, b"theirs", b"1")
     other.cut()
     disk.write(lambda state: strings.put(state, b"mine", b"1"))
-    disk.checkpointer.begin()
     (rows,) = other.actors.values()
     groups = [group for chunk in rows.chunks for group in other.groups(chunk)]
-    disk.state.chunks_held = False
-    disk.state.join(other.vector(), {other.actor: {1}}, {other.actor: groups})
-    disk.checkpointer.write((), {}, {other.actor: 1})
-    assert not disk.checkpointer.running
+    joining = Joining(disk.state, other.vector(), {other.actor: Runs([1])}, lambda actor: [(1, 1, lambda: groups)])
+    disk.checkpointer.begin_join(joining)
+    disk.checkpointer.step()
+    disk.state.begin(disk.ms)
+    strings.put(disk.state, b"meanwhile", b"1")
+    frame = disk.state.cut()
+    assert frame is not None
+    joining.follow(frame)
+    while disk.checkpointer.step():
+        pass
+    assert strings.get(disk.state, b"theirs") is None, "nothing is seen before it is joined"
+    joining.finish()
+    logged = LogFrame(frame.actor, frame.first, frame.last, encode_frame(frame))
+    disk.checkpointer.finish([logged], {other.actor: 1})
+    assert not disk.checkpointer.running and not disk.state.chunks_held
     assert disk.store.floor() == {other.actor: 1}
     expected = disk.state.hash
     state, _ = disk.reopened()
     assert state.hash == expected
-    assert strings.get(state, b"theirs") == b"1"
+    assert [strings.get(state, key) for key in (b"mine", b"theirs", b"meanwhile")] == [b"1"] * 3
+
+
+def test_a_join_given_up_leaves_the_checkpoint_as_it_was(disk: Disk) -> None:
+    disk.write(lambda state: strings.put(state, b"mine", b"1"))
+    disk.checkpoint()
+    joining = Joining(disk.state, {Actor("other", 2): 1}, {}, lambda actor: [])
+    disk.checkpointer.begin_join(joining)
+    disk.checkpointer.step()
+    disk.checkpointer.abandon()
+    assert joining.abandoned and not disk.state.chunks_held and not disk.checkpointer.running
+    assert disk.checkpoint() == 0, "the chunks that are on disk are still known to be"
+    assert strings.get(disk.reopened()[0], b"mine") == b"1"

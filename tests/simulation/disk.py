@@ -8,13 +8,13 @@ after a power loss a prefix of them that contains everything synced; the floor n
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 from random import Random
 
 from crdt.codec import decode_frame, decode_rows, encode_rows
 from crdt.dots import SEQ_MASK, Actor
-from crdt.replica.effects import LogFrame
+from crdt.replica.effects import LogFrame, Stage
 from crdt.state import State
 
 Segments = list[tuple[Actor, int, bytes]]
@@ -29,6 +29,7 @@ class Image:
     vector: Mapping[Actor, int] = field(default_factory=dict)  # of the checkpoint
     segments: tuple[tuple[Actor, int, bytes], ...] = ()
     start: int = 0  # place from which a start replays
+    staged: Mapping[int, Stage] = field(default_factory=dict)
 
     def last(self, actor: Actor) -> int:
         """The actor's last operation that a start would find."""
@@ -67,6 +68,11 @@ class Disk:
         """See crdt.replica.ports.LogReader."""
         return self.image.floors
 
+    def staged(self, number: int) -> bytes | None:
+        """See crdt.replica.ports.LogReader."""
+        stage = self.image.staged.get(number)
+        return None if stage is None else stage.data
+
     # -- what the daemon writes ---------------------------------------------------------------------------------------
 
     def commit(self, frames: Sequence[LogFrame]) -> None:
@@ -81,11 +87,10 @@ class Disk:
             placed.append((self._place, frame))
             self._place += 1
         old = self.image
-        self._put(Image((*old.log, *placed), old.floors, old.vector, old.segments, old.start))
+        self._put(replace(old, log=(*old.log, *placed)))
 
-    def begin_checkpoint(self, state: State) -> tuple[dict[Actor, int], int]:
+    def begin_checkpoint(self, vector: dict[Actor, int]) -> tuple[dict[Actor, int], int]:
         """What a checkpoint begun now will stand at: vector, and the place from which a start replays."""
-        vector = state.vector()
         for _, frame in self.image.log:
             assert frame.last <= vector.get(frame.actor, 0), "the log knows more than the checkpoint"
         return vector, self._place
@@ -105,7 +110,7 @@ class Disk:
             merged[actor] = max(n, merged.get(actor, 0))
         placed = [(self._place + i, frame) for i, frame in enumerate(frames)]
         self._place += len(placed)
-        self._put(Image((*old.log, *placed), merged, vector, tuple(segments_of(state)), start))
+        self._put(Image((*old.log, *placed), merged, vector, tuple(segments_of(state)), start, old.staged))
 
     def prune(self, number: int) -> int:
         """Drop up to so many of the oldest frames, none that a start replays; how many."""
@@ -116,8 +121,19 @@ class Disk:
         floors = dict(old.floors)
         for _, frame in gone:
             floors[frame.actor] = max(frame.last, floors.get(frame.actor, 0))
-        self._put(Image(old.log[len(gone) :], floors, old.vector, old.segments, old.start))
+        self._put(replace(old, log=old.log[len(gone) :], floors=floors))
         return len(gone)
+
+    def stage(self, order: Stage) -> None:
+        """Rows of a snapshot that is on its way."""
+        assert order.number not in self.image.staged, "a number is used twice"
+        self._put(replace(self.image, staged={**self.image.staged, order.number: order}))
+
+    def unstage(self, numbers: Sequence[int]) -> None:
+        """They are not needed any more."""
+        left = {number: stage for number, stage in self.image.staged.items() if number not in numbers}
+        assert len(left) + len(numbers) == len(self.image.staged), "something else was staged"
+        self._put(replace(self.image, staged=left))
 
     def _put(self, image: Image) -> None:
         if not self.synced_at_once:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from crdt.codec import decode_frame
+from crdt.codec import decode_frame, decode_rows
 from crdt.dots import Actor
 from crdt.frame import Frame, Group
 from crdt.replica import messages
-from crdt.replica.messages import Ack, Compare, Delta, Differ, Hello, More, Piece, Presence, Probe, Pull, Repair
+from crdt.replica.messages import Ack, Delta, Hello, More, Piece, Presence, Probe, Pull, Repair, Rows, Want
 
 
 def describe(data: bytes) -> str:
@@ -31,28 +31,25 @@ def describe(data: bytes) -> str:
         end = "" if not message.total else ", that was all" if message.complete else ", there is more"
         return f"REPAIR {frames}{end}"
     if isinstance(message, Piece):
-        what = "a frame" if message.stream == messages.FRAME else "a snapshot"
-        if message.stream > messages.LETTER and not message.total:
+        what = {messages.FRAME: "a frame", messages.LETTER: "a message", messages.ROW: "a row"}.get(
+            message.stream, "the list of a snapshot"
+        )
+        if message.stream >= messages.RESERVED and not message.total:
             return "PIECE none: there is no such snapshot"
         return f"PIECE {message.index + 1} of {message.total} of {what}"
+    if isinstance(message, Want):
+        if not message.spans:
+            return "WANT nothing more"
+        return f"WANT {', '.join(f'{actor(a)} {first}-{last}' for a, first, last in message.spans)}"
+    if isinstance(message, Rows):
+        items = [rows(a, decode_rows(data)) for a, _, _, data in message.items]
+        return f"ROWS {', '.join(items) or 'nothing'}{', that was all' if message.final else ''}"
     if isinstance(message, More):
         lost = f", and again {', '.join(str(i + 1) for i in message.lost)}" if message.lost else ""
-        return f"MORE after piece {message.index}{lost}"
-    if isinstance(message, Compare):
-        parts = ", ".join(_part(*item[:3]) for item in message.items[:4])
-        more = f" and {len(message.items) - 4} more" if len(message.items) > 4 else ""
-        return f"COMPARE my rows with yours: {parts}{more}"
-    if isinstance(message, Differ):
-        held = f"; here stands {sum(map(bool, message.rows))} of them" if message.rows else ""
-        return f"DIFFER {len(message.different)} of {message.answered}{held}"
+        return f"MORE of the list after piece {message.index}{lost}"
     if isinstance(message, Probe):
         return "PROBE is anybody else here under my name?"
     return f"TAKEN yes, {'and clients rely on me' if message.acknowledged else 'but no client relies on me yet'}"
-
-
-def _part(author: Actor, first: int, last: int) -> str:
-    what = "all" if last == messages.ALL else str(first) if first == last else f"{first}-{last}"
-    return f"{actor(author)} {what}"
 
 
 def actor(name: Actor) -> str:
@@ -69,11 +66,16 @@ def frame(f: Frame) -> str:
     """Author, range, effects and what it depends on."""
     parts = [f"+{item}" for group in f.groups for item in _items(group)]
     parts += [f"-{actor(a)}:{_runs(seqs)}" for a, seqs in sorted(f.removes.items())]
-    parts += [f"healing {actor(a)}:{seq}" for a, seq in dict.fromkeys((a, seq) for a, seq, _ in f.heals)]
     parts += [f"-range {b'/'.join(path[:1]).decode()} {vector(v)}" for path, v in f.ranges]
     shown = " ".join(parts[:4]) + (f" and {len(parts) - 4} more" if len(parts) > 4 else "")
     deps = f" after {vector(f.deps)}" if f.deps else ""
     return f"[{actor(f.actor)} {_runs(range(f.first, f.last + 1))}: {shown or 'nothing left'}{deps}]"
+
+
+def rows(owner: Actor, groups: list[Group]) -> str:
+    """Rows of an actor without a frame."""
+    seqs = sorted(seq for group in groups for seq in group.seqs)
+    return f"{actor(owner)}:{_runs(seqs)} ({', '.join(item for group in groups for item in _items(group)[:4])})"
 
 
 def _items(group: Group) -> list[str]:

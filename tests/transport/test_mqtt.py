@@ -173,6 +173,23 @@ async def test_a_refused_subscription_is_a_refusal() -> None:
         assert not me.transport.publish("s", "d", None, b"\x01")
 
 
+async def test_that_whole_daemons_may_not_be_heard_is_no_refusal() -> None:
+    probed = asyncio.Event()
+
+    async def allow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, level: int) -> None:
+        writer.write(CONNACK_5)
+        _, body = await packet(reader)
+        assert b"gs/v1/_/b/+/p" in body
+        writer.write(bytes((0x90, 6)) + body[:2] + bytes((0, 1, 1, 135)))
+        await packet(reader)
+        probed.set()
+        await reader.read()
+
+    async with fake(allow) as broker, watched(broker.port) as me:
+        await asyncio.wait_for(probed.wait(), 10)
+        assert me.state != "refused"
+
+
 async def test_refusals_are_said_once(caplog: pytest.LogCaptureFixture) -> None:
     async def deny(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, level: int) -> None:
         writer.write(bytes((0x20, 3, 0, 134, 0)))

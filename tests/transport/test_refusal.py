@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import socket
 import ssl
 
 import pytest
@@ -75,3 +77,29 @@ def test_a_password_does_not_travel_in_the_clear() -> None:
     check_plaintext(BrokerAddress.parse("mqtt://127.0.0.1", password="x"), allow=False)
     check_plaintext(BrokerAddress.parse("mqtt://192.0.2.1"), allow=False)
     assert verdict(Refused("do this")) == Verdict("do this", refused=True)
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused"), "is the broker running"),
+        (ConnectionResetError(errno.ECONNRESET, "Connection reset by peer"), "closed the connection"),
+        (OSError(errno.EHOSTUNREACH, "No route to host"), "no way to the broker's host"),
+        (OSError(errno.ENETUNREACH, "Network is unreachable"), "no way to the broker's network"),
+        (TimeoutError("timed out"), "does not answer"),
+        (socket.gaierror(-2, "Name or service not known"), "host name is not known"),
+    ],
+)
+def test_what_the_system_says_is_put_in_words(error: OSError, words: str) -> None:
+    assert words in verdict(error).reason and "Errno" not in verdict(error).reason
+    try:
+        try:
+            raise error
+        except OSError as caught:
+            raise MqttError(str(caught)) from None  # as aiomqtt does
+    except MqttError as hidden:
+        assert words in verdict(hidden).reason and not verdict(hidden).refused
+
+
+def test_an_error_that_nobody_knows_is_told_as_it_is() -> None:
+    assert verdict(OSError(errno.EIO, "Input/output error")).reason == f"[Errno {errno.EIO}] Input/output error"

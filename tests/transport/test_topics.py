@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from transport.interface import EVERYWHERE
 from transport.topics import Address, Topics, check_name, matches
 
 NAMES = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_.\-]{0,63}", fullmatch=True)
@@ -30,12 +31,23 @@ def test_the_layout() -> None:
     assert topics.build("s", "i", "you") == "gs/v1/s/i/you/me"
     assert topics.probe() == "gs/v1/s/i/me/me"
     assert topics.broadcast_filters() == ["gs/v1/s/b/+/+", "gs/v1/t/b/+/+"]
+    assert topics.daemon_filter() == "gs/v1/_/b/+/p"
+    assert topics.build(EVERYWHERE, "p", None) == "gs/v1/_/b/me/p"
     assert topics.inbox_filters() == ["gs/v1/s/i/me/+", "gs/v1/t/i/me/+"]
 
 
 @pytest.mark.parametrize(
     ("space", "lane", "to"),
-    [("u", "d", None), ("s", "x", None), ("s", "i", None), ("s", "d", "you"), ("u", "i", "you"), ("s", "i", "y/u")],
+    [
+        ("u", "d", None),
+        ("s", "x", None),
+        ("s", "i", None),
+        ("s", "d", "you"),
+        ("u", "i", "you"),
+        ("s", "i", "y/u"),
+        ("_", "d", None),
+        ("_", "i", "you"),
+    ],
 )
 def test_what_cannot_be_built(space: str, lane: str, to: str | None) -> None:
     with pytest.raises(ValueError):
@@ -77,6 +89,13 @@ def test_what_one_builds_the_other_parses(prefix: str, space: str, me: str, you:
 )
 def test_everything_else_is_foreign(topic: str) -> None:
     assert Topics("gs", "me", ("s",)).parse(topic) is None
+
+
+@pytest.mark.parametrize("topic", ["gs/v1/_/b/you/d", "gs/v1/_/b/you/h", "gs/v1/_/i/me/you", "gs/v1/_/i/me/p"])
+def test_of_all_spaces_there_is_only_presence(topic: str) -> None:
+    topics = Topics("gs", "me", ("s",))
+    assert topics.parse("gs/v1/_/b/you/p") == Address(EVERYWHERE, "p", "you")
+    assert topics.parse(topic) is None
 
 
 def test_made_up_topics_do_not_fill_the_memory() -> None:

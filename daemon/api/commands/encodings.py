@@ -11,6 +11,7 @@ from typing import Final
 
 from crdt.state import State
 from crdt.types import counters, hashes, keyspace, sets, strings
+from crdt.types.jsontree import JsonEntry
 from crdt.types.number import parse_int
 
 EMBEDDED: Final = 44  # the longest string that Redis keeps beside its header
@@ -31,6 +32,8 @@ def encoding(state: State, key: bytes) -> bytes | None:
         return b"int" if parse_int(text) is not None else b"embstr" if len(text) <= EMBEDDED else b"raw"
     if kind == "hash":
         return b"listpack" if compact_hash(state, key) else b"hashtable"
+    if kind == "ReJSON-RL":
+        return b"raw"
     if kind == "set":
         return b"intset" if compact_set(state, key) else b"hashtable"
     return b"hashtable" if kind == "gset" else b"int"
@@ -61,6 +64,12 @@ def usage(state: State, key: bytes, samples: int) -> int | None:
     if kind in ("set", "gset"):
         members = sets.members(state, key, sets.GROW if kind == "gset" else sets.SetEntry)
         return _ENTRY + len(key) + _estimate([len(m) for m in islice(members, samples or None)], len(members))
+    document = state.keys[key]
+    if isinstance(document, JsonEntry):
+        nodes = islice(document.nodes.values(), samples or None)
+        return (
+            _ENTRY + len(key) + _estimate([len(n.field) + sum(map(len, n.texts())) for n in nodes], len(document.nodes))
+        )
     if kind == "string":
         return _ENTRY + len(key) + len(strings.get(state, key) or b"")
     return _ENTRY + len(key) + (len(str(counters.grown(state, key))) if kind == "gcount" else 0)

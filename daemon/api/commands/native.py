@@ -9,9 +9,14 @@ from collections.abc import Iterable
 from typing import Final
 
 from crdt.errors import UsageError
-from crdt.types import counters, flags, hashes, keyspace, sets, strings
+from crdt.state import State
+from crdt.types import counters, documents, flags, hashes, keyspace, sets, strings
+from crdt.types.jsontext import parse
+from crdt.types.jsontree import JsonEntry
 from crdt.types.strings import Sibling
 from daemon.api.arguments import SYNTAX, integer
+from daemon.api.commands.documents import json_set
+from daemon.api.jsonpath import compile_path
 from daemon.api.registry import command
 from daemon.api.resp import Resp
 from daemon.api.session import Session
@@ -25,25 +30,34 @@ ONE: Final = b":1\r\n"
 
 
 @command(
-    "MV.GET key [field]",
+    "MV.GET key [field or path]",
     arity=-2,
     flags=("readonly",),
     keys=(1, 1, 1),
     group="native",
-    summary="Get every value that concurrent writers left in a string or hash field, and a context for MV.SET",
+    summary="Get every value that concurrent writers left in a string, field or JSON leaf, and a context for MV.SET",
 )
 def mv_get(session: Session, args: list[bytes]) -> bytes:
     state, resp = session.db.state, session.resp
     if len(args) > 3:
         raise UsageError(SYNTAX)
-    field = args[2] if len(args) == 3 else None
-    found = strings.siblings(state, args[1]) if field is None else hashes.siblings(state, args[1], field)
+    context, found = _siblings(state, args[1], args[2] if len(args) == 3 else None)
     if found is None:
         return resp.null
-    context = strings.context(state, args[1]) if field is None else hashes.context(state, args[1], field)
     session.db.show_dots()
     values = siblings_reply(resp, found)
     return resp.map([(resp.bulk(b"context"), resp.bulk(context)), (resp.bulk(b"siblings"), values)])
+
+
+def _siblings(state: State, key: bytes, where: bytes | None) -> tuple[bytes, list[Sibling] | None]:
+    """A context for a string, a field of a hash or a place of a document, and what stands there; None for nothing."""
+    if where is None:
+        return strings.context(state, key), strings.siblings(state, key)
+    entry = state.keys.get(key)
+    if not isinstance(entry, JsonEntry):
+        return hashes.context(state, key, where), hashes.siblings(state, key, where)
+    places = compile_path(where).find(state, entry.root)
+    return (documents.context(state, places[0]), documents.siblings(state, places[0])) if places else (b"", None)
 
 
 def siblings_reply(resp: Resp, siblings: Iterable[Sibling]) -> bytes:
@@ -72,6 +86,9 @@ def _sibling(resp: Resp, sibling: Sibling) -> bytes:
 def mv_set(session: Session, args: list[bytes]) -> bytes:
     db, key = session.db, args[1]
     field, value, context = _mv_words(args[2:])
+    doc = None if field is None else db.state.keys.get(key)
+    if field is not None and isinstance(doc, JsonEntry):
+        return _mv_set_place(session, key, doc, field, value, context)
     if field is None:
         if context is None:
             strings.put(db.state, key, value)
@@ -83,6 +100,20 @@ def mv_set(session: Session, args: list[bytes]) -> bytes:
         hashes.put_over(db.state, key, field, value, context)
     if db.observed:
         db.touch(key, "set" if field is None else "hset")
+    return OK
+
+
+def _mv_set_place(
+    session: Session, key: bytes, doc: JsonEntry, where: bytes, value: bytes, context: bytes | None
+) -> bytes:
+    """MV.SET on the place of a document; without a context, or where nothing is yet, as JSON.SET."""
+    state = session.db.state
+    places = compile_path(where).find(state, doc.root)
+    if context is None or not places:
+        return json_set(session, [b"JSON.SET", key, where, value])
+    documents.put_over(state, doc, places[0], parse(value), context)
+    if session.db.observed:
+        session.db.touch(key, "json.set")
     return OK
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from random import Random
 
 from crdt.dots import Actor
+from crdt.joining import Joining
 from crdt.replica import messages
-from crdt.replica.effects import Alarm, Effect, Lane, Notify, Persist, Send, Witness
-from crdt.replica.events import Connected, Persisted, Received, Tick
+from crdt.replica.effects import Alarm, Effect, Join, Lane, Notify, Persist, Send, Stage, Unstage, Witness
+from crdt.replica.events import Connected, Merged, Persisted, Received, Tick
 from crdt.replica.messages import Message
 from crdt.replica.replica import Replica
 from crdt.replica.tuning import Tuning
@@ -16,13 +17,18 @@ from tests.simulation.disk import Disk
 
 
 class Desk:
-    """`sent`: (lane, to, message) in order. `stores`: whether a Persist is carried out and confirmed at once."""
+    """`sent`: (lane, to, message) in order. `stores`: whether a Persist is carried out and confirmed at once;
+    `merges`: whether a Join is.
+    """
 
     def __init__(self, name: str, nonce: int = 1, tuning: Tuning | None = None, connect: bool = True) -> None:
         self.now = 0.0
         self.disk = Disk(True)
         self.replica = Replica(State(Actor(name, nonce)), self.disk, Random(nonce), tuning or Tuning(interval=0.0))
         self.stores = True
+        self.merges = True
+        self.joins: list[Joining] = []
+        self.checkpoint: tuple[dict[Actor, int], int] = ({}, 0)
         self.waiting: list[Persist] = []
         self.sent: list[tuple[Lane, str | None, Message]] = []
         self.alarms: list[str] = []
@@ -52,17 +58,34 @@ class Desk:
                 self.alarms.append(effect.code)
             elif isinstance(effect, Notify):
                 self.changes += effect.changes
+            elif isinstance(effect, Stage):
+                self.disk.stage(effect)
+            elif isinstance(effect, Unstage):
+                self.disk.unstage(effect.numbers)
+            elif isinstance(effect, Join):
+                self.joins.append(effect.joining)
             else:
                 assert isinstance(effect, Witness)
+        if self.merges:
+            self.merge()
+
+    def merge(self) -> None:
+        """Carry out what was ordered to be joined."""
+        while self.joins:
+            joining = self.joins.pop(0)
+            self.commit()
+            joining.begin()
+            self.checkpoint = self.disk.begin_checkpoint(joining.vector)
+            while joining.step():
+                pass
+            self.run(self.replica.handle(Merged(joining), self.now))
 
     def store(self) -> None:
         """The disk does what it was told, and says so."""
         while self.waiting:
             order = self.waiting.pop(0)
             if order.snapshot:
-                self.disk.finish_checkpoint(
-                    self.state, self.disk.begin_checkpoint(self.state), order.frames, dict(order.floors)
-                )
+                self.disk.finish_checkpoint(self.state, self.checkpoint, order.frames, dict(order.floors))
             else:
                 self.disk.commit(order.frames)
             self.run(self.replica.handle(Persisted(order.batch), self.now))
@@ -95,7 +118,7 @@ class Desk:
 
     def prune(self) -> None:
         """Write a checkpoint and drop the whole log."""
-        self.disk.finish_checkpoint(self.state, self.disk.begin_checkpoint(self.state))
+        self.disk.finish_checkpoint(self.state, self.disk.begin_checkpoint(self.state.vector()))
         self.disk.prune(1 << 30)
 
 

@@ -11,8 +11,8 @@ from tests.crdt.replica.desk import Desk
 
 
 def hello(name: str, session: int = 1) -> Hello:
-    """Of one that has nothing."""
-    return Hello(Actor(name, session), session, 0, 0, 0, 0, 0, 5000)
+    """Of one that has nothing, and says so every 1,000 s."""
+    return Hello(Actor(name, session), session, 0, 0, 0, 0, 0, 1_000_000)
 
 
 def crowded(peers: int = 200) -> Desk:
@@ -38,10 +38,29 @@ def test_the_period_grows_with_the_peers() -> None:
     few, many = Desk("a"), crowded(200)
     few.wait(60.0)
     said(few, Lane.HELLO)
-    few.wait(500.0)
-    many.wait(500.0)
-    assert 85 <= said(few, Lane.HELLO) <= 115
-    assert 8 <= said(many, Lane.HELLO) <= 12
+    few.wait(140.0)
+    many.wait(140.0)
+    assert 24 <= said(few, Lane.HELLO) <= 32
+    assert 2 <= said(many, Lane.HELLO) <= 4
+
+
+def test_names_that_are_never_heard_again_slow_nobody_down() -> None:
+    a = crowded(200)
+    a.wait(4000.0)
+    said(a, Lane.HELLO)
+    a.wait(500.0)
+    assert 85 <= said(a, Lane.HELLO) <= 115
+
+
+def test_those_that_are_heard_again_count_again() -> None:
+    a = crowded(200)
+    a.wait(4000.0)
+    assert a.replica.crowd == 1.0
+    for i in range(100):
+        a.receive(f"p{i}", hello(f"p{i}"), inbox=False)
+    assert a.replica.crowd == 5.0
+    a.run(a.replica.sync(a.now))
+    assert a.replica.crowd == 5.0
 
 
 def test_few_hear_of_a_newcomer_from_everybody() -> None:

@@ -25,7 +25,7 @@ def test_senders_and_streams_are_apart() -> None:
     table, (one, two) = Pieces(10_000), cut_up(b"abcd", 2, FRAME, A, 7)
     assert table.add("x", one, 0.0) is None and table.add("y", two, 0.0) is None
     assert table.add("x", Piece(LETTER, A, 7, 1, 2, b"zz"), 0.0) is None
-    assert [(actor, seq, sorted(a.parts)) for actor, seq, a in table.partial("x")] == [(A, 7, [0])]
+    assert [(actor, seq, sorted(a.parts)) for actor, seq, a in table.partial("x", FRAME)] == [(A, 7, [0])]
     assert table.add("x", two, 0.0) == b"abcd"
 
 
@@ -48,5 +48,5 @@ def test_bits_name_what_came() -> None:
     table, pieces = Pieces(10_000), cut_up(b"abcdefghij", 1, FRAME, A, 7)
     table.add("x", pieces[0], 0.0)
     table.add("x", pieces[9], 0.0)
-    ((_, _, assembly),) = table.partial("x")
+    ((_, _, assembly),) = table.partial("x", FRAME)
     assert assembly.bits() == b"\x01\x02" and assembly.next_missing() == 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 from crdt.dots import Actor
-from crdt.replica.messages import Delta, Hello, More, Piece, Pull, Repair, encode
+from crdt.replica.messages import Delta, Hello, Piece, Pull, Repair, encode
 from crdt.replica.tuning import Tuning
 from crdt.types import sets
 from tests.crdt.replica.desk import Desk, exchange
@@ -115,58 +115,6 @@ def test_pieces_that_came_are_not_sent_again() -> None:
     assert a.take(Piece) == pieces[:1]
     b.receive("a", pieces[0])
     assert sets.size(b.state, b"s") == 60
-
-
-def test_lost_pieces_of_a_snapshot_are_asked_for_one_by_one() -> None:
-    tuning = Tuning(interval=0.0, max_message=700)
-    a, b = Desk("a", tuning=tuning), Desk("b", 2, tuning)
-    sets.add(a.state, b"s", [b"%040d" % i for i in range(60)])
-    a.commit()
-    a.prune()
-    a.take()
-    b.receive("a", hello(a), inbox=False)
-    b.wait(0.1)
-    a.receive("b", *b.take(Pull))
-    pieces = a.take(Piece)
-    b.receive("a", *(p for i, p in enumerate(pieces) if i not in (1, 3)))
-    b.take()
-    b.wait(0.4)
-    (more, *_) = b.take(More)
-    assert isinstance(more, More) and more.index == 1 and more.lost == [1, 3]
-    a.receive("b", more)
-    b.receive("a", *a.take(Piece))
-    assert sets.size(b.state, b"s") == 60 and b.state.hash == a.state.hash
-
-
-def test_a_transfer_that_was_given_up_is_begun_again() -> None:
-    tuning = Tuning(interval=0.0, max_message=700)
-    a, b = Desk("a", tuning=tuning), Desk("b", 2, tuning)
-    sets.add(a.state, b"s", [b"%040d" % i for i in range(60)])
-    a.commit()
-    a.prune()
-    a.take()
-    b.receive("a", hello(a), inbox=False)
-    b.wait(0.1)
-    a.receive("b", *b.take(Pull))
-    b.receive("a", *a.take(Piece)[:-1])
-    a.replica.serving.clear()
-    b.take()
-    exchange(a, b, 3)
-    assert b.state.hash == a.state.hash
-
-
-def test_a_snapshot_made_for_what_we_no_longer_are_is_refused() -> None:
-    a, b = ahead(), Desk("b", 2)
-    a.prune()
-    a.receive("b", Pull({Actor("a", 1): 2, Actor("b", 9): 4}, 1000))
-    (piece,) = a.take(Piece)
-    b.receive("a", hello(a), inbox=False)
-    b.wait(0.1)
-    b.receive("a", piece)
-    assert sets.size(b.state, b"s") == 0 and not b.state.vector()
-    b.take()
-    exchange(a, b, 3)
-    assert sets.size(b.state, b"s") == 3
 
 
 def test_what_an_equal_peer_offers_is_not_asked_for() -> None:

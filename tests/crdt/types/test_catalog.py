@@ -19,6 +19,7 @@ def test_codes_on_the_wire_never_change() -> None:
         5: "gset",
         6: "flag",
         7: "expiry",
+        10: "ReJSON-RL",
     }
 
 

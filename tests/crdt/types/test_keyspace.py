@@ -11,8 +11,9 @@ from crdt.dots import Actor
 from crdt.entry import LIFETIME
 from crdt.errors import NoSuchKeyError
 from crdt.state import RANGE_FROM, State
-from crdt.types import counters, flags, hashes, keyspace, sets, strings
+from crdt.types import counters, documents, flags, hashes, keyspace, sets, strings
 from crdt.types.catalog import CATALOG
+from crdt.types.jsontree import JsonEntry
 from tests.crdt.replicas import Replicas
 
 K, L = b"k", b"l"
@@ -24,6 +25,7 @@ WRITES: dict[str, Callable[[State, bytes], object]] = {
     "set": lambda state, key: sets.add(state, key, [b"x", b"y"]),
     "gset": lambda state, key: sets.add(state, key, [b"x", b"y"], sets.GROW),
     "flag": lambda state, key: flags.enable(state, key),
+    "ReJSON-RL": lambda state, key: documents.put(state, key, {"a": [1, {"b": "c"}], "n": 1.5}),
 }
 READS: dict[str, Callable[[State, bytes], object]] = {
     "string": strings.get,
@@ -32,7 +34,12 @@ READS: dict[str, Callable[[State, bytes], object]] = {
     "set": lambda state, key: set(sets.members(state, key)),
     "gset": lambda state, key: set(sets.members(state, key, sets.GROW)),
     "flag": flags.enabled,
+    "ReJSON-RL": lambda state, key: None if (doc := documents.document(state, key)) is None else _text(state, doc),
 }
+
+
+def _text(state: State, doc: JsonEntry) -> bytes:
+    return documents.text(state, doc.root)
 
 
 def test_the_tables_cover_the_catalogue() -> None:

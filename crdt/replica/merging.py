@@ -1,0 +1,100 @@
+"""From the last row of a snapshot to its being joined: what is staged, and the one join that is under way.
+
+Knows: where the parts of a join lie, what has to follow into it. Promises: rows, vector and floors of a joined snapshot
+are stored in one transaction, before any own frame that is cut after it; a join that cannot be finished leaves
+everything as it was, and what is staged stays for the next attempt.
+Must not know: how rows come (fetching.py), how a join is made (crdt/joining.py).
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from crdt.codec import decode_rows
+from crdt.dots import Actor, Runs
+from crdt.errors import PeerError
+from crdt.frame import Frame, Group
+from crdt.joining import Joining, Part
+from crdt.replica.effects import Join, Notify, Unstage
+from crdt.replica.events import Merged
+from crdt.replica.staged import Staged
+
+if TYPE_CHECKING:
+    from crdt.replica.replica import Replica
+
+
+class Merging:
+    """See the module. `joining` is the join under way, if there is one."""
+
+    def __init__(self, replica: Replica) -> None:
+        self.staged = Staged()
+        self.joining: Joining | None = None
+        self._replica = replica
+        self._from = ""  # the peer that gave the list
+        self._unreadable: list[int] = []
+
+    def begin(self, peer: str, vector: dict[Actor, int], live: dict[Actor, Runs]) -> None:
+        """Every row of a snapshot is staged: order it to be joined, if it teaches anything."""
+        if any(n > self._replica.state.applied(actor) for actor, n in vector.items()):
+            self.joining = Joining(self._replica.state, vector, live, self._parts)
+            self._from = peer
+            self._replica.out.order(Join(self.joining))
+        else:
+            self.tidy()
+
+    def follow(self, frame: Frame) -> None:
+        """The state has cut this frame, or applied it."""
+        if self.joining is not None:
+            self.joining.follow(frame)
+
+    def abandon(self) -> None:
+        """We are no longer who began it."""
+        if self.joining is not None:
+            self.joining.abandon()
+            self.joining = None
+
+    def on_merged(self, event: Merged, now: float) -> None:
+        """The join is built: let it take the place of the state, stored together with what it releases."""
+        replica, joining = self._replica, event.joining
+        if joining is not self.joining:
+            return
+        replica.flush()  # what this cuts follows into the join
+        self.joining = None
+        if joining.failed or not event.whole:
+            joining.abandon()
+            self._drop(tuple(self._unreadable))
+            replica.recovery.suspect(self._from, now + replica.patience, sure=True)
+            return
+        taught = {actor: n for actor, n in joining.vector.items() if n > replica.state.applied(actor)}
+        replica.serving.thaw()
+        changes = joining.finish()
+        replica.out.order(Notify(tuple(changes)))
+        replica.intake.release()
+        replica.flush(taught)
+        self.tidy()
+        replica.acks.answer()
+        replica.recovery.suspect(self._from, now + replica.patience)
+
+    def tidy(self) -> None:
+        """What is covered by what was applied need not lie there any more, unless a join is just reading it."""
+        if self.joining is not None:
+            return
+        self._drop(self.staged.covered(self._replica.state.applied))
+
+    def _drop(self, numbers: tuple[int, ...]) -> None:
+        self._unreadable.clear()
+        if numbers:
+            self.staged.drop(numbers)
+            self._replica.out.order(Unstage(numbers))
+
+    def _parts(self, actor: Actor) -> list[Part]:
+        items = ((number, self.staged.items[number]) for number in self.staged.of(actor))
+        return [(item.first, item.last, partial(self._rows, number)) for number, item in items]
+
+    def _rows(self, number: int) -> list[Group]:
+        data = self._replica.log.staged(number)
+        if data is None:
+            self._unreadable.append(number)
+            raise PeerError("malformed", "staged rows are damaged")
+        return decode_rows(data)

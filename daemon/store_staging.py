@@ -1,0 +1,83 @@
+"""Rows of a snapshot that is on its way, until all of them have come and are joined.
+
+Knows: what lies under which number. Promises: what is damaged is not handed out; nothing here is needed for anything
+but not fetching it again, so it is written without waiting for the disk and thrown away in slices.
+Must not know: what is in it, when it is joined.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+
+from xxhash import xxh3_64_digest
+
+from crdt.dots import MASK_64, Actor
+from crdt.replica.effects import Stage
+from daemon.store_file import StoreFile
+
+TABLE = (
+    "CREATE TABLE IF NOT EXISTS staged (number INTEGER PRIMARY KEY, actor INTEGER NOT NULL, checksum BLOB NOT NULL,"
+    " seqs BLOB NOT NULL, data BLOB NOT NULL)"
+)
+
+
+class Staging:
+    """The staged rows of one file."""
+
+    def __init__(self, file: StoreFile) -> None:
+        self._file = file
+        self._stale: list[int] = []
+        file.write.execute(TABLE)  # files of the first versions lack it, and they ignore it
+
+    def put(self, order: Stage) -> None:
+        """Keep these; a number that is still to be thrown away may be used again."""
+        with self._file.transaction(sync=False) as db:
+            values = (order.number, self._file.number(order.actor), _checksum(order), order.seqs, order.data)
+            db.execute("INSERT OR REPLACE INTO staged VALUES (?, ?, ?, ?, ?)", values)
+        if order.number in self._stale:
+            self._stale.remove(order.number)
+
+    def drop(self, numbers: Sequence[int]) -> None:
+        """Throw these away; `sweep` does it."""
+        self._stale += numbers
+
+    def sweep(self, count: int) -> bool:
+        """Throw away up to `count` of what was dropped; True if some are left."""
+        batch = self._stale[:count]
+        if batch:
+            with self._file.transaction(sync=False) as db:
+                db.executemany("DELETE FROM staged WHERE number = ?", [(number,) for number in batch])
+            del self._stale[: len(batch)]
+        return bool(self._stale)
+
+    def index(self) -> Iterator[tuple[int, Actor, bytes]]:
+        """(number, actor, seqs) of all that lies there, for a start. What cannot be read is left out, and dropped."""
+        try:
+            rows = self._file.read.execute("SELECT number, actor, seqs FROM staged ORDER BY number").fetchall()
+        except sqlite3.Error:
+            return
+        for number, actor, seqs in rows:
+            if actor in self._file.actors and isinstance(seqs, bytes):
+                yield number, self._file.actors[actor], seqs
+            else:
+                self._stale.append(number)
+
+    def read(self, number: int) -> bytes | None:
+        """The rows under a number; None if they are damaged or gone."""
+        try:
+            row = self._file.read.execute(
+                "SELECT actor, checksum, seqs, data FROM staged WHERE number = ?", (number,)
+            ).fetchone()
+        except sqlite3.Error:
+            return None
+        if row is None or row[0] not in self._file.actors or not isinstance(row[3], bytes):
+            return None
+        actor, digest, seqs, data = row
+        order = Stage(number, self._file.actors[actor], 0, 0, seqs, data)
+        return data if digest == _checksum(order) else None
+
+
+def _checksum(order: Stage) -> bytes:
+    seed = order.actor.seed() + order.number * 0x9E3779B97F4A7C15
+    return xxh3_64_digest(order.seqs + order.data, seed & MASK_64)

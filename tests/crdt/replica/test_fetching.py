@@ -1,0 +1,291 @@
+"""A snapshot as it comes in: only what is lacking, nothing twice, whatever is lost and whoever goes on."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+
+import pytest
+
+from crdt.dots import Actor
+from crdt.replica.messages import Message, More, Piece, Pull, Rows, Want
+from crdt.replica.tuning import Tuning
+from crdt.types import keyspace, sets, strings
+from tests.crdt.replica.desk import Desk, exchange
+
+SMALL = Tuning(interval=0.0, max_message=700)
+ME = Actor("a", 1)
+
+
+def giver(count: int = 60, name: str = "a", nonce: int = 1) -> Desk:
+    a = Desk(name, nonce, SMALL)
+    sets.add(a.state, b"s", [b"%040d" % i for i in range(count)])
+    a.commit()
+    a.prune()
+    a.take()
+    return a
+
+
+def asker(a: Desk) -> Desk:
+    """One that has just asked for everything."""
+    b = Desk("b", 2, SMALL)
+    b.replica.recovery.suspect(a.replica.name, b.now, sure=True)
+    b.replica.peers.get(a.replica.name, b.now)
+    b.wait(0.2)
+    return b
+
+
+def talk(a: Desk, b: Desk, lose: Callable[[Message], bool] = lambda message: False, steps: int = 200) -> list[Message]:
+    """Messages of the two to each other, in order, without the lost ones, until nothing is said; what a said."""
+    said: list[Message] = []
+    for _ in range(steps):
+        to_a, to_b = b.take(), a.take()
+        said += to_b
+        a.receive(b.replica.name, *(message for message in to_a if not lose(message)))
+        b.receive(a.replica.name, *(message for message in to_b if not lose(message)))
+        for desk in (a, b):
+            desk.wait(0.0)
+        if not (a.sent or b.sent):
+            break
+    return said
+
+
+def rows_in(messages: list[Message]) -> list[tuple[int, int]]:
+    return [(first, last) for m in messages if isinstance(m, Rows) for _, first, last, _ in m.items]
+
+
+def late(message: Message) -> bool:
+    """Rows behind the first twenty, or the end."""
+    return isinstance(message, Rows) and (message.final or rows_in([message])[0][0] > 20)
+
+
+def same(a: Desk, b: Desk) -> bool:
+    return a.state.hash == b.state.hash and a.state.vector_hash == b.state.vector_hash
+
+
+def test_list_then_rows_then_done() -> None:
+    a = giver()
+    b = asker(a)
+    said = talk(a, b)
+    kinds = [type(message) for message in said]
+    assert kinds[0] is Piece and set(kinds[1:]) == {Rows} and same(a, b)
+    spans = rows_in(said)
+    assert spans[0][0] == 1 and spans[-1][1] == 60 and all(x[1] + 1 == y[0] for x, y in itertools.pairwise(spans))
+    assert not a.state.frozen and not b.disk.image.staged, "nothing is left behind"
+
+
+def test_only_what_is_lacking_travels() -> None:
+    a = giver()
+    b = asker(a)
+    talk(a, b)
+    sets.remove(a.state, b"s", [b"%040d" % i for i in range(30)])
+    sets.add(a.state, b"s", [b"new"])
+    a.commit()
+    a.prune()
+    a.take()
+    b.replica.recovery.suspect("a", b.now, sure=True)
+    b.wait(0.2)
+    said = talk(a, b)
+    assert rows_in(said) == [(91, 91)] and same(a, b) and sets.size(b.state, b"s") == 31
+
+
+def test_a_lost_message_is_asked_for_again_and_nothing_else() -> None:
+    a = giver()
+    b = asker(a)
+    lost: list[Message] = []
+
+    def lose(message: Message) -> bool:
+        if isinstance(message, Rows) and len(lost) < 1 and rows_in([message])[0][0] > 20:
+            lost.append(message)
+            return True
+        return False
+
+    said = talk(a, b, lose)
+    assert same(a, b)
+    spans = rows_in(said)
+    assert sum(last - first + 1 for first, last in spans) == 60 + sum(y - x + 1 for x, y in rows_in(lost))
+
+
+def test_lost_requests_and_lost_ends_are_noticed_by_silence() -> None:
+    for kind in (Want, More, Piece):
+        a = giver()
+        b = asker(a)
+        lost: list[Message] = []
+        talk(
+            a,
+            b,
+            lambda message, kind=kind, lost=lost: isinstance(message, kind) and not lost and not lost.append(message),
+        )  # type: ignore[misc, func-returns-value]
+        assert lost
+        exchange(a, b, 3)
+        assert same(a, b), kind
+
+
+def test_what_came_before_a_crash_is_not_fetched_again() -> None:
+    a = giver()
+    b = asker(a)
+    talk(a, b, late, steps=5)
+    staged = b.disk.image.staged
+    assert 0 < len(staged) and not same(a, b)
+    again = Desk("b", 3, SMALL)
+    again.disk = b.disk
+    again.replica.log = b.disk
+    for number, order in staged.items():
+        assert again.replica.merging.staged.found(number, order.actor, order.seqs)
+    have = {seq for item in again.replica.merging.staged.items.values() for seq in item.seqs}
+    a.replica.serving.thaw()
+    a.take()
+    again.replica.recovery.suspect("a", again.now, sure=True)
+    again.replica.peers.get("a", again.now)
+    again.wait(0.2)
+    said = talk(a, again)
+    assert same(a, again)
+    sent = {seq for first, last in rows_in(said) for seq in range(first, last + 1)}
+    assert not sent & have and sent | have == set(range(1, 61))
+
+
+def test_another_peer_goes_on_where_the_first_left_off() -> None:
+    """c has seen a removal that a had not, and more besides: what a gave counts as far as c still lists it."""
+    a = giver()
+    c = Desk("c", 3, SMALL)
+    helper = asker(a)
+    talk(a, helper)
+    b = Desk("b", 2, SMALL)
+    b.replica.recovery.suspect("a", b.now, sure=True)
+    b.replica.peers.get("a", b.now)
+    b.wait(0.2)
+    talk(a, b, late, steps=5)
+    staged = {seq for item in b.replica.merging.staged.items.values() for seq in item.seqs}
+    assert staged
+    c.replica.recovery.suspect("a", c.now, sure=True)
+    c.replica.peers.get("a", c.now)
+    c.wait(0.2)
+    a.replica.serving.thaw()
+    b.take()
+    a.take()
+    c.wait(1.0)
+    talk(a, c)
+    assert same(a, c)
+    sets.remove(c.state, b"s", [b"%040d" % 0])
+    strings.put(c.state, b"k", b"v")
+    c.commit()
+    c.prune()
+    c.take()
+    b.replica.recovery.asking = None
+    b.replica.peers.get("c", b.now)
+    b.replica.recovery.suspect("c", b.now, sure=True)
+    b.wait(0.2)
+    said = talk(c, b)
+    sent = {(actor, seq) for m in said if isinstance(m, Rows) for actor, x, y, _ in m.items for seq in range(x, y + 1)}
+    assert same(b, c) and sets.size(b.state, b"s") == 59
+    assert not {(ME, seq) for seq in staged} & sent
+
+
+def test_rows_larger_than_a_message_come_in_pieces() -> None:
+    a = giver(3)
+    strings.put(a.state, b"large", bytes(range(256)) * 20)
+    a.commit()
+    a.prune()
+    a.take()
+    b = asker(a)
+    lost: list[Message] = []
+
+    def lose(message: Message) -> bool:
+        if isinstance(message, Piece) and message.stream == 2 and message.index in (2, 5) and len(lost) < 2:
+            lost.append(message)
+            return True
+        return False
+
+    said = talk(a, b, lose)
+    exchange(a, b, 3)
+    assert same(a, b) and len(lost) == 2
+    pieces = [m.index for m in said if isinstance(m, Piece) and m.stream == 2]
+    assert len(pieces) == len(set(pieces)) + 2 or len(pieces) == len(set(pieces))
+
+
+def test_what_dies_while_it_is_sent_is_in_the_snapshot_and_gone_after_it() -> None:
+    a = giver()
+    b = asker(a)
+    talk(a, b, lambda message: isinstance(message, Rows), steps=5)
+    keyspace.delete(a.state, b"s")
+    strings.put(a.state, b"k", b"v")
+    a.commit()
+    b.wait(0.5)
+    said = talk(a, b)
+    assert rows_in(said)[-1][1] == 60
+    exchange(a, b, 3)
+    assert same(a, b) and not sets.members(b.state, b"s")
+
+
+def test_a_pending_removal_is_cut_before_rows_are_given() -> None:
+    a = giver()
+    b = asker(a)
+    talk(a, b, lambda message: isinstance(message, Rows), steps=5)
+    b.wait(0.5)
+    sets.remove(a.state, b"s", [b"%040d" % i for i in range(60)])
+    talk(a, b)
+    exchange(a, b, 3)
+    assert same(a, b)
+
+
+def test_rows_that_the_list_does_not_claim_are_refused() -> None:
+    a = giver()
+    b = asker(a)
+    a.receive("b", *b.take(Pull))
+    b.receive("a", *a.take(Piece))
+    b.wait(0.0)
+    (want,) = b.take(Want)
+    assert isinstance(want, Want)
+    good = giver(61)
+    good.receive("b", Pull({}, 1))
+    good.take()
+    rows, _, _ = next(iter([f.slice(good.state.me, 1, 61, 100) for f in good.state.frozen]))
+    from crdt.codec import encode_rows
+    from crdt.columns import grouped
+
+    data = encode_rows(grouped(rows, good.state.wire))
+    b.receive("a", Rows(want.stream, want.number, [(ME, 1, 60, data)], True))
+    assert b.replica.drops == {"malformed": 1} and b.replica.recovery.asking is None and not b.disk.image.staged
+
+
+def test_a_list_in_two_minds_is_refused() -> None:
+    import msgpack
+
+    a = giver()
+    b = asker(a)
+    b.take()
+    for n in (5, 6):
+        entry = msgpack.packb([["a", 1, n, n, 1]])
+        b.receive("a", Piece(77, ME, 0, n - 5, 2, entry))
+    b.wait(0.0)
+    assert b.replica.drops == {"malformed": 1} and b.replica.recovery.asking is None
+
+
+def test_answers_that_nobody_waits_for_change_nothing() -> None:
+    a = giver()
+    b = asker(a)
+    said = talk(a, b)
+    before = (b.state.hash, b.replica.batch)
+    b.receive("a", *said)
+    b.receive("c", *said)
+    assert (b.state.hash, b.replica.batch) == before and not b.disk.image.staged
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_any_loss(seed: int) -> None:
+    from random import Random
+
+    rng = Random(seed)
+    a = giver(200)
+    sets.remove(a.state, b"s", [b"%040d" % i for i in range(0, 200, 3)])
+    a.commit()
+    a.prune()
+    a.take()
+    b = asker(a)
+    for _ in range(60):
+        talk(a, b, lambda message: rng.random() < 0.3, steps=20)
+        if same(a, b):
+            break
+        for desk in (a, b):
+            desk.wait(0.3)
+    assert same(a, b)

@@ -1,0 +1,78 @@
+"""Rows that wait on disk for the rest of their snapshot."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from crdt.dots import Actor
+from crdt.replica.effects import Stage
+from daemon.store import Store
+
+ADA, BOB = Actor("ada", 1), Actor("bob", 1 << 63)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    made = Store.open(tmp_path, "s")
+    yield made
+    made.close()
+
+
+def order(number: int, actor: Actor = ADA) -> Stage:
+    return Stage(number, actor, 1, 2, b"seqs%d" % number, b"data%d" % number * 1000)
+
+
+def reopened(store: Store) -> Store:
+    store.close()
+    return Store.open(store.path.parent, "s")
+
+
+def test_it_is_there_after_a_restart(store: Store) -> None:
+    for one in (order(1), order(2, BOB)):
+        store.stage(one)
+    again = reopened(store)
+    assert list(again.staged_index()) == [(1, ADA, b"seqs1"), (2, BOB, b"seqs2")]
+    assert [again.staged(n) for n in (1, 2, 3)] == [order(1).data, order(2).data, None]
+    again.close()
+
+
+def test_what_is_not_needed_goes_in_slices(store: Store) -> None:
+    for number in range(1, 11):
+        store.stage(order(number))
+    store.unstage(range(1, 10))
+    assert store.sweep(4) and store.sweep(4) and not store.sweep(4)
+    assert [number for number, _, _ in store.staged_index()] == [10]
+
+
+def test_a_number_can_be_used_again_before_it_is_swept(store: Store) -> None:
+    store.stage(order(1))
+    store.unstage([1])
+    store.stage(order(1, BOB))
+    while store.sweep():
+        pass
+    assert store.staged(1) == order(1).data and list(store.staged_index()) == [(1, BOB, b"seqs1")]
+
+
+@pytest.mark.parametrize("change", ["data = x'00'", "data = 'text'", "seqs = x'00'", "checksum = x'00'", "actor = 99",
+                                    "actor = 2"])  # fmt: skip
+def test_what_is_damaged_is_not_handed_out(store: Store, change: str) -> None:
+    store.stage(order(1))
+    store.stage(order(2, BOB))
+    with sqlite3.connect(store.path) as db:
+        db.execute(f"UPDATE staged SET {change} WHERE number = 1")
+    db.close()
+    assert store.staged(1) is None and store.staged(2) is not None
+
+
+def test_a_file_of_the_first_version_is_used(store: Store) -> None:
+    with sqlite3.connect(store.path) as db:
+        db.execute("DROP TABLE staged")
+    db.close()
+    again = reopened(store)
+    again.stage(order(1))
+    assert again.staged(1) == order(1).data
+    again.close()
