@@ -177,7 +177,7 @@ class Space:
             self._tell_dropped(sender)
         if self.inline and not self._settling and self.replica.dirty:
             self._settling = True
-            self._loop.call_soon(self._settle_received)
+            self._loop.call_soon(self._store_received)
 
     def _tell_dropped(self, sender: str) -> None:
         """A message was dropped for a reason that is new since the start: one line; the metrics count the rest."""
@@ -188,9 +188,10 @@ class Space:
             what="a message from the broker was dropped, nothing changed; who else publishes below mqtt.prefix?",
         )  # fmt: skip
 
-    def _settle_received(self) -> None:
+    def _store_received(self) -> None:
         self._settling = False
-        self.settle()
+        if self._underway is None:
+            self.commit()  # else when the worker is done with those before: `_on_stored`
 
     def now(self) -> float:
         """The loop's time, which is the engine's."""
@@ -218,7 +219,8 @@ class Space:
         `much`: whether what clients have sent since the last time is large, however few operations it is.
         """
         if self.inline:
-            self.commit()
+            if self.state.dot != self.state.cut_dot:
+                self.commit()
             return
         self._promise()
         if much or self.state.dot - self.state.cut_dot >= CUT_AT:
@@ -339,7 +341,9 @@ class Space:
 
     def _persist(self, effect: Persist) -> None:
         self._queue.append(effect)
-        if effect.snapshot or self.inline or len(self._queue) > QUEUE:
+        # Replies wait for what was written here, and nobody for what peers wrote: their own disks hold it.
+        awaited = self.inline and any(frame.actor.name == self.replica.name for frame in effect.frames)
+        if effect.snapshot or awaited or len(self._queue) > QUEUE:
             self._drain()
         elif self._underway is None:
             self._commit_next()
@@ -374,6 +378,8 @@ class Space:
         if self._queue:
             self._commit_next()
         self._handle(Persisted(effect.batch))
+        if self.inline:
+            self.commit()  # what came while the worker was busy, in one go
 
     def _drain(self) -> None:
         """Wait for the worker, and store what it had not begun."""

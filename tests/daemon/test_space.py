@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator, Callable
+import threading
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import structlog.testing
 
 from crdt.replica import messages
+from crdt.replica.effects import LogFrame
 from crdt.types import sets
 from daemon import space as module
 from daemon.store import Durability, Store, StoreFailed
-from tests.daemon.spaces import Between, Member, same, until
+from tests.daemon.spaces import SOON, Between, Member, same, until
 
 Make = Callable[..., Member]
 
@@ -261,6 +264,39 @@ async def test_a_turn_that_only_receives_is_stored_too(make: Make) -> None:
     a.add(b"s", b"1")
     actor = a.space.state.actor
     await until(lambda: b.space.store.last(actor) == 1, "b to store what a wrote")
+
+
+async def test_what_peers_wrote_is_stored_beside_the_loop_and_before_what_follows_it(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody waits for it: readers go on while the disk is slow, and what is written here still stands behind it."""
+    a, b = make("a"), make("b")
+    await a.start()
+    await b.start()
+    slow = threading.Event()
+    stored: list[tuple[str, list[str]]] = []
+    commit = b.space.store.commit
+
+    def slowly(frames: Sequence[LogFrame], **rest: Any) -> None:
+        names = [frame.actor.name for frame in frames]
+        stored.append((threading.current_thread().name, names))
+        if names == ["a"] and threading.current_thread() is not threading.main_thread():
+            slow.wait(SOON)
+        commit(frames, **rest)
+
+    monkeypatch.setattr(b.space.store, "commit", slowly)
+    a.add(b"s", b"1")
+    await until(lambda: stored, "b to begin to store it")
+    b.space.settle()
+    assert b.members(b"s") == {b"1"} and b.space.store.last(a.space.state.actor) == 0, "shown, and not waited for"
+    a.add(b"s", b"2")
+    await until(lambda: b.members(b"s") == {b"1", b"2"}, "b to show the next one")
+    assert len(stored) == 1, "one at a time"
+    slow.set()
+    b.add(b"s", b"3")
+    assert b.space.store.last(b.space.state.actor) == 1, "settled means stored"
+    assert [names for _, names in stored] == [["a"], ["a", "b"]]
+    assert stored[0][0].startswith("store-") and stored[1][0] == threading.main_thread().name
 
 
 # -- checkpoints -------------------------------------------------------------------------------------------------------
