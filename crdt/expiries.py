@@ -72,13 +72,14 @@ class Expiries(Directory):
 
     def _hide(self, key: bytes, deadline: int) -> None:
         self.expired[key] = deadline
-        self.latest = max(self.latest, deadline)
         self.graves[key] = None
-        if key in self.keys:
+        if deadline > self.latest:
+            self.latest = deadline
+        shown = self.keys.pop(key, None)
+        if shown is not None:
+            self.hidden.setdefault(key, []).append(shown)
             self.lapsed.append(key)
-        for entry in self.all_of(key):
-            self.place(entry)
-        self._recount(key)
+            self._recount(key)
 
     def _reveal(self, key: bytes) -> None:
         del self.expired[key]
@@ -107,9 +108,11 @@ class Expiries(Directory):
     def reassess(self, key: bytes) -> None:
         """Rows that the key's lifetime depends on may have come or gone."""
         entry = self.lifetimes.get(key)
-        if entry is None:
-            return
-        deadline = self.ends(entry)
+        if entry is not None:
+            self.limit(key, entry, self.ends(entry))
+
+    def limit(self, key: bytes, entry: ExpiryEntry, deadline: int) -> None:
+        """The key is to be seen until `deadline` from now on."""
         changed, entry.deadline = entry.deadline != deadline, deadline
         if deadline > self.time_ms:
             if key in self.expired:
@@ -128,10 +131,11 @@ class Expiries(Directory):
         entry = self.lifetimes.get(key)
         if entry is not None:
             counted = entry.deadline if entry.deadline < NEVER and key in self.keys else 0
-            self.count_deadline(entry.counted, counted)
-            entry.counted = counted
+            if counted != entry.counted:
+                self._tally(entry.counted, counted)
+                entry.counted = counted
 
-    def count_deadline(self, before: int, after: int) -> None:
+    def _tally(self, before: int, after: int) -> None:
         """A visible key's deadline was `before`, and is `after`; 0 is none."""
         self.mortal += (after > 0) - (before > 0)
         self.deadline_sum += after - before
@@ -140,7 +144,7 @@ class Expiries(Directory):
         """The last expire row of the key is gone."""
         entry = self.lifetimes.pop(key, None)
         if entry is not None:
-            self.count_deadline(entry.counted, 0)
+            self._tally(entry.counted, 0)
             entry.counted = 0
             entry.deadline = NEVER
         if key in self.expired:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from crdt.dots import FIRST_OWN, SEQ_BITS, SEQ_MASK, Actor, Dot
+from crdt.dots import FIRST_OWN, SEQ_BITS, SEQ_MASK, Actor
 from crdt.entry import GONE, LIFETIME, Entry, Raw
 from crdt.state import State
 from crdt.types import expiry, number
@@ -64,7 +64,7 @@ def _put_back(state: State, taken: Pending, old: Actor, cut: int, offset: int) -
         elif _is(raw, number.SET):
             raw = (number.SET, raw[1], _bases(raw[2], cut, offset, moved))
         elif entry.CODE == LIFETIME:
-            raw = expiry.renamed(raw, Dot(old, cut & SEQ_MASK), state.actor)
+            raw = expiry.renamed(raw, old, cut & SEQ_MASK)
         entry.insert(state, field, state.wire(raw, dot + offset), dot + offset)
 
 

@@ -557,6 +557,8 @@ class State(Expiries):
         """All segments are in: the state stands at this vector."""
         for key in list(self.lifetimes):
             self.reassess(key)
+            if key not in self.keys:
+                self.strays[key] = None
         self.stand_at(vector)
 
     def stand_at(self, vector: Mapping[Actor, int]) -> None:

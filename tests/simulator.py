@@ -26,7 +26,7 @@ from crdt.replica.effects import Alarm, Effect, Join, Lane, Notify, Persist, Sen
 from crdt.replica.events import Connected, Disconnected, Merged, Persisted, Tick
 from crdt.replica.replica import Replica
 from crdt.replica.tuning import Tuning
-from tests.simulation import checks, writes
+from tests.simulation import checks, mortal, writes
 from tests.simulation.disk import Disk, Image
 from tests.simulation.network import Network
 from tests.simulation.node import Node
@@ -67,6 +67,7 @@ class World(Network):
             interval=0.0 if plan.has("interval") else 0.2,
             heartbeat=1.0,
             max_message=700 if plan.has("small") else 65_536,
+            grace=0.5,
             repair_budget=self.rng.choice([500, 512 * 1024]),
             held_bytes=HELD_BYTES,
             short_vector=0 if plan.seed % 2 else 64,
@@ -89,10 +90,21 @@ class World(Network):
             assert node.replica is not None
             self._settle(node)
             self.oracle.check(node.replica.state, str(node))
-        return Outcome(self.events, self.now - self.plan.duration, self.counts)
+        settled = self.now - self.plan.duration
+        if self.plan.has(mortal.FEATURE) and not self.plan.has("clock"):
+            self._until_expired()
+        return Outcome(self.events, settled, self.counts)
 
-    def _until_equal(self) -> None:
-        limit = self.plan.duration + BOUND
+    def _until_expired(self) -> None:
+        self._loop(self.plan.duration + mortal.PATIENCE)
+        self._until_equal(mortal.PATIENCE)
+        for node in self._running():
+            assert node.replica is not None
+            mortal.check_end(str(node), node.replica.state)
+            self.oracle.check(node.replica.state, str(node))
+
+    def _until_equal(self, after: float = 0.0) -> None:
+        limit = self.plan.duration + after + BOUND
         while self.now < limit:
             self._loop(min(limit, self.now + 0.1))
             if self._equal():
@@ -120,6 +132,8 @@ class World(Network):
             self._say(f"-- {what} {node} {args}")
         if what == "write":
             self._write(node, args)
+        elif what == mortal.FEATURE:
+            self._write_mortal(node, args)
         elif what in ("crash", "power"):
             if node.replica is not None:
                 node.crash_in, node.crash = args[0], action
@@ -160,6 +174,13 @@ class World(Network):
         node.order += 1
         writes.perform(self.oracle, node, replica.state, args)
         self._settle_later(node)
+
+    def _write_mortal(self, node: Node, args: list[Any]) -> None:
+        replica = node.replica
+        if replica is not None and node.paused_until <= self.now and self.plan.has(mortal.FEATURE):
+            replica.state.begin(self._wall(node))
+            mortal.perform(replica.state, *args)
+            self._settle_later(node)
 
     def _wait(self, node: Node) -> None:
         replica = node.replica
@@ -308,7 +329,10 @@ class World(Network):
             return
         replica = node.replica
         replica.state.begin(self._wall(node))
-        self._run(node, replica.handle(event, self.now))
+        before = mortal.expired(replica.state) if isinstance(event, Tick) else {}
+        effects = replica.handle(event, self.now)
+        mortal.check_tick(str(node), replica, before)
+        self._run(node, effects)
         self._settle_later(node)
 
     def _resume(self, node: Node) -> None:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from crdt.replica.replica import Replica
 
 KEYS: Final = 64  # expired keys that one tick removes
-PAUSE: Final = 0.02  # seconds until the next tick when there are more
+PAUSE: Final = 0.02  # seconds between two ticks that found something
 
 
 class Reaper:
@@ -63,6 +63,8 @@ class Reaper:
     def tick(self, now: float) -> None:
         """Remove what is due."""
         state = self.replica.state
+        if state.graves:
+            self._resume = now + PAUSE
         graves, state.graves = state.graves, {}
         for key in graves:
             self._plan(key, state.expired[key])

@@ -34,11 +34,11 @@ Source: the design is our own; that the longest lifetime wins follows from "what
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import msgpack
 
-from crdt.dots import SEQ_BITS, SEQ_MASK, Actor, Dot
+from crdt.dots import SEQ_BITS, SEQ_MASK, Actor
 from crdt.entry import GONE, LIFETIME, STRUCTURED, Entry, Gone, Raw, Wire
 from crdt.errors import NoSuchKeyError
 from crdt.expiries import NEVER
@@ -53,20 +53,17 @@ _MALFORMED: Final = (
     ValueError, TypeError, IndexError, RecursionError, msgpack.UnpackException, msgpack.ExtraData
 )  # fmt: skip
 _pack = msgpack.Packer(use_bin_type=True, autoreset=True).pack
-
-
-class Span(NamedTuple):
-    """One expire row: its payload, when it ends, and the values it has seen."""
-
-    payload: msgpack.ExtType
-    deadline: int
-    names: tuple[Dot, ...]
+_unpack = msgpack.unpackb
+_structured: Any = tuple.__new__  # an ExtType without its constructor: nothing to check in our own bytes
 
 
 class ExpiryEntry(Entry):
-    """`spans`: dot -> row. `deadline` is what they come to with the key's values, as of the last `reassess`."""
+    """`dot` is the only row nearly always, 0 if there is none; `more` those that stand beside it.
 
-    __slots__ = ("counted", "deadline", "spans")
+    `deadline` is what they come to with the key's values, as of the last `reassess`. Payloads are held as they travel.
+    """
+
+    __slots__ = ("counted", "deadline", "dot", "more", "payload")
 
     CODE = LIFETIME
     NAME = "expiry"
@@ -77,54 +74,78 @@ class ExpiryEntry(Entry):
 
     def __init__(self, key: bytes) -> None:
         self.key = key
+        self.dot = 0
+        self.payload: msgpack.ExtType | None = None
+        self.more: dict[int, msgpack.ExtType] | None = None
         self.deadline = NEVER
         self.counted = 0  # the deadline as it stands in the figures of INFO
-        self.spans: dict[int, Span] = {}
 
     def row(self, field: bytes | None, dot: int) -> Raw | Gone:
-        span = self.spans.get(dot)
-        return GONE if span is None else span.payload
+        if dot == self.dot:
+            return self.payload
+        return GONE if self.more is None else self.more.get(dot, GONE)
 
     def insert(self, state: State, field: bytes | None, payload: Wire, dot: int) -> None:
-        self.spans[dot] = _decode(payload, state.name(dot))
+        if self.dot in (0, dot):
+            self.dot, self.payload = dot, payload
+        elif self.more is None:
+            self.more = {dot: payload}
+        else:
+            self.more[dot] = payload
 
     def discard(self, state: State, field: bytes | None, dot: int) -> Raw | Gone:
-        span = self.spans.pop(dot, None)
-        return GONE if span is None else span.payload
+        more = self.more
+        if dot != self.dot:
+            return GONE if more is None else more.pop(dot, GONE)
+        payload = self.payload
+        self.dot, self.payload = more.popitem() if more else (0, None)
+        return payload
 
     def rows(self) -> Iterator[tuple[bytes | None, int, Raw]]:
-        return ((None, dot, span.payload) for dot, span in self.spans.items())
+        if self.dot:
+            yield None, self.dot, self.payload
+        if self.more:
+            for dot, payload in self.more.items():
+                yield None, dot, payload
 
     def visible(self) -> bool:
         return False
 
     def empty(self) -> bool:
-        return not self.spans
+        return not self.dot
 
     def ends(self, state: State) -> int:
         """When the rows under the key, shown or not, end: Unix ms, or NEVER."""
-        longest = max(span.deadline for span in self.spans.values())
-        if longest == NEVER:
-            return NEVER
-        named = {name for span in self.spans.values() for name in span.names}
-        return longest if all(state.name(dot) in named for dot in _values(state, self.key)) else NEVER
+        longest = 0
+        named: set[int] = set()
+        for _, dot, payload in self.rows():
+            _, deadline, *names = _unpack(payload.data)
+            if deadline is None:
+                return NEVER
+            longest = max(longest, deadline)
+            named.update(_packed(state, name, dot) for name in names)
+        return longest if named.issuperset(_values(state, self.key)) else NEVER
 
     def erase(self, state: State) -> None:
-        committed = [state.retire(dot, self, None, span.payload) for dot, span in self.spans.items()]
-        self.spans.clear()
-        if any(committed):
+        if self._retire(state, [dot for _, dot, _ in self.rows()]):
             state.gap()
 
     def prune(self, state: State, field: bytes | None) -> None:
-        """Remove own rows: the key is gone, and whoever removed it did not see them."""
-        own = [dot for dot in self.spans if dot >> SEQ_BITS == state.me.index]
-        committed = [state.retire(dot, self, None, self.spans.pop(dot).payload) for dot in own]
-        if any(committed):
+        """Remove what this replica gave, in any of its lives: the key is gone, and who removed it did not see that."""
+        me = state.actor.name
+        if self._retire(state, [dot for _, dot, _ in self.rows() if state.name(dot).actor.name == me]):
             state.gap()
+
+    def _retire(self, state: State, dots: list[int]) -> bool:
+        """Take rows out; whether any of them was already part of a frame."""
+        committed = False
+        for dot in dots:
+            committed |= state.retire(dot, self, None, self.discard(state, None, dot))
+        return committed
 
     @classmethod
     def event(cls, payload: Wire) -> str:
-        kind, deadline, *_ = msgpack.unpackb(payload.data)
+        kind, deadline, *_ = _unpack(payload.data)
         return "" if kind == KEPT else "persist" if deadline is None else "expire"
 
     @classmethod
@@ -132,7 +153,7 @@ class ExpiryEntry(Entry):
         if field is not None or type(payload) is not msgpack.ExtType or payload.code != STRUCTURED:
             return False
         try:
-            kind, deadline, *names = msgpack.unpackb(payload.data)
+            kind, deadline, *names = _unpack(payload.data)
             return (
                 type(kind) is int and kind in (SAID, KEPT)
                 and (deadline is None or (type(deadline) is int and 0 <= deadline < NEVER))
@@ -153,23 +174,33 @@ def _is_name(name: Any) -> bool:
     return type(name) is int and 0 < name <= SEQ_MASK
 
 
-def _encode(kind: int, deadline: int, names: list[Dot], author: Dot) -> msgpack.ExtType:
-    named = [d.seq if d.actor == author.actor else [d.actor.name, d.actor.nonce, d.seq] for d in names]
-    return msgpack.ExtType(STRUCTURED, _pack([kind, None if deadline >= NEVER else deadline, *named]))
+def _encode(state: State, kind: int, deadline: int, seen: list[int]) -> msgpack.ExtType:
+    """A new own row that names these dots."""
+    me = state.me.index
+    names: list[int | list[Any]] = []
+    for dot in seen:
+        if dot >> SEQ_BITS == me:
+            names.append(dot & SEQ_MASK)
+        else:
+            actor, seq = state.name(dot)
+            names.append([actor.name, actor.nonce, seq])
+    return _structured(msgpack.ExtType, (STRUCTURED, _pack([kind, None if deadline == NEVER else deadline, *names])))
 
 
-def _decode(payload: msgpack.ExtType, author: Dot) -> Span:
-    _, deadline, *names = msgpack.unpackb(payload.data)
-    dots = [Dot(Actor(name[0], name[1]), name[2]) if type(name) is list else Dot(author.actor, name) for name in names]
-    return Span(payload, NEVER if deadline is None else deadline, tuple(dots))
+def _packed(state: State, name: int | list[Any], dot: int) -> int:
+    """The dot that a name in row `dot` stands for; 0 if its actor is not known here."""
+    if isinstance(name, int):
+        return dot & ~SEQ_MASK | name
+    replica, nonce, seq = name
+    index = state.indexes.get(Actor(replica, nonce))
+    return 0 if index is None else state.actors[index].base + seq
 
 
-def renamed(payload: msgpack.ExtType, cut: Dot, author: Actor) -> msgpack.ExtType:
-    """A pending row that another actor takes over: own dots above `cut` are now those of `author`, from 1."""
-    span = _decode(payload, cut)
-    kind = msgpack.unpackb(payload.data)[0]
-    names = [Dot(author, d.seq - cut.seq) if d.actor == cut.actor and d.seq > cut.seq else d for d in span.names]
-    return _encode(kind, span.deadline, names, Dot(author, 0))
+def renamed(payload: msgpack.ExtType, old: Actor, cut: int) -> msgpack.ExtType:
+    """A pending row that another actor takes over: own dots above `cut` are now its own, from 1 on."""
+    kind, deadline, *names = _unpack(payload.data)
+    own = [[old.name, old.nonce, n] if n <= cut else n - cut for n in names if type(n) is int]
+    return msgpack.ExtType(STRUCTURED, _pack([kind, deadline, *own, *(n for n in names if type(n) is not int)]))
 
 
 # -- reads ------------------------------------------------------------------------------------------------------------
@@ -191,11 +222,9 @@ def deadline(state: State, key: bytes) -> int | None:
 
 
 def longest(state: State, key: bytes) -> int:
-    """The dot of the row that a key lives by, 0 if it has none."""
-    entry = state.lifetimes.get(key)
-    if entry is None:
-        return 0
-    return max(entry.spans, key=lambda dot: (entry.spans[dot].deadline, state.hlc(dot), state.name(dot)))
+    """The dot of the row that an expired key lived by."""
+    ends = {dot: _unpack(payload.data)[1] for _, dot, payload in state.lifetimes[key].rows()}
+    return max(ends, key=lambda dot: (ends[dot], state.hlc(dot), state.name(dot)))
 
 
 # -- local writes -----------------------------------------------------------------------------------------------------
@@ -208,17 +237,17 @@ def expire(state: State, key: bytes, deadline: int, kind: int = SAID) -> None:
     """
     if key not in state.keys:
         raise NoSuchKeyError
-    entry = state.lifetimes.get(key) or ExpiryEntry(key)
+    entry = state.lifetimes.get(key)
+    if entry is None:
+        entry = state.lifetimes[key] = ExpiryEntry(key)
     seen = _values(state, key)
     if seen and max(seen) > state.mark:
         state.name_pending()  # own dots that are named must not be spent on another value
-    for dot, span in entry.spans.items():
-        state.retire(dot, entry, None, span.payload)
-    new = state.add(entry, None)
-    names = [state.name(dot) for dot in sorted(seen)]
-    entry.spans = {new: Span(_encode(kind, deadline, names, state.name(new)), deadline, tuple(names))}
-    state.lifetimes[key] = entry
-    state.reassess(key)
+    if entry.dot:
+        entry._retire(state, [dot for _, dot, _ in entry.rows()])
+    entry.dot = state.add(entry, None)
+    entry.payload = _encode(state, kind, deadline, seen)
+    state.limit(key, entry, deadline)
 
 
 def persist(state: State, key: bytes) -> bool:

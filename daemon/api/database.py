@@ -55,8 +55,10 @@ class Database:
         """A batch of requests or a message follows: set the clock, and announce what has expired."""
         self.state.begin(wall_ms)
         if self.state.lapsed:
-            for key in self.state.take_lapsed():
-                self.touch(key, "expired")
+            lapsed = self.state.take_lapsed()
+            if self.observed:
+                for key in lapsed:
+                    self.touch(key, "expired")
 
     def touch(self, key: bytes, event: str) -> None:
         """`key` has changed: fail the transactions that watch it and send both keyspace events.

@@ -14,7 +14,7 @@ from random import Random
 from typing import Any
 
 from crdt.replica.tuning import Tuning
-from crdt.types import sets, strings
+from crdt.types import expiry, sets, strings
 from daemon.space import Space
 from daemon.store import Durability, Store
 from daemon.witness import Witness
@@ -151,6 +151,13 @@ class Member:
         """SET, in a turn of its own."""
         self.space.begin()
         strings.put(self.space.state, key, value)
+        self.space.settle()
+
+    def expire(self, key: bytes, ends: int) -> None:
+        """SET PXAT, in a turn of its own."""
+        self.space.begin()
+        strings.put(self.space.state, key, b"v")
+        expiry.expire(self.space.state, key, ends)
         self.space.settle()
 
     def members(self, key: bytes) -> set[bytes]:

@@ -14,8 +14,9 @@ import structlog.testing
 
 from crdt.replica import messages
 from crdt.replica.effects import LogFrame
-from crdt.types import sets
+from crdt.types import expiry, sets
 from daemon import space as module
+from daemon.api.database import Database
 from daemon.store import Durability, Store, StoreFailed
 from tests.daemon.spaces import SOON, Between, Member, same, until
 
@@ -453,6 +454,53 @@ async def test_a_snapshot_for_one_that_was_away_too_long(make: Make, between: Be
     assert b.space.state.hash == before
     assert b.members(b"mine") == {b"1", b"2"}
     assert b.get(b"k299") == b"x" * 300
+
+
+async def test_lifetimes_survive_restarts_checkpoints_and_snapshots(make: Make) -> None:
+    a, b = make("a"), make("b")
+    a.log_budget = 1
+    await a.start()
+    ends = a.space.state.time_ms + 1_000_000
+    a.expire(b"in the checkpoint", ends)
+    a.space.housekeep()
+    assert a.space._maintenance is not None
+    await a.space._maintenance
+    a.expire(b"in the log", ends + 1)
+    a.kill()
+    await a.start()
+    await b.start()
+    await until(lambda: same(a, b), "both to converge")
+    b.kill()
+    await b.start()
+    for member in (a, b):
+        state = member.space.state
+        assert expiry.deadline(state, b"in the checkpoint") == ends
+        assert expiry.deadline(state, b"in the log") == ends + 1
+        assert (state.mortal, state.deadline_sum) == (2, 2 * ends + 1)
+
+
+@pytest.mark.parametrize("durability", ["always", "interval"])
+async def test_keys_expire_without_being_read_and_their_rows_are_removed(
+    make: Make, durability: Durability, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, b = make("a", durability), make("b", durability)
+    told: list[tuple[str, bytes, str]] = []
+    monkeypatch.setattr(Database, "touch", lambda db, key, event: told.append((db.state.actor.name, key, event)))
+    for member in (a, b):
+        member.tuning["grace"] = 0.1
+        await member.start()
+        member.space.database.observed = True
+    a.add(b"s", b"1")
+    a.expire(b"k", a.space.state.time_ms + 200)
+    a.space.commit()
+    await until(lambda: same(a, b) and b.get(b"k") is not None, "both to have it")
+    await until(lambda: {("a", b"k", "expired"), ("b", b"k", "expired")} <= set(told), "both to say so")
+    assert a.get(b"k") is None and b.get(b"k") is None
+    assert (b.space.state.live, len(b.space.state.keys)) == (3, 1)
+    for member in (a, b):  # what the engine orders of itself is committed in any durability
+        await until(lambda state=member.space.state: state.live == 1, "the rows to go")  # type: ignore[misc]
+    await until(lambda: same(a, b), "both to converge")
+    assert told.count(("a", b"k", "expired")) == told.count(("b", b"k", "expired")) == 1
 
 
 # -- what goes wrong ---------------------------------------------------------------------------------------------------

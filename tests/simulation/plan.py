@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
 
+from tests.simulation import mortal
+
 Action = tuple[Any, ...]  # (time in seconds, what, node, ...)
 
 FAULTS = (
@@ -55,6 +57,9 @@ def draw(seed: int, always: tuple[str, ...] = (), operations: int = 45) -> Plan:
         actions += [(rng.uniform(0, duration), "sync", rng.randrange(nodes)) for _ in range(6)]
     if "restore" in faults or "copy" in faults or "twin" in faults:
         actions += [(rng.uniform(0, duration), "backup", rng.randrange(nodes)) for _ in range(3)]
+    if mortal.drawn(seed) or mortal.FEATURE in always:
+        faults |= {mortal.FEATURE}
+        actions += mortal.actions(seed, nodes, duration)
     return Plan(seed, nodes, duration, faults, tuple(sorted(actions, key=lambda action: action[0])))
 
 

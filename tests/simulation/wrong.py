@@ -26,9 +26,10 @@ from crdt.replica.fetching import Fetch
 from crdt.replica.merging import Merging
 from crdt.replica.messages import Ack, Hello
 from crdt.replica.outbox import Outbox
+from crdt.replica.reaper import Reaper
 from crdt.replica.replica import Replica
 from crdt.state import State
-from crdt.types import number, strings
+from crdt.types import expiry, number, strings
 from tests import simulator
 from tests.simulation import disk
 from tests.simulation.node import Node
@@ -404,6 +405,48 @@ def _handling(kind: type[Any], handler: Any) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def reaped_without_grace() -> Iterator[None]:
+    with mock.patch.object(Reaper, "_grace_ms", lambda self: 0):
+        yield
+
+
+@contextmanager
+def reaped_by_a_wrong_clock() -> Iterator[None]:
+    def heed(self: Reaper, now: float) -> None:
+        original(self, now)
+        self.off = False
+
+    original = Reaper.heed
+    with mock.patch.object(Reaper, "heed", heed):
+        yield
+
+
+@contextmanager
+def reaped_by_the_author_alone() -> Iterator[None]:
+    def plan(self: Reaper, key: bytes, deadline: int) -> None:
+        state = self.replica.state
+        if state.name(expiry.longest(state, key)).actor.name == self.replica.name:
+            original(self, key, deadline)
+
+    original = Reaper._plan
+    with mock.patch.object(Reaper, "_plan", plan):
+        yield
+
+
+@contextmanager
+def expire_rows_stay() -> Iterator[None]:
+    def remove(self: Reaper, key: bytes, deadline: int) -> None:
+        state = self.replica.state
+        for entry in state.all_of(key):
+            if entry.visible():
+                entry.erase(state)
+                state.place(entry)
+
+    with mock.patch.object(Reaper, "_remove", remove):
+        yield
+
+
 WRONG: dict[str, Wrong] = {
     "frame claims more than it carries": Wrong("a cut leaves a row out of its frame", "I1", wide_claim),
     "timestamp of arrival": Wrong("a row gets the receiver's time", "I2, I3", time_of_arrival),
@@ -478,6 +521,14 @@ WRONG: dict[str, Wrong] = {
         "the log claims to reach below what was pruned", "I17", pruned_without_floor, ("prune", "checkpoint")
     ),
     "never pulls": Wrong("what was missed is not asked for", "I17", never_asks_back),
+    "reaped without grace": Wrong("expired values are removed at once", "I4", reaped_without_grace, ("mortal",)),
+    "reaped by a wrong clock": Wrong(
+        "a replica removes by a clock that is off", "I4", reaped_by_a_wrong_clock, ("mortal", "clock")
+    ),
+    "reaped by the author alone": Wrong(
+        "nobody removes for a replica that is away", "I11", reaped_by_the_author_alone, ("mortal",)
+    ),
+    "expire rows stay": Wrong("the record of a lifetime outlives its key", "I11", expire_rows_stay, ("mortal",)),
     "large messages": Wrong("messages of twice the limit", "I12", large_messages),
 }
 
