@@ -13,7 +13,8 @@ STRINGS = [b"s%d" % i for i in range(4)] + [b"", b"\x00\xffbin"]
 NUMBERS = [b"n%d" % i for i in range(3)]
 SETS = [b"e%d" % i for i in range(4)]
 HASHES = [b"h%d" % i for i in range(3)]
-KEYS = STRINGS + NUMBERS + SETS + HASHES
+ZSETS = [b"z%d" % i for i in range(4)]
+KEYS = STRINGS + NUMBERS + SETS + HASHES + ZSETS
 LIMITS = [(1 << 63) - 1, -(1 << 63), (1 << 63) - 2, 1 << 63, -(1 << 63) - 1, 10**23]
 INTEGERS = [b"%d" % n for n in (0, 1, -1, 40, 100, -100, *LIMITS)]
 INTEGERS += [b"x", b"1.5", b"01", b"+1", b"-0", b"1e3", b"0x10", b"", b" 1"]
@@ -82,6 +83,78 @@ class Generator:
     def hash(self) -> bytes:
         """A key that mostly holds a hash."""
         return self.key(HASHES)
+
+    def zset(self) -> bytes:
+        """A key that mostly holds a sorted set."""
+        return self.key(ZSETS)
+
+    def score(self) -> bytes:
+        """A score: mostly one of few, so that members share them."""
+        pick = self.rng.random()
+        if pick < 0.6:
+            return b"%d" % self.rng.randint(-3, 6)
+        return self.rng.choice([b"1.5", b"0.1", b"inf", b"-inf", b"-0", b"3e2"]) if pick < 0.85 else self.float()
+
+    def scores(self) -> list[bytes]:
+        """What follows the key in ZADD."""
+        words = (b"NX", b"XX", b"GT", b"LT", b"CH", b"INCR")
+        options = [word for word in words for word in self.option(word, chance=0.12)]
+        if b"INCR" in [word.upper() for word in options] and self.rng.random() < 0.9:
+            return [*options, self.score(), self.member()]
+        return [*options, *self.pairs(self.score, self.member)]
+
+    def bound(self) -> bytes:
+        """An end of a range of scores."""
+        return b"(" + self.score() if self.rng.random() < 0.3 else self.score()
+
+    def lex(self) -> bytes:
+        """An end of a range of members."""
+        if self.rng.random() < 0.25:
+            return self.rng.choice([b"-", b"+", b"", b"x", b"+x"])
+        return self.rng.choice([b"[", b"("]) + self.member()
+
+    def limit(self) -> list[bytes]:
+        """LIMIT or nothing."""
+        if self.rng.random() < 0.65:
+            return self.option(b"WITHSCORES", b"x", chance=0.2)
+        return [self.case(b"LIMIT"), self.small(), self.small()]
+
+    def small(self) -> bytes:
+        """A small number, rarely another."""
+        return b"%d" % self.rng.randint(-3, 5) if self.rng.random() < 0.9 else self.integer()
+
+    def zrange(self) -> list[bytes]:
+        """Ends and options of ZRANGE."""
+        pick = self.rng.random()
+        if pick < 0.4:
+            words = [self.small(), self.small()]
+        elif pick < 0.7:
+            words = [self.bound(), self.bound(), self.case(b"BYSCORE")]
+        else:
+            words = [self.lex(), self.lex(), self.case(b"BYLEX")]
+        return [
+            *words,
+            *self.option(b"REV", chance=0.4),
+            *self.limit(),
+            *self.option(b"WITHSCORES", b"BYLEX", chance=0.2),
+        ]
+
+    def sources(self, weights: bool = True) -> list[bytes]:
+        """Number of keys, keys, WEIGHTS and AGGREGATE."""
+        names = self.some(lambda: self.key(ZSETS + SETS), 3)
+        words = [b"%d" % len(names) if self.rng.random() < 0.92 else self.small(), *names]
+        if weights and self.rng.random() < 0.3:
+            words += [self.case(b"WEIGHTS"), *[self.score() for _ in names]]
+        if weights and self.rng.random() < 0.3:
+            words += [self.case(b"AGGREGATE"), self.case(self.rng.choice([b"SUM", b"MIN", b"MAX", b"MAX", b"x"]))]
+        return words + self.option(b"WITHSCORES", chance=0.3) + self.option(b"x", b"LIMIT", chance=0.03)
+
+    def zmpop(self) -> list[bytes]:
+        """What follows ZMPOP."""
+        names = self.some(self.zset, 3)
+        count = b"%d" % len(names) if self.rng.random() < 0.9 else self.small()
+        options = [self.case(b"COUNT"), self.small()] if self.rng.random() < 0.4 else []
+        return [count, *names, self.case(self.rng.choice([b"MIN", b"MAX"])), *options, *self.option(b"x", chance=0.04)]
 
     def integer(self) -> bytes:
         """Mostly a small number, else one at a limit or none at all."""
@@ -288,4 +361,36 @@ COMMANDS: dict[str, tuple[int, Make]] = {
     "HINCRBYFLOAT": (10, lambda g: [g.hash(), g.member(), g.float()]),
     "HRANDFIELD": (5, lambda g: [g.hash(), *g.sample(), *g.option(b"WITHVALUES", b"WITHVALUES", b"x", chance=0.5)]),
     "HSCAN": (4, lambda g: [g.hash(), b"0", *g.scan()]),
+    "ZADD": (24, lambda g: [g.zset(), *g.scores()]),
+    "ZINCRBY": (10, lambda g: [g.zset(), g.score(), g.member()]),
+    "ZREM": (6, lambda g: [g.zset(), *g.some(g.member)]),
+    "ZSCORE": (5, lambda g: [g.zset(), g.member()]),
+    "ZMSCORE": (3, lambda g: [g.zset(), *g.some(g.member)]),
+    "ZCARD": (3, lambda g: [g.zset()]),
+    "ZRANK": (4, lambda g: [g.zset(), g.member()]),
+    "ZREVRANK": (4, lambda g: [g.zset(), g.member()]),
+    "ZRANDMEMBER": (4, lambda g: [g.zset(), *g.sample(), *g.option(b"WITHSCORES", b"WITHSCORES", b"x", chance=0.5)]),
+    "ZSCAN": (3, lambda g: [g.zset(), b"0", *g.scan()]),
+    "ZPOPMIN": (4, lambda g: [g.zset(), *([g.small()] if g.rng.random() < 0.5 else [])]),
+    "ZPOPMAX": (4, lambda g: [g.zset(), *([g.small()] if g.rng.random() < 0.5 else [])]),
+    "ZMPOP": (4, lambda g: g.zmpop()),
+    "ZRANGE": (10, lambda g: [g.zset(), *g.zrange()]),
+    "ZREVRANGE": (4, lambda g: [g.zset(), g.small(), g.small(), *g.limit()]),
+    "ZRANGEBYSCORE": (5, lambda g: [g.zset(), g.bound(), g.bound(), *g.limit()]),
+    "ZREVRANGEBYSCORE": (5, lambda g: [g.zset(), g.bound(), g.bound(), *g.limit()]),
+    "ZRANGEBYLEX": (4, lambda g: [g.zset(), g.lex(), g.lex(), *g.limit()]),
+    "ZREVRANGEBYLEX": (4, lambda g: [g.zset(), g.lex(), g.lex(), *g.limit()]),
+    "ZRANGESTORE": (4, lambda g: [g.zset(), g.zset(), *g.zrange()]),
+    "ZCOUNT": (4, lambda g: [g.zset(), g.bound(), g.bound()]),
+    "ZLEXCOUNT": (4, lambda g: [g.zset(), g.lex(), g.lex()]),
+    "ZREMRANGEBYRANK": (3, lambda g: [g.zset(), g.small(), g.small()]),
+    "ZREMRANGEBYSCORE": (3, lambda g: [g.zset(), g.bound(), g.bound()]),
+    "ZREMRANGEBYLEX": (3, lambda g: [g.zset(), g.lex(), g.lex()]),
+    "ZUNION": (4, lambda g: g.sources()),
+    "ZINTER": (4, lambda g: g.sources()),
+    "ZDIFF": (4, lambda g: g.sources(weights=False)),
+    "ZUNIONSTORE": (4, lambda g: [g.zset(), *g.sources()]),
+    "ZINTERSTORE": (4, lambda g: [g.zset(), *g.sources()]),
+    "ZDIFFSTORE": (4, lambda g: [g.zset(), *g.sources(weights=False)]),
+    "ZINTERCARD": (4, lambda g: [*g.sources(weights=False), *([b"LIMIT", g.small()] if g.rng.random() < 0.4 else [])]),
 }

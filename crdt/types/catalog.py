@@ -12,10 +12,21 @@ from crdt.types.hashes import HashEntry
 from crdt.types.jsontree import JsonEntry
 from crdt.types.sets import GrowSetEntry, SetEntry
 from crdt.types.strings import StringEntry
+from crdt.types.zsets import ZSetEntry
 
 CATALOG: Final[dict[int, type[Entry]]] = {
     cls.CODE: cls
-    for cls in (StringEntry, HashEntry, GrowCounterEntry, SetEntry, GrowSetEntry, FlagEntry, ExpiryEntry, JsonEntry)
+    for cls in (
+        StringEntry,
+        HashEntry,
+        GrowCounterEntry,
+        SetEntry,
+        GrowSetEntry,
+        FlagEntry,
+        ExpiryEntry,
+        JsonEntry,
+        ZSetEntry,
+    )
 }
 
 

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 from crdt.errors import NoSuchKeyError
 from crdt.sampler import Sampler
 from crdt.state import State
-from crdt.types import documents, expiry, hashes, number, sets, strings
+from crdt.types import documents, expiry, hashes, number, sets, strings, zsets
 from crdt.types.counters import GrowCounterEntry, grow, grown
 from crdt.types.flags import FlagEntry, enable
 from crdt.types.hashes import HashEntry
 from crdt.types.jsontree import JsonEntry
 from crdt.types.sets import SetEntry
+from crdt.types.zsets import ZSetEntry
 
 if TYPE_CHECKING:
     from random import Random
@@ -73,7 +74,11 @@ def copy(state: State, source: bytes, target: bytes, into: State | None = None) 
     if source == target and into is state:
         return
     ends = expiry.deadline(state, source)
-    if isinstance(entry, HashEntry):
+    if isinstance(entry, ZSetEntry):
+        scores = zsets.items(state, source)
+        delete(into, target)
+        zsets.put(into, target, scores)
+    elif isinstance(entry, HashEntry):
         pairs = hashes.items(state, source)
         delete(into, target)
         hashes.put(into, target, pairs)

@@ -21,6 +21,9 @@ from daemon.api.commands import (
     strings,
     transactions,
     tuning,
+    zalgebra,
+    zranges,
+    zsets,
 )
 
 __all__ = [
@@ -42,4 +45,7 @@ __all__ = [
     "strings",
     "transactions",
     "tuning",
+    "zalgebra",
+    "zranges",
+    "zsets",
 ]

@@ -10,12 +10,13 @@ from itertools import islice
 from typing import Final
 
 from crdt.state import State
-from crdt.types import counters, hashes, keyspace, sets, strings
+from crdt.types import counters, hashes, keyspace, sets, strings, zsets
 from crdt.types.jsontree import JsonEntry
 from crdt.types.number import parse_int
 
 EMBEDDED: Final = 44  # the longest string that Redis keeps beside its header
 COMPACT_ENTRIES: Final = 512
+COMPACT_MEMBERS: Final = 128  # of a sorted set
 COMPACT_VALUE: Final = 64
 # Measured: bytes of the objects around one value.
 _ENTRY: Final = 160
@@ -34,6 +35,8 @@ def encoding(state: State, key: bytes) -> bytes | None:
         return b"listpack" if compact_hash(state, key) else b"hashtable"
     if kind == "ReJSON-RL":
         return b"raw"
+    if kind == "zset":
+        return b"listpack" if compact_zset(state, key) else b"skiplist"
     if kind == "set":
         return b"intset" if compact_set(state, key) else b"hashtable"
     return b"hashtable" if kind == "gset" else b"int"
@@ -52,6 +55,13 @@ def compact_hash(state: State, key: bytes) -> bool:
     )
 
 
+def compact_zset(state: State, key: bytes) -> bool:
+    """Whether Redis would hold the sorted set as one list: then ZSCAN returns it in one piece."""
+    return zsets.size(state, key) <= COMPACT_MEMBERS and all(
+        len(member) <= COMPACT_VALUE for member, _ in zsets.items(state, key)
+    )
+
+
 def usage(state: State, key: bytes, samples: int) -> int | None:
     """Bytes that the key takes in memory, estimated from `samples` of its elements (0: all); None if there is none."""
     kind = keyspace.type_name(state, key)
@@ -61,6 +71,9 @@ def usage(state: State, key: bytes, samples: int) -> int | None:
         fields = hashes.fields(state, key)
         sizes = [len(field) + len(hashes.get(state, key, field) or b"") for field in fields[: samples or None]]
         return _ENTRY + len(key) + _estimate(sizes, len(fields))
+    if kind == "zset":
+        scored = zsets.items(state, key)
+        return _ENTRY + len(key) + _estimate([len(m) for m, _ in scored[: samples or None]], len(scored))
     if kind in ("set", "gset"):
         members = sets.members(state, key, sets.GROW if kind == "gset" else sets.SetEntry)
         return _ENTRY + len(key) + _estimate([len(m) for m in islice(members, samples or None)], len(members))
