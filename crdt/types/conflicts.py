@@ -8,7 +8,8 @@ from typing import NamedTuple
 from crdt.clock import milliseconds
 from crdt.entry import Entry
 from crdt.state import State
-from crdt.types import documents, hashes, strings
+from crdt.types import documents, strings
+from crdt.types.hashes import HashEntry
 from crdt.types.jsontree import JsonEntry
 from crdt.types.strings import Sibling
 
@@ -47,8 +48,12 @@ def conflicts(state: State) -> Iterator[Conflict]:
             node = entry.nodes[field or b""]
             yield Conflict(entry.key, documents.where(node), entry.NAME, documents.siblings(state, node))
             continue
-        found = strings.siblings(state, entry.key) if field is None else hashes.siblings(state, entry.key, field)
-        yield Conflict(entry.key, field, entry.NAME, found or [])
+        if isinstance(entry, HashEntry):
+            assert field is not None
+            found = strings.standing(state, entry.values[field], entry.dots.get(field, -1))
+        else:
+            found = strings.siblings(state, entry.key) or []
+        yield Conflict(entry.key, field, entry.NAME, found)
     for key in list(_mixed(state)):
         entries = [entry for entry in state.all_of(key) if entry.visible()]
         yield Conflict(key, None, entries[0].NAME, [_newest(state, entry) for entry in entries])

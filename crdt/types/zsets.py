@@ -142,7 +142,7 @@ def _double(shown: bytes | Amount | None) -> float:
 
 def text(score: float) -> bytes:
     """A score as it is stored: the shortest text that reads as the same double; -0 is 0."""
-    return repr(score + 0.0).encode()
+    return b"%d" % score if score.is_integer() and abs(score) < 1 << 53 else repr(score).encode()
 
 
 def _of(state: State, key: bytes) -> ZSetEntry | None:

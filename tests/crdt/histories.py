@@ -29,7 +29,7 @@ from crdt.frame import Frame, Group
 from crdt.hashing import row_hash
 from crdt.joining import Joining
 from crdt.state import Changes, State
-from crdt.types import counters, expiry, flags, hashes, keyspace, number, sets, strings
+from crdt.types import counters, expiry, flags, hashes, keyspace, number, sets, strings, zsets
 from tests.crdt import json_model
 from tests.crdt.json_model import JSON
 
@@ -191,7 +191,7 @@ class Answers:
         counted = self.standing(kind, key, "incr", name)
         if not values:
             return (Decimal(sum(op.value for op in counted)) if counted else None), set()
-        code = {"string": 1, "hash": 2, "gcount": 3}[kind]
+        code = {"string": 1, "hash": 2, "gcount": 3, "zset": 11}[kind]
         written = [
             (row[4], dot, value)
             for dot, row in self.rows.items()
@@ -259,6 +259,8 @@ class Answers:
             return counters.grown(state, key) == self.register(kind, key, None)[0]
         if kind == "string":
             return self.same(strings.get(state, key), strings.siblings(state, key), kind, key, None)
+        if kind == "zset":
+            return self.ranked(state, key, names)
         if set(hashes.fields(state, key)) != names or dict(hashes.items(state, key)).keys() != names:
             return False
         return all(
@@ -266,6 +268,12 @@ class Answers:
             and self.same(hashes.get(state, key, name), hashes.siblings(state, key, name), kind, key, name)
             for name in names
         )
+
+    def ranked(self, state: State, key: bytes, names: set[bytes | None]) -> bool:
+        """Whether a sorted set has the scores it must have, in order."""
+        order = list(zsets.ordered(state, key))
+        scores = {name: float(self.register("zset", key, name)[0] or 0) for name in names}
+        return order == sorted(order) and {member: score for score, member in order} == scores
 
     def same(
         self, text: bytes | None, siblings: list[strings.Sibling] | None, kind: str, key: bytes, name: bytes | None
@@ -646,6 +654,11 @@ class World:
         self.unique += 1
         return (b"%d", b"%d", b"0%d", b"x%d")[self.rng.randrange(4)] % self.unique
 
+    def score(self) -> bytes:
+        """A score that no other ZADD has."""
+        self.unique += 1
+        return b"%d" % self.unique
+
     def amount(self) -> int:
         return self.rng.randrange(-3, 9)
 
@@ -881,6 +894,9 @@ ACTS: list[Act] = [
     _noted("hash", "incr", World.amount, hashes.incr, MEMBERS[:2]),
     _hash_float,
     _noted("hash", "remove", lambda w: None, lambda s, k, n, v: hashes.remove(s, k, [n]), MEMBERS),
+    _noted("zset", "set", World.score, lambda s, k, n, v: zsets.put(s, k, [(n, float(v))]), MEMBERS),
+    _noted("zset", "incr", World.amount, zsets.increase, MEMBERS[:2]),
+    _noted("zset", "remove", lambda w: None, lambda s, k, n, v: zsets.remove(s, k, [n]), MEMBERS),
     add_member,
     remove_member,
     _noted("gset", "add", _true, lambda s, k, n, v: sets.add(s, k, [n], sets.GROW), MEMBERS),

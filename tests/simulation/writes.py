@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from crdt.dots import SEQ_MASK
 from crdt.errors import UsageError
 from crdt.state import State
-from crdt.types import counters, flags, hashes, keyspace, sets, strings
+from crdt.types import counters, flags, hashes, keyspace, sets, strings, zsets
 from crdt.types.strings import StringEntry
 from tests.simulation.oracle import Counted, Oracle, Violation
 
@@ -62,6 +62,9 @@ _PLAIN: dict[str, Any] = {
     "hdel": lambda s, k, m, n: hashes.remove(s, b"h%d" % k, [b"f%d" % m]),
     "flag": lambda s, k, m, n: flags.enable(s, b"b%d" % k),
     "unflag": lambda s, k, m, n: flags.disable(s, b"b%d" % k),
+    "zadd": lambda s, k, m, n: zsets.put(s, b"z%d" % k, [(b"%d" % m, float(n))]),
+    "zincr": lambda s, k, m, n: zsets.increase(s, b"z%d" % k, b"%d" % m, float(n)),
+    "zrem": lambda s, k, m, n: zsets.remove(s, b"z%d" % k, [b"%d" % m]),
     "grow": lambda s, k, m, n: counters.grow(s, b"g%d" % k, abs(n)),
 }
 

@@ -7,7 +7,7 @@ zalgebra.py. What is random comes from the hub's dice.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from math import inf, isnan
 from typing import Final
 
@@ -311,7 +311,8 @@ def zscan(session: Session, args: list[bytes]) -> bytes:
     if not members:
         return nothing(session.resp)
     options = Scan(args[3:])
-    page, spell = members, format_double
+    page = members
+    spell: Callable[[float], bytes] = format_double
     if compact_zset(state, key):
         cursor, spell = 0, _packed
     else:

@@ -20,6 +20,7 @@ def test_codes_on_the_wire_never_change() -> None:
         6: "flag",
         7: "expiry",
         10: "ReJSON-RL",
+        11: "zset",
     }
 
 
