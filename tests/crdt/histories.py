@@ -35,7 +35,7 @@ from tests.crdt.json_model import JSON
 
 STRANGE = 200  # a type that this version does not know
 KEYS = [b"a", b"ab", b"b"]
-KINDS = ["hash", "set", JSON, "gset", "gcount", "flag", "string"]  # in the order in which they are shown
+KINDS = ["hash", "set", "zset", JSON, "gset", "gcount", "flag", "string"]  # in the order in which they are shown
 MEMBERS = [b"x", b"y", b"z", b"", b"xy"]
 Row = tuple[int, bytes, bytes | None, Wire, int]  # code, key, field, payload, timestamp
 Name = tuple[Actor, int]
