@@ -11,7 +11,7 @@ from crdt.dots import Actor
 from crdt.entry import LIFETIME
 from crdt.errors import NoSuchKeyError
 from crdt.state import RANGE_FROM, State
-from crdt.types import counters, documents, flags, hashes, keyspace, sets, strings
+from crdt.types import counters, documents, flags, hashes, keyspace, sets, strings, zsets
 from crdt.types.catalog import CATALOG
 from crdt.types.jsontree import JsonEntry
 from tests.crdt.replicas import Replicas
@@ -25,6 +25,7 @@ WRITES: dict[str, Callable[[State, bytes], object]] = {
     "set": lambda state, key: sets.add(state, key, [b"x", b"y"]),
     "gset": lambda state, key: sets.add(state, key, [b"x", b"y"], sets.GROW),
     "flag": lambda state, key: flags.enable(state, key),
+    "zset": lambda state, key: zsets.put(state, key, [(b"x", 1.5), (b"y", -1.0)]),
     "ReJSON-RL": lambda state, key: documents.put(state, key, {"a": [1, {"b": "c"}], "n": 1.5}),
 }
 READS: dict[str, Callable[[State, bytes], object]] = {
@@ -34,6 +35,7 @@ READS: dict[str, Callable[[State, bytes], object]] = {
     "set": lambda state, key: set(sets.members(state, key)),
     "gset": lambda state, key: set(sets.members(state, key, sets.GROW)),
     "flag": flags.enabled,
+    "zset": lambda state, key: list(zsets.ordered(state, key)),
     "ReJSON-RL": lambda state, key: None if (doc := documents.document(state, key)) is None else _text(state, doc),
 }
 
