@@ -7,7 +7,7 @@ Must not know: state, who sends what to whom (crdt/replica/messages.py).
 
 A frame in MessagePack, WIRE version 1; numbers that repeat are coded as differences:
 
-    [actors, first, count, ms, deps, groups, removes, ranges]
+    [actors, first, count, ms, deps, groups, removes, ranges], and heals behind it if there are any
     actors   [name, nonce, name, nonce ...]; the author is number 0
     ms       Unix milliseconds that timestamps are counted from
     deps     [actor number, n ...]
@@ -16,6 +16,7 @@ A frame in MessagePack, WIRE version 1; numbers that repeat are coded as differe
              stamps: [ms, counter] for all rows, or [count, ms, counter ...], each ms from the one before
     removes  [actor number, [gap, length, gap, length ...]] each
     ranges   [[component ...], [actor number, n ...]] each
+    heals    [actor number, seq, hash, actor number, seq, hash ...]
 """
 
 from __future__ import annotations
@@ -73,7 +74,9 @@ def encode_frame(frame: Frame) -> bytes:
     groups = [_encode_group(group, frame.first, ms) for group in frame.groups]
     removes = [[actors.number(actor), _encode_runs(seqs)] for actor, seqs in sorted(frame.removes.items())]
     ranges = [[list(path), actors.vector(sorted(vector.items()))] for path, vector in frame.ranges]
-    return pack([actors.flat, frame.first, frame.last - frame.first + 1, ms, deps, groups, removes, ranges])  # type: ignore[no-any-return]
+    heals = [x for actor, seq, content in frame.heals for x in (actors.number(actor), seq, content)]
+    body = [actors.flat, frame.first, frame.last - frame.first + 1, ms, deps, groups, removes, ranges]
+    return pack([*body, heals] if heals else body)  # type: ignore[no-any-return]
 
 
 def encode_rows(groups: list[Group]) -> bytes:
@@ -108,7 +111,7 @@ def _encode_stamps(stamps: Stamps, ms: int) -> list[int]:
 def decode_frame(data: bytes) -> Frame:
     """Inverse of `encode_frame`. Raises PeerError on anything that is not a whole, sane frame."""
     try:
-        table, first, count, ms, deps, groups, removes, ranges = msgpack.unpackb(data, strict_map_key=False)
+        table, first, count, ms, deps, groups, removes, ranges, *more = msgpack.unpackb(data, strict_map_key=False)
         actors = _decode_actors(table)
         last = first + natural(count) - 1
         _require(natural(first) >= 1 and first <= last <= SEQ_MASK, "range of a frame")
@@ -123,6 +126,13 @@ def decode_frame(data: bytes) -> Frame:
         _require(own is None or own.stops[-1] <= last + 1, "removal of a future dot")
         frame.ranges = [(_decode_path(path), _decode_vector(vector, actors)) for path, vector in ranges]
         _require(all(vector.get(frame.actor, 0) <= last for _, vector in frame.ranges), "range over future dots")
+        if more:
+            (flat,) = more
+            frame.heals = [
+                (actors[natural(number)], natural(seq), natural(content))
+                for number, seq, content in zip(flat[::3], flat[1::3], flat[2::3], strict=True)
+            ]
+            _require(all(s in frame.removes[a] for a, s, _ in frame.heals), "a healing that removes nothing")
     except _DECODING as error:
         raise PeerError("malformed", f"frame: {error}") from None
     return frame

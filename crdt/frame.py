@@ -7,6 +7,8 @@ applied it has applied all those operations, and nothing else. Must not know: by
     removes  dots that the actor had observed and removed
     ranges   (path prefix, vector): everything below the prefix that the vector covers is removed, number rows excepted
     deps     what the actor had applied when it cut the frame, as far as that changed since its previous frame
+    heals    removes of rows that replicas had come to hold differently: (actor, seq, hash of a content that stands on
+             in the adds), once for each content; whoever holds another content writes that anew (crdt/mending.py)
 
 A group holds the rows of one key and type, as columns; for types with a single cell per key (`key` None) the fields
 are the keys.
@@ -77,6 +79,7 @@ class Frame:
     groups: list[Group] = field(default_factory=list)
     removes: dict[Actor, Runs] = field(default_factory=dict)
     ranges: list[tuple[tuple[bytes, ...], dict[Actor, int]]] = field(default_factory=list)
+    heals: list[tuple[Actor, int, int]] = field(default_factory=list)
 
     def adds(self) -> int:
         """How many rows the frame adds."""
@@ -116,6 +119,7 @@ def merge(frames: Iterable[Frame]) -> Frame:
     one.groups = _joined(chain.from_iterable(reversed(groups)))
     for part in parts:
         one.ranges += part.ranges
+        one.heals += part.heals
     for actor in dict.fromkeys(chain.from_iterable(part.removes for part in parts)):
         one.removes[actor] = union(part.removes[actor] for part in parts if actor in part.removes)
     return one
@@ -144,10 +148,10 @@ def _ranged(path: tuple[bytes, ...], group: Group, i: int) -> bool:
 def plain(payload: object) -> bool:
     """Whether a range may take the row: a count or a baseline has to be removed by name.
 
-    The canonical form of those begins with the msgpack of an array whose first element is 1 or 2
+    The canonical form of those begins with the msgpack of an array whose first element is 1, 2 or 4
     (crdt/types/number.py); so it is for rows of types that this version does not know.
     """
-    return not isinstance(payload, msgpack.ExtType) or payload.data[1:2] not in (b"\1", b"\2")
+    return not isinstance(payload, msgpack.ExtType) or payload.data[1:2] not in (b"\1", b"\2", b"\4")
 
 
 def _joined(groups: Iterable[Group]) -> list[Group]:

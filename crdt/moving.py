@@ -27,11 +27,11 @@ def go_on_as(state: State, actor: Actor) -> None:
     assert old.index >= FIRST_OWN
     taken = _take_out(state)
     pending = (state.entries, state.fields, state.stamp_starts, state.stamp_hlcs, state.removed)
-    ranges, swept, mark = state.ranges, state.swept, state.mark
+    ranges, swept, mark, heals = state.ranges, state.swept, state.mark, state.heals
     state.become(actor)
     offset = state.cut_dot - cut
     state.entries, state.fields, state.stamp_starts, state.stamp_hlcs, state.removed = pending
-    state.dot, state.mark = last + offset, mark + offset
+    state.dot, state.mark, state.heals = last + offset, mark + offset, heals
     state.ranges = [(path, _split(vector, old.actor, actor, cut & SEQ_MASK)) for path, vector in ranges]
     state.swept = [(entry, _committed(plain, cut, last)) for entry, plain in swept]
     _put_back(state, taken, old.actor, cut, offset)

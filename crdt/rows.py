@@ -125,7 +125,7 @@ class Chunk:
 class ActorRows:
     """One actor as a State sees it: what of it was applied (`applied`), and its live rows in `chunks`."""
 
-    __slots__ = ("_divided", "_thin", "actor", "applied", "base", "chunks", "firsts", "index", "seed")
+    __slots__ = ("_divided", "_thin", "actor", "applied", "base", "chunks", "firsts", "hash", "index", "seed")
 
     def __init__(self, actor: Actor, index: int, base: int) -> None:
         self.actor = actor
@@ -133,6 +133,7 @@ class ActorRows:
         self.base = base  # index << SEQ_BITS: packed dot = base + seq
         self.seed = actor.seed()
         self.applied = 0
+        self.hash = 0  # 128-bit sum over the live rows, as of the last frame boundary
         self.chunks: list[Chunk] = []
         self.firsts: list[int] = []  # first dot of each chunk
         self._divided = False

@@ -60,7 +60,8 @@ class State(Expiries):
     """One space's rows. `actor` names the life of the store that writes here."""
 
     __slots__ = (
-        "actors", "chunks_held", "clock", "cut_dot", "dot", "encode", "entries", "fields", "frozen", "hash", "indexes",
+        "actors", "chunks_held", "clock", "cut_dot", "dot", "encode", "entries", "fields", "frozen", "hash", "heals",
+        "indexes",
         "live", "mark", "me", "orphans", "ranges", "removed", "seen", "stamp_hlcs", "stamp_starts", "swept", "thin",
         "vector_hash", "vector_sum",
     )  # fmt: skip
@@ -151,14 +152,17 @@ class State(Expiries):
         """A batch of local operations begins at this wall time."""
         self.clock.tick(wall_ms)
         self.turn(wall_ms)
-        now = self.clock.now
-        if self.stamp_hlcs[-1] != now:
-            start = len(self.entries)
-            if self.stamp_starts[-1] == start:
-                self.stamp_hlcs[-1] = now
-            else:
-                self.stamp_starts.append(start)
-                self.stamp_hlcs.append(now)
+        if self.stamp_hlcs[-1] != self.clock.now:
+            self.stamp(self.clock.now)
+
+    def stamp(self, hlc: int) -> None:
+        """The operations that follow carry this timestamp."""
+        start = len(self.entries)
+        if self.stamp_starts[-1] == start:
+            self.stamp_hlcs[-1] = hlc
+        else:
+            self.stamp_starts.append(start)
+            self.stamp_hlcs.append(hlc)
 
     def add(self, entry: Entry, field: bytes | None) -> int:
         """The next own dot, for a row that the caller puts into the entry."""
@@ -228,6 +232,7 @@ class State(Expiries):
         self.removed: list[Dead] = []
         self.ranges: list[tuple[tuple[bytes, ...], dict[Actor, int]]] = []
         self.swept: list[tuple[Entry, Iterator[tuple[bytes | None, int, Raw]]]] = []
+        self.heals: list[tuple[Actor, int, int]] = []  # see Frame
 
     def cut(self) -> Frame | None:
         """Turn everything pending into one frame; None if there is nothing."""
@@ -239,6 +244,7 @@ class State(Expiries):
         frame.deps = {self.actors[i].actor: self.actors[i].applied for i in self.seen if i != self.me.index}
         frame.removes = self._settle_removed()
         frame.ranges = self.ranges
+        frame.heals = self.heals
         frame.groups = self._settle_added()
         self.seen.clear()
         self._advance(self.me, frame.last)
@@ -295,7 +301,9 @@ class State(Expiries):
         for frozen in self.frozen:
             frozen.keep(owner, dead, hlcs)
         self.live -= len(dead)
-        self.hash = (self.hash - dead_hash(owner.seed, dead, hlcs, self.wire)) & MASK_128
+        gone = dead_hash(owner.seed, dead, hlcs, self.wire)
+        owner.hash = (owner.hash - gone) & MASK_128
+        self.hash = (self.hash - gone) & MASK_128
 
     def _settle_added(self) -> list[Group]:
         """The pending rows that are still live, as groups; indexed and added to the hash."""
@@ -314,7 +322,9 @@ class State(Expiries):
     def _count(self, owner: ActorRows, groups: list[Group]) -> None:
         """Rows that came: into the hash and the count."""
         self.live += sum(map(len, groups))
-        self.hash = (self.hash + sum(group_hash(owner.seed, group) for group in groups)) & MASK_128
+        came = sum(group_hash(owner.seed, group) for group in groups)
+        owner.hash = (owner.hash + came) & MASK_128
+        self.hash = (self.hash + came) & MASK_128
 
     def wire(self, raw: Raw, dot: int) -> Wire:
         """The form of a payload that is hashed, sent and stored."""
@@ -535,9 +545,9 @@ class State(Expiries):
 
     # -- snapshot and checkpoint ---------------------------------------------------------------------------------------
 
-    def groups(self, chunk: Chunk, start: int = 0) -> list[Group]:
-        """The live rows of a chunk from a position on, as groups."""
-        columns = (chunk.dots[start:], chunk.entries[start:], chunk.fields[start:], chunk.hlcs[start:])
+    def groups(self, chunk: Chunk, start: int = 0, stop: int | None = None) -> list[Group]:
+        """The live rows of a chunk from a position on (up to another), as groups."""
+        columns = (chunk.dots[start:stop], chunk.entries[start:stop], chunk.fields[start:stop], chunk.hlcs[start:stop])
         return gathered(*columns, self.wire)[0]
 
     def load(self, actor: Actor, start: int, groups: list[Group], limit: int) -> None:

@@ -75,6 +75,7 @@ class Node:
         self.version = version
         self.settings: Mapping[str, str] = _all_shown(settings)
         self.rng = random.Random(int.from_bytes(os.urandom(16)))
+        self.dice = random.SystemRandom()  # who we are is drawn from outside: a clone of the memory draws otherwise
         self._cut_at = 0  # what clients had sent by the last cut that was made for its size
         self._operations = 0  # as the last housekeeping saw them
         self.loading: str | None = "Gossamer is loading the replica from disk, try again in a moment"
@@ -184,7 +185,7 @@ class Node:
         assert transport is not None
         store = settings.store
         tuning = _tuning(settings)
-        inline, session = _inline(settings), self.rng.getrandbits(63)
+        inline, session = _inline(settings), self.dice.getrandbits(63)
         run = Machine.here().run_dir(os.environ)
         boot = boot_id() if _has_run_dir(run) else None
         sweep(run, boot)
@@ -192,7 +193,7 @@ class Node:
             opened = Store.open(store.dir, name, store.durability)
             witness = Witness(_witness_path(run, settings.replica.name, opened), opened.identity, boot)
             space = Space(
-                index, name, opened, witness, settings.replica.name, tuning, transport, self.rng, session, self.fail,
+                index, name, opened, witness, settings.replica.name, tuning, transport, self.dice, session, self.fail,
                 inline, store.log_budget,
             )  # fmt: skip
             self.spaces.append(space)
@@ -285,8 +286,9 @@ class Node:
             space.connected()
 
     def _on_disconnected(self) -> None:
+        session = self.dice.getrandbits(63)
         for space in self.spaces:
-            space.disconnected()
+            space.disconnected(session)
 
     def _presence(self, online: bool) -> Outgoing:
         """That we are here or gone, as one message: a connection has one last will, for however many spaces."""

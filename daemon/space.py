@@ -69,7 +69,7 @@ class Space:
         inline: bool,
         log_budget: int,
     ) -> None:
-        """`session` names this run of the daemon, the same in all its spaces (63 bits).
+        """`session` names the connection of this daemon, the same in all its spaces (63 bits).
 
         `inline`: commit on the loop's thread at the end of each turn; else in a worker, every commit interval.
         `fail(exit code, text)`: what happened leaves no way to go on.
@@ -209,9 +209,9 @@ class Space:
         self.begin()
         self._handle(Connected())
 
-    def disconnected(self) -> None:
-        """No broker is left."""
-        self._handle(Disconnected())
+    def disconnected(self, session: int) -> None:
+        """No broker is left; `session` names the next connection."""
+        self._handle(Disconnected(session))
 
     def settle(self, much: bool = False) -> None:
         """The turn that wrote is over: commit if this durability asks for it, cut if much is pending.

@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 
 from tests.simulation import wrong
-from tests.simulation.plan import FAULTS, draw
+from tests.simulation.plan import DEFECT, FAULTS, draw
 from tests.simulation.shrink import failure, shrink, trace
 from tests.simulator import World
 
@@ -18,6 +18,12 @@ PINNED = {
     3114: "a checkpoint finished while a removal was pending",
     10575: "settles late",
     11211: "a pause over the restart of the broker",
+}
+DAMAGED = {
+    39: "a clone removed a row by the number of another",
+    10008: "a count of a clone, overwritten by number",
+    10094: "neighbours in a set whose hashes are equal in their low halves",
+    20175: "three daemons of one name greeted each other without end",
 }
 
 
@@ -30,6 +36,17 @@ def test_every_invariant_holds(first: int) -> None:
 @pytest.mark.parametrize("seed", PINNED)
 def test_what_once_broke_holds(seed: int) -> None:
     assert failure(draw(seed)) is None, PINNED[seed]
+
+
+@pytest.mark.parametrize("first", range(10_000, 10_200, 50))
+def test_what_must_never_happen_is_healed(first: int) -> None:
+    for seed in range(first, first + 50):
+        assert failure(draw(seed, (DEFECT,))) is None, seed
+
+
+@pytest.mark.parametrize("seed", DAMAGED)
+def test_what_once_was_not_healed_is(seed: int) -> None:
+    assert failure(draw(seed, (DEFECT,))) is None, DAMAGED[seed]
 
 
 def test_a_seed_is_one_history() -> None:

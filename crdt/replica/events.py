@@ -43,7 +43,11 @@ class Connected:
 
 @dataclass(frozen=True, slots=True)
 class Disconnected:
-    """No way to any peer is left."""
+    """No way to any peer is left. `session` names the next one (0: the replica draws it), so that copies of a machine
+    that was cloned while it ran can tell each other apart: a clone has to connect anew.
+    """
+
+    session: int = 0
 
 
 Event = Received | Tick | Persisted | Merged | Connected | Disconnected

@@ -6,17 +6,21 @@ one malformed frame stops none of the others. Must not know: which message broug
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+
+from xxhash import xxh3_64_intdigest
 
 from crdt.codec import decode_frame
 from crdt.errors import PeerError
 from crdt.frame import Frame
+from crdt.mending import content, preserve, row_at, rows_of, spent_twice
 from crdt.replica.effects import Alarm, LogFrame, Notify
 from crdt.replica.held import Held
-from crdt.replica.outbox import span
 
 if TYPE_CHECKING:
     from crdt.replica.replica import Replica
+
+ECHOES: Final = 1024  # own frames that are known again when they come back
 
 
 class Intake:
@@ -27,13 +31,14 @@ class Intake:
         self.held = Held(replica.tuning.held_bytes)
         self.unsaved: list[LogFrame] = []
         self._warned: set[str] = set()  # whose clock was reported
+        self._published: dict[int, None] = {}  # hashes of own frames, the latest last
 
     def offer(self, sender: str, data: bytes, now: float, first_hand: bool) -> None:
         """A frame came. `first_hand`: on its author's own topic, or so it should be."""
         replica, state = self._replica, self._replica.state
         try:
-            if sender == replica.name and self._is_echo(data):
-                return
+            if sender == replica.name and xxh3_64_intdigest(data) in self._published:
+                return  # our own frame came back to us
             frame = decode_frame(data)
             if first_hand:
                 self._check_origin(sender, frame)
@@ -41,8 +46,8 @@ class Intake:
             replica.drop(error.reason)
             return
         replica.counts["frames_in"] += 1
-        if frame.actor == state.actor and frame.last > state.me.applied:
-            replica.fork()
+        if frame.actor == state.actor and (frame.last > state.me.applied or self._spends_twice(frame)):
+            replica.fork(frame.first <= state.me.applied)
         if frame.last <= state.applied(frame.actor):
             replica.counts["duplicates"] += 1
         elif state.ready(frame):
@@ -53,14 +58,23 @@ class Intake:
                 replica.drop("held_full")
             replica.recovery.suspect(sender, now + replica.patience, gap=True)
 
-    def _is_echo(self, data: bytes) -> bool:
-        """Our own frame came back to us; what a second daemon under our name writes did not."""
-        try:
-            actor, _, last = span(data)
-        except ValueError as error:
-            raise PeerError("malformed", str(error)) from None
-        state = self._replica.state
-        return actor == state.actor and last <= state.me.applied
+    def expect(self, frames: list[bytes]) -> None:
+        """Own frames are being published: some brokers send them back."""
+        published = self._published
+        for data in frames:
+            published[xxh3_64_intdigest(data)] = None
+        while len(published) > ECHOES:
+            del published[next(iter(published))]
+
+    def _spends_twice(self, frame: Frame) -> bool:
+        """Whether a frame under our name holds another content than we do for a dot of ours."""
+        state, me = self._replica.state, self._replica.state.me
+        for group in frame.groups:
+            for row in rows_of(group):
+                mine = row_at(state, me, row.seqs[0])
+                if mine is not None and content(me, mine) != content(me, row):
+                    return True
+        return False
 
     def _check_origin(self, sender: str, frame: Frame) -> None:
         if frame.actor.name != sender:
@@ -72,6 +86,11 @@ class Intake:
     def _apply(self, frame: Frame, data: bytes) -> None:
         replica, clock = self._replica, self._replica.state.clock
         refused, name = clock.refused, frame.actor.name
+        if frame.heals:
+            if spent_twice(replica.state, frame):
+                replica.fork(True)
+            preserve(replica.state, frame)
+            replica.healing.mended()
         changes = replica.state.apply(frame)
         assert changes is not None
         replica.merging.follow(frame)

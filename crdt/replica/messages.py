@@ -21,7 +21,7 @@ import msgpack
 from xxhash import xxh3_64_intdigest
 
 from crdt.codec import decode_actor, natural, pack
-from crdt.dots import MASK_128, Actor
+from crdt.dots import MASK_128, SEQ_MASK, Actor
 from crdt.errors import PeerError
 
 WIRE: Final = 2
@@ -31,6 +31,7 @@ LETTER: Final = 1
 ROW: Final = 2
 RESERVED: Final = 3  # streams from here on are snapshots
 MAX_LIST: Final = 256
+ALL: Final = SEQ_MASK
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,9 +171,36 @@ class Rows:
     final: bool
 
 
-Message = Delta | Hello | Ack | Presence | Pull | Repair | Piece | More | Probe | Taken | Want | Rows
+@dataclass(frozen=True, slots=True)
+class Compare:
+    """Our vectors are equal and our states are not (healing.py). My live rows, as sums of their hashes (mending.short)
+    over (actor, first, last, sum): which of these sums are others with you? `last` ALL: all of the actor's rows.
+    """
 
-_KINDS: Final[list[type[Any]]] = [Delta, Hello, Ack, Presence, Pull, Repair, Piece, More, Probe, Taken, Want, Rows]
+    number: int
+    items: list[tuple[Actor, int, int, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Differ:
+    """Answer to Compare `number`: of its first `answered` items these (their indexes) are `different` here.
+
+    Where one of them is a single row, `rows` holds, at the same place, the row that stands under its dot here (empty:
+    none does), and `vector` says of which operations that is true.
+    """
+
+    number: int
+    answered: int
+    different: list[int]
+    vector: dict[Actor, int] = field(default_factory=dict)
+    rows: list[bytes] = field(default_factory=list)
+
+
+Message = Delta | Hello | Ack | Presence | Pull | Repair | Piece | More | Probe | Taken | Want | Rows | Compare | Differ
+
+_KINDS: Final[list[type[Any]]] = [
+    Delta, Hello, Ack, Presence, Pull, Repair, Piece, More, Probe, Taken, Want, Rows, Compare, Differ,
+]  # fmt: skip
 
 
 def encode(message: Message) -> bytes:
@@ -259,6 +287,15 @@ def _parts(value: Any) -> list[tuple[Actor, int, int, bytes]]:
     ]
 
 
+def _items(value: Any) -> list[tuple[Actor, int, int, int]]:
+    if type(value) is not list or not 0 < len(value) <= MAX_LIST:
+        raise ValueError("not a short list")
+    items = [(decode_actor(name, nonce), natural(a), natural(b), natural(s)) for name, nonce, a, b, s in value]
+    if not all(0 < first <= last <= ALL for _, first, last, _ in items):
+        raise ValueError("not a part of an actor's rows")
+    return items
+
+
 def _bool(value: object) -> bool:
     if type(value) is not bool:
         raise ValueError("not a boolean")
@@ -296,4 +333,6 @@ _CHECKS: Final[dict[type[Any], tuple[Callable[[Any], Any], ...]]] = {
     Taken: (natural, natural, _bool),
     Want: (natural, natural, _spans, _parts),
     Rows: (natural, natural, _parts, _bool),
+    Compare: (natural, _items),
+    Differ: (natural, natural, _naturals, _vector, _blobs),
 }

@@ -1,7 +1,7 @@
 """What a replica orders, in order, until the shell takes it; and the fitting of frames into messages.
 
 Promises: no message exceeds `max_message` (invariant I12): frames share messages, a frame that is too large
-goes in pieces, and so does a PULL whose vector is. Must not know: state, peers.
+goes in pieces, and so does what holds a vector that is. Must not know: state, peers.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from crdt.codec import decode_actor
 from crdt.dots import Actor
 from crdt.replica import messages
 from crdt.replica.effects import Effect, Lane, Send
-from crdt.replica.messages import FRAME, LETTER, Delta, Message, Piece, Pull, Want
+from crdt.replica.messages import FRAME, LETTER, Delta, Message, Piece
 from crdt.replica.pieces import cut_up
 
 HEADROOM: Final = 384  # of a message, for its own fields: the longest name of an actor, and some numbers
@@ -41,14 +41,12 @@ class Outbox:
         return out
 
     def send(self, lane: Lane, to: str | None, message: Message, author: Actor | None = None) -> None:
-        """Order a message to be sent. Only a Pull or Want may be larger than a message: it needs its `author` then."""
+        """Order a message to be sent. One with a vector may be larger than a message: it needs its `author` then."""
         data = messages.encode(message)
         if len(data) <= self.max_message:
             self.order(Send(lane, to, data))
             return
-        assert isinstance(message, (Pull, Want)) and author is not None, (
-            f"a {type(message).__name__} of {len(data)} bytes"
-        )
+        assert author is not None, f"a {type(message).__name__} of {len(data)} bytes"
         self._letters += 1
         for piece in cut_up(data, self.room, LETTER, author, self._letters):
             self.order(Send(lane, to, messages.encode(piece)))

@@ -17,6 +17,8 @@ class Peer:
     name: str
     actor: Actor | None = None
     session: int = 0
+    sessions: tuple[int, ...] = ()
+    """The last few: several daemons of one name are not met anew with every HELLO."""
     offline: bool = False
     last_seen: float = 0.0
     period: float = 5.0

@@ -11,7 +11,8 @@ go, a hash and the sum of its vector, a hash of its state. Whoever learns that a
 missing frames may be under way), then asks that one peer: PULL with its own vector (recovery.py). The answer is REPAIR,
 the frames it lacks in the answerer's log order, or a snapshot in pieces where the log no longer reaches back
 (serving.py). From the vector in the PULL the answerer learns what it lacks itself, and pulls back. Nothing here is
-needed for correctness in any order or number: frames are idempotent, and whatever is lost is asked for again.
+needed for correctness in any order or number: frames are idempotent, and whatever is lost is asked for again. Peers
+with equal vectors and different states compare their rows and write anew what differs (healing.py).
 
 Effects are returned in the order in which they must be carried out (see effects.py).
 """
@@ -26,15 +27,32 @@ from crdt.codec import encode_frame
 from crdt.dots import MASK_64, Actor
 from crdt.errors import PeerError
 from crdt.frame import Frame, merge, overlap
+from crdt.mending import live_between, reissue, row_at
 from crdt.moving import go_on_as
 from crdt.replica import messages
 from crdt.replica.acks import Acks
 from crdt.replica.effects import Alarm, Effect, Lane, LogFrame, Persist, Witness
 from crdt.replica.events import Connected, Disconnected, Event, Merged, Persisted, Received, Tick
 from crdt.replica.greeting import Greeting
+from crdt.replica.healing import Healing
 from crdt.replica.intake import Intake
 from crdt.replica.merging import Merging
-from crdt.replica.messages import Ack, Delta, Hello, More, Piece, Presence, Probe, Pull, Repair, Rows, Taken, Want
+from crdt.replica.messages import (
+    Ack,
+    Compare,
+    Delta,
+    Differ,
+    Hello,
+    More,
+    Piece,
+    Presence,
+    Probe,
+    Pull,
+    Repair,
+    Rows,
+    Taken,
+    Want,
+)  # fmt: skip
 from crdt.replica.outbox import Outbox
 from crdt.replica.peers import Peer, Peers
 from crdt.replica.pieces import Pieces
@@ -50,6 +68,7 @@ if TYPE_CHECKING:
     from random import Random
 
 NEVER: Final = float("inf")
+TWICE: Final = 65_536
 SMALL: Final = 4096  # bytes of a frame beside which its header (some 30) is worth a merge
 GAIN: Final = 8  # a larger frame is merged if it takes back at least one operation in so many of its own
 
@@ -66,7 +85,7 @@ class View:
 
 
 class Replica:
-    """See the module. `log` is what was persisted, `session` names this run of the daemon."""
+    """See the module. `log` is what was persisted, `session` names this connection of this daemon."""
 
     def __init__(
         self, state: State, log: LogReader, rng: Random, tuning: Tuning | None = None, session: int | None = None
@@ -89,13 +108,15 @@ class Replica:
         self.greeting = Greeting(self)
         self.vectors = Vectors()
         self.moments = Moments()
+        self.healing: Healing = Healing(self)
         self.connected = False
+        self._alone, self._heard = 0, -1  # own operations when this connection was made, and when a message last came
         self.acknowledged = False  # a client was promised a write since the start
         self.batch = self.stored = 0  # last ordered and last confirmed Persist
         self.view = self._standing()
         self.drops: dict[str, int] = {}
         self.counts = dict.fromkeys(
-            ("frames_in", "frames_out", "records", "repairs", "snapshots", "divergences", "duplicates"), 0
+            ("frames_in", "frames_out", "records", "repairs", "snapshots", "divergences", "healed", "duplicates"), 0
         )
         self._fresh: list[tuple[Frame, bytes]] = []  # own frames of the commit that is being put together
         self._views: dict[int, tuple[View, list[tuple[Frame, bytes]]]] = {}
@@ -126,8 +147,8 @@ class Replica:
     @property
     def deadline(self) -> float:
         """When the shell should send the next Tick, in its own seconds; infinity if nothing is due."""
-        parts = self.acks.at, self.recovery.deadline, self.serving.deadline, self.reaper.deadline
-        return min(self._publish_at, self.greeting.deadline, *parts)
+        parts = self.recovery.deadline, self.serving.deadline, self.healing.deadline, self.reaper.deadline
+        return min(self._publish_at, self.greeting.deadline, self.acks.at, *parts)
 
     @property
     def patience(self) -> float:
@@ -159,7 +180,7 @@ class Replica:
             case Connected():
                 self._on_connected(now)
             case Disconnected():
-                self._on_disconnected()
+                self._on_disconnected(event.session)
         return self.out.take()
 
     def loaded(self, now: float) -> None:
@@ -253,6 +274,7 @@ class Replica:
             self.acks.ask(now)
         self.acks.answer()
         self.serving.persisted(now)
+        self.healing.persisted()
 
     def witness(self, seq: int) -> None:
         """Own operations up to `seq` are about to leave."""
@@ -270,6 +292,7 @@ class Replica:
         self.witness(max((frame.last for frame, _ in unsent if frame.actor == self.state.actor), default=0))
         self._published = now
         merged = _merged(unsent, self.out.room)
+        self.intake.expect(merged)
         self.counts["frames_out"] += len(merged)
         self.out.publish(merged)
         self.greeting.soon(now)
@@ -287,6 +310,9 @@ class Replica:
 
     def _on_connected(self, now: float) -> None:
         self.connected = True
+        # Whoever was cloned with its memory hears nothing any more until it connects anew: what it has written since
+        # then may be spent twice. Who was not hears of it here.
+        self._alone = self._heard = self.state.me.applied if self._heard < 0 else self._heard
         self.out.send(Lane.PRESENCE, None, Presence(self.session, True))
         self.out.send(Lane.INBOX, self.name, Probe(self.session))
         self.greeting.connected(now)
@@ -294,12 +320,14 @@ class Replica:
             self._publish_at = now
         self.acks.ask(now)
 
-    def _on_disconnected(self) -> None:
+    def _on_disconnected(self, session: int) -> None:
         self.connected = False
+        self.session = session or self.rng.getrandbits(63)
         self._publish_at = self.acks.at = NEVER
         self.greeting.disconnected()
         self.recovery.clear()
         self.serving.clear()
+        self.healing.clear()
 
     def _on_tick(self, now: float) -> None:
         if now >= self._publish_at:
@@ -313,12 +341,14 @@ class Replica:
             self.merging.tidy()
         self.recovery.tick(now)
         self.serving.tick(now)
+        self.healing.tick(now)
         self.reaper.tick(now)
 
     # -- frames of peers --------------------------------------------------------------------------------------------
 
     def _on_received(self, event: Received, now: float) -> None:
         self._addressed = event.inbox
+        self._heard = self.state.me.applied
         try:
             message = messages.decode(event.data)
             _HANDLERS[type(message)](self, event.sender, message, now)
@@ -330,20 +360,36 @@ class Replica:
 
     def _on_delta(self, sender: str, message: Delta, now: float) -> None:
         if sender != self.name:
-            self._heard(sender, now)
+            self.heard(sender, now)
         for data in message.frames:
             self.intake.offer(sender, data, now, first_hand=True)
         self.acks.answer()
 
-    def fork(self) -> None:
-        """A peer knows more of us than we do: our disk is not what it was. Go on as a new actor, and say so."""
-        old = self.state.actor
+    def fork(
+        self, twice: bool = False, why: str = "peers know operations of ours that this disk does not hold"
+    ) -> None:
+        """A peer knows more of us than we do: our disk is not what it was. Go on as a new actor, and say so.
+
+        What we wrote since we may have been cloned (`twice`: certainly were) may stand for something else elsewhere,
+        and removals cannot say which they mean: so it is written anew, the latest TWICE rows of it.
+        """
+        rows, old = self.state.me, self.state.actor
+        since = self._alone if twice or rows.applied > self._alone else rows.applied
         self.merging.abandon()
         go_on_as(self.state, Actor(old.name, self.rng.getrandbits(64) & MASK_64))
         for peer in self.peers.by_name.values():
             peer.acked = 0
-        text = f"peers know operations of {old} that this disk does not hold; going on as {self.state.actor}"
-        self.out.order(Alarm("fork", text))
+        self._alone = self._heard = 0
+        for seq in live_between(rows, since + 1, rows.applied)[-TWICE:]:
+            mine = row_at(self.state, rows, seq)
+            if mine is not None:
+                reissue(self.state, rows, seq, [mine])
+        self.out.order(Alarm("fork", f"{why}; {old} goes on as {self.state.actor}"))
+
+    def restate(self) -> None:
+        """The hash of the state was put right: say so from now on."""
+        if self.stored == self.batch:
+            self.view = self._standing()
 
     # -- what peers say of themselves ---------------------------------------------------------------------------------
 
@@ -353,8 +399,10 @@ class Replica:
         if message.session == self.session:
             return  # our own, come back
         peer = self.peers.get(sender, now)
-        met = peer.session != message.session or not peer.heard or peer.state(now) != "online"
-        self._heard(sender, now)
+        met = message.session not in peer.sessions or not peer.heard or peer.state(now) != "online"
+        if message.session not in peer.sessions:
+            peer.sessions = (*peer.sessions[-3:], message.session)
+        self.heard(sender, now)
         if peer.session != message.session:
             peer.acked, peer.here_since = 0, now if peer.session else peer.here_since
             self.vectors.forget(sender)
@@ -378,7 +426,7 @@ class Replica:
             self.vectors.forget(peer.name)
             peer.differs_since = None
             peer.acked = max(peer.acked, self.own_stored)
-            self._check_divergence(peer)
+            self.healing.hello(peer, now)
             return
         if peer.differs_since is None:
             peer.differs_since = now
@@ -392,20 +440,12 @@ class Replica:
             self._audit_at = now + self.hello_period
             self.recovery.suspect(peer.name, now + self.patience, sure=True)
 
-    def _check_divergence(self, peer: Peer) -> None:
-        diverged = peer.state_hash != self.view.state_hash
-        if diverged and not peer.diverged:
-            self.counts["divergences"] += 1
-            text = f"{peer.name} has applied the same operations but holds other rows: a defect, please report it"
-            self.out.order(Alarm("divergence", text))
-        peer.diverged = diverged
-
     def _on_ack(self, sender: str, message: Ack, now: float) -> None:
-        peer = self._heard(sender, now)
+        peer = self.heard(sender, now)
         peer.vector_sum = max(peer.vector_sum, message.vector_sum)
         self.acks.heard(peer, message)
 
-    def _heard(self, sender: str, now: float) -> Peer:
+    def heard(self, sender: str, now: float) -> Peer:
         peer = self.peers.get(sender, now)
         if peer.state(now) != "online":
             peer.here_since = now
@@ -429,9 +469,9 @@ class Replica:
         elif message.everywhere:  # which does not say that it is in this space
             self.peers.gone.pop(sender, None)
             if peer is not None and peer.session == message.session:
-                self._heard(sender, now)
+                self.heard(sender, now)
         elif self.peers.gone.get(sender) != message.session:  # else what the broker kept of one who left since
-            peer = self._heard(sender, now)
+            peer = self.heard(sender, now)
             peer.session = peer.session or message.session
 
     def _on_probe(self, sender: str, message: Probe, now: float) -> None:
@@ -452,7 +492,7 @@ class Replica:
         have, state = message.vector, self.state
         if sender == self.name and self._is_own_question(have):
             return
-        peer = self._heard(sender, now)
+        peer = self.heard(sender, now)
         if have.get(state.actor, 0) > state.me.applied:
             self.fork()
         if any(n > state.applied(actor) for actor, n in have.items()):
@@ -470,7 +510,7 @@ class Replica:
         return asking is not None and asking.peer == self.name and have.get(self.state.actor, 0) == self.own_stored
 
     def _on_repair(self, sender: str, message: Repair, now: float) -> None:
-        peer = self._heard(sender, now)
+        peer = self.heard(sender, now)
         peer.vector_sum = max(peer.vector_sum, message.vector_sum)
         for data in message.frames:
             self.intake.offer(sender, data, now, first_hand=False)
@@ -478,7 +518,7 @@ class Replica:
         self.recovery.on_repair(peer, message, now)
 
     def _on_piece(self, sender: str, message: Piece, now: float) -> None:
-        self._heard(sender, now)
+        self.heard(sender, now)
         if message.stream in self.serving:
             return  # for a second daemon under our name
         if message.stream >= messages.RESERVED:
@@ -495,19 +535,19 @@ class Replica:
             self.recovery.on_row_piece(sender, message, data, now)
         elif data is not None:
             letter = messages.decode(data)
-            if isinstance(letter, (Pull, Want)):
+            if isinstance(letter, Pull | Want | Differ):
                 _HANDLERS[type(letter)](self, sender, letter, now)
 
     def _on_more(self, sender: str, message: More, now: float) -> None:
-        self._heard(sender, now)
+        self.heard(sender, now)
         self.serving.on_more(sender, message, now)
 
     def _on_want(self, sender: str, message: Want, now: float) -> None:
-        self._heard(sender, now)
+        self.heard(sender, now)
         self.serving.on_want(sender, message, now)
 
     def _on_rows(self, sender: str, message: Rows, now: float) -> None:
-        self._heard(sender, now)
+        self.heard(sender, now)
         self.recovery.on_rows(sender, message, now)
 
 
@@ -552,4 +592,6 @@ _HANDLERS: Final[dict[type[Any], Callable[[Replica, str, Any, float], None]]] = 
     Taken: Replica._on_taken,
     Want: Replica._on_want,
     Rows: Replica._on_rows,
+    Compare: lambda replica, sender, message, now: replica.healing.on_compare(sender, message, now),
+    Differ: lambda replica, sender, message, now: replica.healing.on_differ(sender, message, now),
 }

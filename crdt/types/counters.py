@@ -32,7 +32,7 @@ class GrowCounterEntry(StringEntry):
     @classmethod
     def check(cls, field: object, payload: Wire) -> bool:
         structured = payload is not None and type(payload) is not bytes
-        return field is None and structured and number.check(payload, (number.COUNT, number.BASE))
+        return field is None and structured and number.check(payload, (number.COUNT, number.BASE, number.FOSTER))
 
 
 def incr(state: State, key: bytes, by: int) -> int:

@@ -149,6 +149,12 @@ class ExpiryEntry(Entry):
         return "" if kind == KEPT else "persist" if deadline is None else "expire"
 
     @classmethod
+    def foster(cls, payload: Wire, owner: Actor, seq: int) -> Wire:
+        kind, deadline, *names = _unpack(payload.data)
+        named = [[owner.name, owner.nonce, name] if type(name) is int else name for name in names]
+        return msgpack.ExtType(STRUCTURED, _pack([kind, deadline, *named]))
+
+    @classmethod
     def check(cls, field: object, payload: Wire) -> bool:
         if field is not None or type(payload) is not msgpack.ExtType or payload.code != STRUCTURED:
             return False
@@ -194,6 +200,20 @@ def _packed(state: State, name: int | list[Any], dot: int) -> int:
     replica, nonce, seq = name
     index = state.indexes.get(Actor(replica, nonce))
     return 0 if index is None else state.actors[index].base + seq
+
+
+def name_instead(state: State, key: bytes, old: int, new: list[int]) -> None:
+    """A value was written anew under other dots (crdt/mending.py): these live as long as the old one was to."""
+    entry = state.lifetimes.get(key)
+    ends: list[int] = []
+    for _, dot, payload in entry.rows() if entry is not None else ():
+        _, deadline, *names = _unpack(payload.data)
+        if old in {_packed(state, name, dot) for name in names}:
+            ends.append(NEVER if deadline is None else deadline)
+    if entry is not None and ends:
+        dot = state.add(entry, None)
+        entry.insert(state, None, _encode(state, KEPT, max(ends), new), dot)
+        state.name_pending()
 
 
 def renamed(payload: msgpack.ExtType, old: Actor, cut: int) -> msgpack.ExtType:

@@ -6,9 +6,16 @@
     count  lineage, total INCR; one per actor, total = all it ever added   its owner's next INCR, a DEL that saw it
                           since the lineage began
     base   lineage, n, total   DEL of a foreign count (its dot n, total)   the owner, when the lineage is dead
+    foster lineage, n, total   a replica that heals (crdt/mending.py):     a DEL that saw it
+                          the count `total` at `n`, in its owner's place
 
-    shown = value of the winning set (or 0) + sum over live counts of (total - b.total if b.n < n else 0)
+    shown = value of the winning set (or 0) + sum over counted lineages of (total - b.total if b.n < n else 0)
     with b = the larger of what the winning set and the base rows say of the lineage
+
+A lineage counts once, however many rows speak of it: its latest one stands (the highest n; of two totals at one n the
+larger). So a count that several replicas have written anew, or that its owner goes on with meanwhile, is never counted
+twice. Two totals under one dot, from a machine that was cloned with its memory, share a history whose length nobody
+knows any more: the larger one stands, and what the other clone alone had counted up to then is lost.
 
 Truth table (A and B concurrent, then exchanged; the key held 5 before, both had seen it):
 
@@ -46,6 +53,7 @@ if TYPE_CHECKING:
 SET: Final = 0
 COUNT: Final = 1
 BASE: Final = 2
+FOSTER: Final = 4  # 3 is a kind of lifetime (expiry.py), which a range may take
 INT_MIN: Final = -(1 << 63)
 INT_MAX: Final = (1 << 63) - 1
 EXACT: Final = Context(prec=20_000)  # wide enough that no sum of two doubles is ever rounded
@@ -64,6 +72,7 @@ _decimal = re.compile(rb"[-+.0-9eE]+").fullmatch
 Amount = int | Decimal
 Bases = dict[int, tuple[int, Amount]]
 Seen = tuple[dict[Actor, int], Bases]  # what a reader had seen: the vector, and how far each count had come
+Count = tuple[int, int, Amount] | tuple[int, int, Amount, int]  # kind, lineage, total; the n of a foster
 
 
 class Number:
@@ -73,7 +82,7 @@ class Number:
 
     def __init__(self) -> None:
         self.sets: dict[int, bytes | tuple[int, bytes, Bases]] = {}
-        self.counts: dict[int, tuple[int, int, Amount]] = {}
+        self.counts: dict[int, Count] = {}
         self.bases: dict[int, tuple[int, int, int, Amount]] = {}
         self.mine = 0
         self._shown: Any = UNKNOWN
@@ -110,6 +119,8 @@ class Number:
             raw = decode(state, payload.data, dot)
             if raw[0] == SET:
                 self.sets[dot] = raw
+            elif raw[0] == FOSTER:
+                self.counts[dot] = raw
             elif raw[0] == COUNT:
                 self.counts[dot] = raw
                 if raw[1] >> SEQ_BITS == state.me.index == dot >> SEQ_BITS:
@@ -135,7 +146,7 @@ class Number:
 
     def prune(self, state: State, entry: Entry, field: bytes | None) -> None:
         """Remove the baselines of own lineages that are dead: nobody can count on them any more."""
-        alive = {lineage for _, lineage, _ in self.counts.values()}
+        alive = {count[1] for count in self.counts.values()}
         own = [(dot, base[1]) for dot, base in self.bases.items() if base[1] >> SEQ_BITS == state.me.index]
         dead = [dot for dot, lineage in own if lineage not in alive]
         if dead:
@@ -193,15 +204,24 @@ class Number:
         """What the counts add to the winning value; None if none of them has gone on since that was set."""
         base = self.known(state) if self.bases or self.sets else {}
         total: Amount | None = None
-        for dot, (_, lineage, counted) in self.counts.items():
-            n, taken = base.get(lineage, (0, 0))
-            if n < dot & SEQ_MASK:
+        for lineage, (n, counted) in self._latest().items():
+            before, taken = base.get(lineage, (0, 0))
+            if before < n:
                 total = plus(total or 0, minus(counted, taken))
         return total
 
     def text_in(self, dot: int) -> bytes:
         """The value of a live set row."""
         return text_of(self.sets[dot])
+
+    def _latest(self) -> Bases:
+        """The row that stands of each lineage: its n and its total."""
+        out: Bases = {}
+        for dot, count in self.counts.items():
+            at = _place(dot, count)
+            if count[1] not in out or at > out[count[1]]:
+                out[count[1]] = at
+        return out
 
     def text(self, state: State) -> bytes | None:
         """The shown value as bytes."""
@@ -214,8 +234,8 @@ class Number:
         """Count `by`; `after` is what will be shown, which the caller has worked out and checked."""
         mine = self.mine
         if mine > state.mark:
-            kind, lineage, total = self.counts[mine]
-            self.counts[mine] = (kind, lineage, plus(total, by))
+            count = self.counts[mine]
+            self.counts[mine] = (COUNT, count[1], plus(count[2], by))
         else:
             new = state.add(entry, field)
             if mine >> SEQ_BITS == state.me.index:
@@ -246,7 +266,7 @@ class Number:
         vector, bases = seen
         covered = [dot for dot in self.sets if _covers(vector, state.name(dot))]
         gone = [dot for dot, count in self.counts.items() if count[1] not in bases and _covers(vector, state.name(dot))]
-        bases = {**bases, **{self.counts[dot][1]: (dot & SEQ_MASK, self.counts[dot][2]) for dot in gone}}
+        bases = {**bases, **{self.counts[dot][1]: _place(dot, self.counts[dot]) for dot in gone}}
         if bases:
             state.name_pending()
         self._retire(state, entry, field, covered)
@@ -267,8 +287,7 @@ class Number:
             return {}
         known = self.known(state)
         out: Bases = {}
-        for dot, (_, lineage, total) in self.counts.items():
-            at = (dot & SEQ_MASK, total)
+        for lineage, at in self._latest().items():
             out[lineage] = max(at, known.get(lineage, (0, 0)), key=lambda pair: pair[0])
         return out
 
@@ -300,6 +319,11 @@ class Number:
 
 def _covers(vector: dict[Actor, int], dot: Dot) -> bool:
     return dot.seq <= vector.get(dot.actor, 0)
+
+
+def _place(dot: int, count: Count) -> tuple[int, Amount]:
+    """How far a count had come: its n and its total."""
+    return count[3] if len(count) == 4 else dot & SEQ_MASK, count[2]
 
 
 # -- amounts ----------------------------------------------------------------------------------------------------------
@@ -415,6 +439,8 @@ def encode(state: State, raw: tuple[Any, ...], dot: int) -> msgpack.ExtType:
         return _structured(msgpack.ExtType, (STRUCTURED, _pack(row)))  # the hot one: nothing to check in our own bytes
     if raw[0] == BASE:
         row = [BASE, raw[1] & SEQ_MASK, raw[2], _out(raw[3]), *state.name(raw[1]).actor]
+    elif raw[0] == FOSTER:
+        row = [FOSTER, raw[1] & SEQ_MASK, raw[3], _out(raw[2]), *state.name(raw[1]).actor]
     else:
         named = sorted((*state.name(lineage), n, _out(total)) for lineage, (n, total) in raw[2].items())
         row = [SET, raw[1], [[a.name, a.nonce, seq, n, total] for a, seq, n, total in named]]
@@ -428,6 +454,8 @@ def decode(state: State, data: bytes, dot: int) -> tuple[Any, ...]:
         return (COUNT, (dot & ~SEQ_MASK) + row[1], _in(row[2]))
     if row[0] == BASE:
         return (BASE, state.intern(Actor(row[4], row[5])).base + row[1], row[2], _in(row[3]))
+    if row[0] == FOSTER:
+        return (FOSTER, state.intern(Actor(row[4], row[5])).base + row[1], _in(row[3]), row[2])
     bases = {state.intern(Actor(name, nonce)).base + seq: (n, _in(total)) for name, nonce, seq, n, total in row[2]}
     return (SET, row[1], bases)
 
@@ -444,11 +472,24 @@ def counted_by(state: State, data: bytes) -> Bases | None:
 
 
 def is_count(payload: Wire) -> bool:
-    """Whether a payload that has passed `check` is a count: its second byte is the kind."""
-    return type(payload) is msgpack.ExtType and payload.data[1] == COUNT
+    """Whether a payload that has passed `check` counts: its second byte is the kind."""
+    return type(payload) is msgpack.ExtType and payload.data[1] in (COUNT, FOSTER)
 
 
-def check(payload: Wire, kinds: tuple[int, ...] = (SET, COUNT, BASE)) -> bool:
+def foster(payload: Wire, owner: Actor, seq: int) -> Wire:
+    """What stands for the row of this dot under a dot of somebody else: a count named in full, the rest as it was.
+
+    `payload` has passed `check`.
+    """
+    if type(payload) is not msgpack.ExtType or payload.data[1] != COUNT:
+        return payload
+    row = msgpack.unpackb(payload.data)
+    if len(row) != 3:
+        return payload  # of a type that this version does not know
+    return msgpack.ExtType(STRUCTURED, _pack([FOSTER, row[1], seq, row[2], *owner]))
+
+
+def check(payload: Wire, kinds: tuple[int, ...] = (SET, COUNT, BASE, FOSTER)) -> bool:
     """Whether a structured payload from outside is well formed and of one of these kinds.
 
     It must be canonical as well, that is equal to what `encode` makes of it: its hash is taken from these bytes when it
@@ -464,7 +505,7 @@ def check(payload: Wire, kinds: tuple[int, ...] = (SET, COUNT, BASE)) -> bool:
             return False
         if row[0] == COUNT:
             return len(row) == 3 and _seq(row[1]) and _amount(row[2])
-        if row[0] == BASE:
+        if row[0] in (BASE, FOSTER):
             return len(row) == 6 and _seq(row[1]) and _seq(row[2]) and _amount(row[3]) and _actor(row[4], row[5])
         return len(row) == 3 and type(row[1]) is bytes and _bases(row[2])
     except _MALFORMED:

@@ -116,6 +116,7 @@ def check_books(state: State) -> list[str]:
         "index incomplete": sorted(indexed) != sorted(rows),
         "live rows miscounted": state.live != len(rows),
         "hash wrong": state.hash != total % (1 << 128),
+        "hash by actor wrong": state.hash != sum(owner.hash for owner in state.actors.values()) % (1 << 128),
         "vector hash wrong": state.vector_hash != vector_hash(vector),
         "vector sum wrong": state.vector_sum != sum(vector.values()),
     }

@@ -43,7 +43,7 @@ class Between:
         """Nobody reaches anybody, and everybody notices."""
         self.whole = False
         for member in self.members.values():
-            member.space.disconnected()
+            member.space.disconnected(0)
 
     def mend(self) -> None:
         """All reach all again."""

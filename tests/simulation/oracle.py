@@ -52,6 +52,7 @@ class Oracle:
     """See the module."""
 
     def __init__(self) -> None:
+        self.lenient = False  # from the moment on when replicas are damaged on purpose
         self.adds: Rows = {}
         self.frames: dict[tuple[Actor, int], Frame] = {}
         self.counted: list[Counted] = []
@@ -61,7 +62,7 @@ class Oracle:
 
     def stored(self, data: bytes, author: bool) -> None:
         """A disk took this frame; the author's disk, if `author`."""
-        if data in self._known and not author:
+        if self.lenient or (data in self._known and not author):
             return
         self._known.add(data)
         frame = decode_frame(data)
@@ -73,6 +74,8 @@ class Oracle:
 
     def viewed(self, vector_hash: int, vector_sum: int, state_hash: int, who: str) -> None:
         """A replica stood at this vector with this state."""
+        if self.lenient:
+            return
         if self._hashes.setdefault((vector_hash, vector_sum), state_hash) != state_hash:
             raise Violation(f"{who} has the vector of another replica (sum {vector_sum}) and another state")
 

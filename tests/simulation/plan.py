@@ -18,6 +18,9 @@ FAULTS = (
     "loss", "duplication", "reordering", "partition", "broker", "crash", "power", "prune", "checkpoint", "pause",
     "clock", "small", "big", "restore", "copy", "twin", "echo", "lazy", "unsynced", "interval", "wait",
 )  # fmt: skip
+DEFECT = (
+    "defect"  # replicas are damaged once they are equal; drawn apart from the others, whose histories stay as they are
+)
 KEYS = 3
 
 
@@ -45,6 +48,8 @@ def draw(seed: int, always: tuple[str, ...] = (), operations: int = 45) -> Plan:
     rng = Random(seed)
     chance = {"twin": 0.25, "big": 0.25, "small": 0.25}
     faults = frozenset(f for f in FAULTS if rng.random() < chance.get(f, 0.45)) | frozenset(always)
+    if Random(~seed).random() < 0.25:
+        faults |= {DEFECT}
     nodes, duration = rng.choice([2, 3, 3, 3, 4]), rng.choice([1.0, 2.0, 4.0])
     actions: list[Action] = []
     for _ in range(rng.randrange(operations // 2, operations)):

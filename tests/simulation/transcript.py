@@ -13,6 +13,8 @@ Knows: the few commands a scenario may use. Promises: the same text for the same
     backup a           copy a's data directory away; restore a: start a on that copy
     copy a b           start b on a copy of a's data directory
     twin a             start a second daemon with a copy of a's data directory under a's name
+    clone a            the machine of a goes on twice, memory and all; the second one has to connect anew
+    lose-row a team x  the row of x in the set team is gone at a, as by bad memory
     show team          what every daemon answers for a key
 """
 
@@ -24,8 +26,10 @@ from crdt.dots import Actor
 from crdt.replica.effects import Alarm, Lane, Send
 from crdt.replica.tuning import Tuning
 from crdt.types import counters, keyspace, sets, strings
+from tests.simulation import defects
 from tests.simulation.disk import Disk
 from tests.simulation.node import Node
+from tests.simulation.oracle import rows_of_state
 from tests.simulation.plan import Plan
 from tests.simulation.words import describe, vector
 from tests.simulator import World
@@ -125,7 +129,9 @@ class Stage(World):
             for node in self._running():
                 assert node.replica is not None
                 self.lines.append(f"         {node}: {self._answer(node, args[0].encode())}")
-        elif what in ("kill", "checkpoint", "prune", "backup", "restore", "copy", "twin"):
+        elif what == "lose-row":
+            self._lose_row(self.node(args[0]), args[1].encode(), args[2].encode())
+        elif what in ("kill", "checkpoint", "prune", "backup", "restore", "copy", "twin", "clone"):
             self._operate(what, self.node(args[0]), args[1:])
         else:
             self._client(self.node(what), args)
@@ -145,8 +151,19 @@ class Stage(World):
         elif what == "copy":
             target = self.node(args[0])
             self._replace_disk(target, node.disk.image, 0.0)
+        elif what == "clone":
+            self.oracle.lenient = True
+            defects.clone(self, node, self.rng, 0)
         else:
             self._start_twin(node)
+
+    def _lose_row(self, node: Node, key: bytes, member: bytes) -> None:
+        assert node.replica is not None
+        state = node.replica.state
+        ((actor, seq),) = [dot for dot, row in rows_of_state(state) if row[1:3] == (key, member)]
+        self.oracle.lenient = True
+        defects.lose(state, state.actors[state.indexes[actor]], seq)
+        node.replica.view = node.replica._standing()
 
     def _client(self, node: Node, args: list[str]) -> None:
         assert node.replica is not None

@@ -8,7 +8,21 @@ from crdt.codec import decode_frame, decode_rows
 from crdt.dots import Actor
 from crdt.frame import Frame, Group
 from crdt.replica import messages
-from crdt.replica.messages import Ack, Delta, Hello, More, Piece, Presence, Probe, Pull, Repair, Rows, Want
+from crdt.replica.messages import (
+    Ack,
+    Compare,
+    Delta,
+    Differ,
+    Hello,
+    More,
+    Piece,
+    Presence,
+    Probe,
+    Pull,
+    Repair,
+    Rows,
+    Want,
+)  # fmt: skip
 
 
 def describe(data: bytes) -> str:
@@ -47,9 +61,21 @@ def describe(data: bytes) -> str:
     if isinstance(message, More):
         lost = f", and again {', '.join(str(i + 1) for i in message.lost)}" if message.lost else ""
         return f"MORE of the list after piece {message.index}{lost}"
+    if isinstance(message, Compare):
+        parts = ", ".join(_part(*item[:3]) for item in message.items[:4])
+        more = f" and {len(message.items) - 4} more" if len(message.items) > 4 else ""
+        return f"COMPARE my rows with yours: {parts}{more}"
+    if isinstance(message, Differ):
+        held = f"; here stands {sum(map(bool, message.rows))} of them" if message.rows else ""
+        return f"DIFFER {len(message.different)} of {message.answered}{held}"
     if isinstance(message, Probe):
         return "PROBE is anybody else here under my name?"
     return f"TAKEN yes, {'and clients rely on me' if message.acknowledged else 'but no client relies on me yet'}"
+
+
+def _part(author: Actor, first: int, last: int) -> str:
+    what = "all" if last == messages.ALL else str(first) if first == last else f"{first}-{last}"
+    return f"{actor(author)} {what}"
 
 
 def actor(name: Actor) -> str:
@@ -66,6 +92,7 @@ def frame(f: Frame) -> str:
     """Author, range, effects and what it depends on."""
     parts = [f"+{item}" for group in f.groups for item in _items(group)]
     parts += [f"-{actor(a)}:{_runs(seqs)}" for a, seqs in sorted(f.removes.items())]
+    parts += [f"healing {actor(a)}:{seq}" for a, seq in dict.fromkeys((a, seq) for a, seq, _ in f.heals)]
     parts += [f"-range {b'/'.join(path[:1]).decode()} {vector(v)}" for path, v in f.ranges]
     shown = " ".join(parts[:4]) + (f" and {len(parts) - 4} more" if len(parts) > 4 else "")
     deps = f" after {vector(f.deps)}" if f.deps else ""

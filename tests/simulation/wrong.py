@@ -14,12 +14,13 @@ from typing import Any
 from unittest import mock
 
 from crdt import frame as frames
+from crdt import mending
 from crdt.codec import encode_frame
 from crdt.dots import Actor, Runs
 from crdt.frame import Frame, Group
 from crdt.frozen import Frozen
 from crdt.joining import Joining
-from crdt.replica import recovery, replica
+from crdt.replica import healing, intake, recovery, replica
 from crdt.replica.acks import Acks
 from crdt.replica.effects import Lane, LogFrame, Persist
 from crdt.replica.fetching import Fetch
@@ -389,6 +390,41 @@ def never_asks_back() -> Iterator[None]:
 
 
 @contextmanager
+def never_heals() -> Iterator[None]:
+    with mock.patch.object(healing.Healing, "_suspect", lambda *_: None):
+        yield
+
+
+@contextmanager
+def heals_with_one_content() -> Iterator[None]:
+    original = mending.reissue
+
+    def one(state: State, owner: Any, seq: int, contents: Any) -> None:
+        original(state, owner, seq, contents[:1])
+
+    with mock.patch.object(healing, "reissue", one), mock.patch.object(intake, "preserve", lambda *_: None):
+        yield
+
+
+@contextmanager
+def heals_by_removing() -> Iterator[None]:
+    original = mending.reissue
+
+    def remove(state: State, owner: Any, seq: int, contents: Any) -> None:
+        original(state, owner, seq, contents[1:])
+        state.gap()
+
+    with mock.patch.object(healing, "reissue", remove):
+        yield
+
+
+@contextmanager
+def clone_goes_on() -> Iterator[None]:
+    with mock.patch.object(Replica, "fork", lambda *_: None):
+        yield
+
+
+@contextmanager
 def large_messages() -> Iterator[None]:
     original = Outbox.__init__
 
@@ -530,6 +566,17 @@ WRONG: dict[str, Wrong] = {
     ),
     "expire rows stay": Wrong("the record of a lifetime outlives its key", "I11", expire_rows_stay, ("mortal",)),
     "large messages": Wrong("messages of twice the limit", "I12", large_messages),
+    "never heals": Wrong("rows that differ are not written anew", "healing", never_heals, ("defect",)),
+    "heals with one content": Wrong(
+        "of two contents under a dot only the own one is written anew, and others keep quiet",
+        "healing",
+        heals_with_one_content,
+        ("defect",),
+    ),
+    "heals by removing": Wrong("what the other lacks is removed here too", "healing", heals_by_removing, ("defect",)),
+    "clone goes on": Wrong(
+        "whoever finds its dots spent by a clone goes on as it was", "I6", clone_goes_on, ("defect",)
+    ),
 }
 
 

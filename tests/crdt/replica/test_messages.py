@@ -10,10 +10,13 @@ import pytest
 from crdt.dots import Actor
 from crdt.errors import PeerError
 from crdt.replica.messages import (
+    ALL,
     HEAD,
     MAX_LIST,
     Ack,
+    Compare,
     Delta,
+    Differ,
     Hello,
     Message,
     More,
@@ -42,6 +45,9 @@ EXAMPLES: list[Message] = [
     More(5, 6, [7, 8]),
     Probe(1),
     Taken(1, 2, True),
+    Compare(1, [(A, 1, 5, 6), (B, 7, ALL, (1 << 64) - 1)]),
+    Differ(1, 2, [0, 1], {A: 1}, [b"", b"row"]),
+    Differ(1, 2, [0]),
 ]
 
 
