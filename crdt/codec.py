@@ -14,6 +14,8 @@ A frame in MessagePack, WIRE version 1; numbers that repeat are coded as differe
     groups   [code, key or nil, seqs, stamps, fields, payloads or nil] each
              seqs: offset from `first` if contiguous, else [offset, step, step ...]
              stamps: [ms, counter] for all rows, or [count, ms, counter ...], each ms from the one before
+             fields: bytes each, or [head, number, count] for places in a row (crdt/places.py), count < 0 leftwards
+             payloads: or a text, one code point for each row
     removes  [actor number, [gap, length, gap, length ...]] each
     ranges   [[component ...], [actor number, n ...]] each
     heals    [actor number, seq, hash, actor number, seq, hash ...]
@@ -21,12 +23,13 @@ A frame in MessagePack, WIRE version 1; numbers that repeat are coded as differe
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import accumulate, pairwise
 from typing import Any, Final
 
 import msgpack
 
+from crdt import places
 from crdt.clock import COUNTER_BITS
 from crdt.dots import MASK_64, SEQ_MASK, Actor, Runs
 from crdt.entry import Opaque
@@ -92,7 +95,14 @@ def _encode_group(group: Group, first: int, ms: int) -> list[Any]:
         coded = seqs[0] - first
     else:
         coded = [seqs[0] - first, *(b - a for a, b in pairwise(seqs))]
-    return [group.code, group.key, coded, _encode_stamps(group.stamps, ms), group.fields, group.payloads]
+    fields: list[Any] = group.fields
+    payloads: Any = group.payloads
+    cls = entry_class(group.code)
+    if cls is not None and cls.PLACED and payloads is not None:
+        fields = places.runs(fields)
+        if cls.POINTS:
+            payloads = b"".join(payloads).decode()
+    return [group.code, group.key, coded, _encode_stamps(group.stamps, ms), fields, payloads]
 
 
 def _encode_stamps(stamps: Stamps, ms: int) -> list[int]:
@@ -178,8 +188,15 @@ def _decode_path(path: Any) -> tuple[bytes, ...]:
 
 def _decode_group(group: Any, first: int, last: int, ms: int) -> Group:
     code, key, coded, stamps, fields, payloads = group
+    _require(type(fields) is list and (key is None or type(key) is bytes), "group")
+    points = type(payloads) is str
+    if points:
+        payloads = [point.encode() for point in payloads]
+    column = fields
+    if set(map(type, column)) != {bytes}:
+        fields = places.spelled(column, len(payloads))
     count = len(fields)
-    _require(type(fields) is list and count > 0 and (key is None or type(key) is bytes), "group")
+    _require(count > 0, "group")
     _require(payloads is None or (type(payloads) is list and len(payloads) == count), "payloads")
     if type(coded) is int:
         seqs = list(range(first + coded, first + coded + count))
@@ -188,11 +205,14 @@ def _decode_group(group: Any, first: int, last: int, ms: int) -> Group:
         _require(len(steps) == count and all(type(step) is int and step > 0 for step in steps), "sequence numbers")
         seqs = list(accumulate(steps))
     _require(first <= seqs[0] and seqs[-1] <= last, "rows outside of what the frame claims")
-    _check_rows(natural(code), key, fields, payloads)
+    _check_rows(natural(code), key, column, fields, payloads, points)
     return Group(code, key, fields, payloads, seqs, _decode_stamps(stamps, count, ms))
 
 
-def _check_rows(code: int, key: bytes | None, fields: list[Any], payloads: list[Any] | None) -> None:
+def _check_rows(
+    code: int, key: bytes | None, column: list[Any], fields: list[Any], payloads: list[Any] | None, points: bool
+) -> None:
+    """`column`: the fields as they came, `fields`: spelled out; `points`: the payloads came as a text."""
     cls = entry_class(code) or Opaque
     _require(code < 256 and (cls is Opaque or cls.SINGLE == (key is None)), "a type with another kind of key")
     _require(set(map(type, fields)) == {bytes}, "keys or fields")
@@ -202,9 +222,21 @@ def _check_rows(code: int, key: bytes | None, fields: list[Any], payloads: list[
         return
     if payloads is None:
         payloads = [None]
-    elif set(map(type, payloads)) == {bytes}:
+    elif cls.PLACED:
+        probes = range(len(fields)) if cls.POINTS and not points else _probes(column)
+        _require(all(cls.check(fields[i], payloads[i]) for i in probes), "places")
+    if set(map(type, payloads)) == {bytes}:
         payloads = payloads[:1]  # only what is structured has to be looked into
     _require(all(cls.check(field, payload) for payload in payloads), "rows that their type does not have")
+
+
+def _probes(column: list[Any]) -> Iterator[int]:
+    """The positions of the fields that have to be looked at: of a run of places, both ends vouch for the rest."""
+    at = 0
+    for item in column:
+        yield at
+        at += 1 if type(item) is bytes else abs(item[2])
+        yield at - 1
 
 
 def _require_distinct(groups: list[Group]) -> None:

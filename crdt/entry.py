@@ -47,6 +47,8 @@ class Entry:
     STRICT: ClassVar[bool] = False  # each row from outside is checked, even if its payload is plain bytes
     ADDED: ClassVar[str]  # keyspace event of a row that a peer added
     REMOVED: ClassVar[str]  # ... and of one that a peer removed
+    PLACED: ClassVar[bool] = False  # fields end with a place (crdt/places.py): frames say runs of them in short
+    POINTS: ClassVar[bool] = False  # payloads are single code points: frames say them as one text
 
     def __init__(self, key: bytes) -> None:
         self.key = key
@@ -127,6 +129,14 @@ class Entry:
     def check(cls, field: object, payload: Wire) -> bool:
         """Whether a row from outside is well formed for this type."""
         raise NotImplementedError
+
+    @classmethod
+    def renamed(cls, field: bytes, old: int, new: int, cut: int) -> bytes:
+        """The field of a pending row that goes on as another actor's (crdt/moving.py), where fields name actors.
+
+        `old` and `new` are the actors' seeds; operations of the old one above `cut` become the new one's from 1 on.
+        """
+        return field
 
 
 class Opaque(Entry):

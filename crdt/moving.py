@@ -34,6 +34,10 @@ def go_on_as(state: State, actor: Actor) -> None:
     state.dot, state.mark, state.heals = last + offset, mark + offset, heals
     state.ranges = [(path, _split(vector, old.actor, actor, cut & SEQ_MASK)) for path, vector in ranges]
     state.swept = [(entry, _committed(plain, cut, last)) for entry, plain in swept]
+    for i, entry in enumerate(state.entries):
+        field = state.fields[i]
+        if entry is not None and field is not None:
+            state.fields[i] = entry.renamed(field, old.seed, state.me.seed, cut & SEQ_MASK)
     _put_back(state, taken, old.actor, cut, offset)
     for key in list(state.lifetimes):
         state.reassess(key)
@@ -65,6 +69,8 @@ def _put_back(state: State, taken: Pending, old: Actor, cut: int, offset: int) -
             raw = (number.SET, raw[1], _bases(raw[2], cut, offset, moved))
         elif entry.CODE == LIFETIME:
             raw = expiry.renamed(raw, old, cut & SEQ_MASK)
+        if field is not None:
+            field = entry.renamed(field, old.seed(), state.me.seed, cut & SEQ_MASK)
         entry.insert(state, field, state.wire(raw, dot + offset), dot + offset)
 
 

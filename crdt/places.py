@@ -23,10 +23,11 @@ stand anywhere in a longer byte string (`parse` finds its end), and comparing tw
 
 Two departures keep paths short, because a path is paid for by every bunch:
 
-- An insertion at an end of the list that does not continue the own bunch opens one at the root, one rank beyond the
+- An insertion at an end of the list continues an own bunch at the root, or opens one there, one rank beyond the
   outermost. So a queue that several producers feed has paths of one step for ever.
 - Where two writers continue each other in the middle, each turn would be one step longer. From DEPTH steps on, a bunch
-  is opened beside the one it continues, one rank further, if nothing known stands in the way.
+  is opened beside one that leads to its neighbour, one rank further, as near the root as the other neighbour leaves
+  room. So paths get longer than that only where elements that stand now are nested that deep.
 
 What one replica types in a run stays together whatever others type at the same place. Only where several writers took
 turns, apart from others who took turns there as well, may the turns of both sides alternate.
@@ -34,7 +35,7 @@ turns, apart from others who took turns there as well, may the turns of both sid
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from crdt.dots import SEQ_MASK
 
@@ -73,6 +74,7 @@ def _leads() -> list[tuple[int, int]]:
     return out
 
 
+NUMBER_LIMIT: Final = 1 << 48
 _LEADS: Final = _leads()
 
 
@@ -190,7 +192,7 @@ def _continued(near: bytes, far: bytes | None, seed: bytes, seq: int) -> tuple[b
     if place.seed != seed or place.first >= seq:
         return None
     bunch = near[: place.head]
-    if far is not None and far.startswith(bunch):
+    if far.startswith(bunch) if far is not None else place.depth > 1:
         return None
     return bunch, seq - place.first
 
@@ -210,15 +212,106 @@ def _opened(left: bytes | None, right: bytes | None) -> bytes:
 
 
 def _beside(near: bytes, far: bytes, side: int) -> bytes:
-    """A child of `near` on that side; where paths are long, a sibling of its bunch if `far` leaves room."""
+    """A child of `near` on that side; where paths are long, a sibling as near the root as `far` leaves room."""
     place = parse(near)
-    if place.depth >= DEPTH and abs(place.rank) < RANK_LIMIT:
-        slot = near[: place.slot]
-        rank = place.rank + side
-        if not far.startswith(slot) or (_read(far, place.slot)[0] - rank) * side > 0:
+    at = 0 if place.depth >= DEPTH else place.end
+    while at < place.end:
+        slot = near[:at]
+        rank, at = _read(near, at)
+        _, at = _read(near, at + SEED_BYTES)
+        _, at = _read(near, at)
+        rank += side
+        room = not far.startswith(slot) or (_read(far, len(slot))[0] - rank) * side > 0
+        if room and abs(rank) <= RANK_LIMIT:
             return slot + number(rank)
     return _child(near, place, side)
 
 
 def _child(near: bytes, place: Place, side: int) -> bytes:
     return near[: place.head] + number(3 * place.offset + side) + number(0)
+
+
+# -- many places, and going on as another actor -----------------------------------------------------------------------
+
+
+def runs(fields: list[bytes]) -> list[Any]:
+    """Fields that end with a place, in short: what goes along a bunch as [bytes before the number, number, count].
+
+    A negative count goes left. Anything that `spelled` gives back the same is right, so the number is looked for where
+    a field differs from the next.
+    """
+    out: list[Any] = []
+    at, total = 0, len(fields)
+    while at < total:
+        count, step, head, first = 1, 0, b"", 0
+        if at + 1 < total:
+            head, first, step = _stride(fields[at], fields[at + 1])
+        if step:
+            count = 2
+            while at + count < total:
+                part = _numbers(head, range(first + step * count, first + step * min(2 * count, total - at), step))
+                found = fields[at + count : at + count + len(part)]
+                if part == found:
+                    count += len(part)
+                    continue
+                count += next(i for i, (a, b) in enumerate(zip(part, found, strict=True)) if a != b)
+                break
+        out.append([head, first, count if step > 0 else -count] if step else fields[at])
+        at += count
+    return out
+
+
+def _stride(one: bytes, two: bytes) -> tuple[bytes, int, int]:
+    """(bytes before the number, number, step to the next) if two fields are neighbours in a bunch; else step 0."""
+    for size, _ in _SIZES:
+        start = len(one) - size
+        if start >= 0 and two[:start] == one[:start] and _LEADS[one[start]][0] == size:
+            n = _read(one, start)[0]
+            for step in (3, -3):
+                if abs(n) < NUMBER_LIMIT >> 1 and two == one[:start] + number(n + step):
+                    return one[:start], n, step
+    return b"", 0, 0
+
+
+def spelled(column: list[Any], most: int) -> list[bytes]:
+    """Inverse of `runs`. Raises ValueError, TypeError, also where it would be more than `most` fields."""
+    out: list[bytes] = []
+    for item in column:
+        if type(item) is bytes:
+            out.append(item)
+            continue
+        head, first, count = item
+        if type(head) is not bytes or type(first) is not int or type(count) is not int:
+            raise TypeError("not a run of places")
+        if not 2 <= abs(count) <= most - len(out) or abs(first) + 3 * abs(count) >= NUMBER_LIMIT:
+            raise ValueError("length of a run")
+        out += _numbers(head, range(first, first + 3 * count, 3 if count > 0 else -3))
+    return out
+
+
+def renamed(place: bytes, old: bytes, new: bytes, cut: int) -> bytes:
+    """The place of an element whose author goes on as another actor: `Entry.renamed`.
+
+    What the old actor named after an operation above `cut` may also be named by somebody else who was it. So a bunch
+    that such an operation opened stands, as the new actor's, before the first element of the one of that name; where an
+    older bunch went on, what goes on is a bunch at its end. The order of what is here stays.
+    """
+    out, at = b"", 0
+    while at < len(place):
+        slot = at
+        rank, at = _read(place, at)
+        seed, at = place[at : at + SEED_BYTES], at + SEED_BYTES
+        first, at = _read(place, at)
+        code, at = _read(place, at)
+        offset, side = (code + 1) // 3, (code + 1) % 3 - 1
+        later = first + abs(offset) - cut  # the new actor's number of the operation that the node is named after
+        if seed != old or later <= 0:
+            out += place[slot:at]
+        elif first > cut:
+            out += number(rank) + old + number(first) + number(-1)
+            out += number(0) + new + number(first - cut) + number(code)
+        else:
+            sign = 1 if offset > 0 else -1
+            out += number(rank) + old + number(first) + number(sign * (3 * (cut - first + 1) - 1))
+            out += number(0) + new + number(1) + number(3 * sign * (later - 1) + side)
+    return out

@@ -296,6 +296,7 @@ class Space:
                 self._keep(effect)
         if len(self.waiters):
             self.waiters.check()
+        self.database.serve()
         self._arm()
 
     def _notify(self, effect: Notify) -> None:

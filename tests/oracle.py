@@ -29,7 +29,20 @@ if __name__ == "__main__":
 
 from crdt.dots import Actor
 from crdt.state import State
-from daemon.api.commands import counters, expiry, hashes, keys, native, sets, strings, zalgebra, zranges, zsets
+from daemon.api.commands import (
+    blocking,
+    counters,
+    expiry,
+    hashes,
+    keys,
+    lists,
+    native,
+    sets,
+    strings,
+    zalgebra,
+    zranges,
+    zsets,
+)
 from daemon.api.database import Database
 from daemon.api.dispatch import execute
 from daemon.api.limits import Limits
@@ -38,7 +51,7 @@ from daemon.api.resp import RESP2, RESP3
 from daemon.api.session import Session
 from tests.random_commands import COMMANDS, Generator
 
-OFFERED = (counters, expiry, hashes, keys, native, sets, strings, zalgebra, zranges, zsets)
+OFFERED = (blocking, counters, expiry, hashes, keys, lists, native, sets, strings, zalgebra, zranges, zsets)
 """The modules whose commands are offered here."""
 DATABASES = 16
 REDIS = "redis-server"
@@ -292,6 +305,7 @@ UNORDERED = frozenset({b"SMEMBERS", b"SINTER", b"SUNION", b"SDIFF", b"KEYS", b"H
 SCANS = {b"SCAN": 1, b"SSCAN": 2, b"HSCAN": 2, b"ZSCAN": 2}  # where the cursor stands
 SAMPLES = frozenset({b"SPOP", b"SRANDMEMBER", b"HRANDFIELD", b"ZRANDMEMBER", b"RANDOMKEY"})
 LOOSE = frozenset({b"MEMORY", b"OBJECT"})
+WAITING = frozenset({b"BLPOP", b"BRPOP", b"BLMOVE", b"BRPOPLPUSH", b"BLMPOP"})  # asked in MULTI: there nobody waits
 # The two clocks differ by the time that a trial takes: lifetimes are far longer, and further apart from each other.
 TIMES = {b"TTL": 60, b"EXPIRETIME": 60, b"PTTL": 60_000, b"PEXPIRETIME": 60_000}
 
@@ -344,9 +358,11 @@ class Trial:
         elif name in SCANS and len(args) > SCANS[name]:
             self._scan(name, args)
         else:
-            theirs, mine = self.redis.ask(args), self.ours.ask(args)
-            if theirs != mine:
-                self._compare(name, args, theirs, mine)
+            around = ([[b"MULTI"]], [[b"EXEC"]]) if name in WAITING else ([], [])
+            for words in (*around[0], args, *around[1]):
+                theirs, mine = self.redis.ask(words), self.ours.ask(words)
+                if theirs != mine:
+                    self._compare(name, args, theirs, mine)
         if self.events is not None:
             told, announced = self.events.heard(), self.ours.heard()
             if told != announced:
@@ -469,8 +485,11 @@ class Trial:
             self.step([b"KEYS", b"*"])
             for key in texts(reply(self.redis.ask([b"KEYS", b"*"]))):
                 kind = reply(self.redis.ask([b"TYPE", key]))[1]
-                verb = {b"string": b"GET", b"set": b"SMEMBERS", b"hash": b"HGETALL", b"zset": b"ZRANGE"}[kind]
-                self.step([verb, key, *([b"0", b"-1", b"WITHSCORES"] if kind == b"zset" else [])])
+                verb = {
+                    b"string": b"GET", b"set": b"SMEMBERS", b"hash": b"HGETALL", b"list": b"LRANGE", b"zset": b"ZRANGE",
+                }[kind]  # fmt: skip
+                ends = {b"list": [b"0", b"-1"], b"zset": [b"0", b"-1", b"WITHSCORES"]}.get(kind, [])
+                self.step([verb, key, *ends])
                 self.step([b"PTTL", key])
         self.redis.select(0)
         self.ours.select(0)

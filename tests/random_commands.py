@@ -14,7 +14,8 @@ NUMBERS = [b"n%d" % i for i in range(3)]
 SETS = [b"e%d" % i for i in range(4)]
 HASHES = [b"h%d" % i for i in range(3)]
 ZSETS = [b"z%d" % i for i in range(4)]
-KEYS = STRINGS + NUMBERS + SETS + HASHES + ZSETS
+LISTS = [b"l%d" % i for i in range(4)]
+KEYS = STRINGS + NUMBERS + SETS + HASHES + ZSETS + LISTS
 LIMITS = [(1 << 63) - 1, -(1 << 63), (1 << 63) - 2, 1 << 63, -(1 << 63) - 1, 10**23]
 INTEGERS = [b"%d" % n for n in (0, 1, -1, 40, 100, -100, *LIMITS)]
 INTEGERS += [b"x", b"1.5", b"01", b"+1", b"-0", b"1e3", b"0x10", b"", b" 1"]
@@ -155,6 +156,42 @@ class Generator:
         count = b"%d" % len(names) if self.rng.random() < 0.9 else self.small()
         options = [self.case(b"COUNT"), self.small()] if self.rng.random() < 0.4 else []
         return [count, *names, self.case(self.rng.choice([b"MIN", b"MAX"])), *options, *self.option(b"x", chance=0.04)]
+
+    def list(self) -> bytes:
+        """A key that mostly holds a list."""
+        return self.key(LISTS)
+
+    def side(self) -> bytes:
+        """An end of a list."""
+        return self.case(self.rng.choice([b"LEFT", b"RIGHT"]) if self.rng.random() < 0.97 else b"x")
+
+    def timeout(self) -> bytes:
+        """Seconds, or none."""
+        if self.rng.random() < 0.7:
+            return self.rng.choice([b"0", b"0.1", b"1", b"5."])
+        return self.rng.choice([*FLOATS, b"9223372036854775", b"9223372036854776", b"1e15"])
+
+    def few(self) -> list[bytes]:
+        """How many, or nothing."""
+        return [self.rng.choice([b"0", b"1", b"2", b"3", b"100", b"-1", b"x", b"1.5", b""])] * (self.rng.random() < 0.4)
+
+    def positions(self) -> list[bytes]:
+        """Options of LPOS."""
+        words: list[bytes] = []
+        for _ in range(self.rng.choice([0, 0, 1, 1, 2, 3])):
+            words += [self.case(self.rng.choice([b"RANK", b"COUNT", b"MAXLEN"])), self.position()]
+        return words + self.option(b"RANK", b"x", chance=0.05)
+
+    def position(self) -> bytes:
+        """A small number, rarely another."""
+        return b"%d" % self.rng.randint(-4, 6) if self.rng.random() < 0.85 else self.integer()
+
+    def pops(self) -> list[bytes]:
+        """What follows LMPOP."""
+        names = self.some(self.list, 3)
+        count = b"%d" % len(names) if self.rng.random() < 0.9 else self.integer()
+        options = [word for _ in range(2) for word in ([b"COUNT", self.position()] if self.rng.random() < 0.3 else [])]
+        return [count, *names, self.side(), *options, *self.option(b"COUNT", b"x", chance=0.04)]
 
     def integer(self) -> bytes:
         """Mostly a small number, else one at a limit or none at all."""
@@ -345,6 +382,28 @@ COMMANDS: dict[str, tuple[int, Make]] = {
     "SDIFFSTORE": (3, lambda g: [g.set(), *g.some(g.set, 3)]),
     "SINTERCARD": (5, lambda g: g.intercard()),
     "SSCAN": (4, lambda g: [g.set(), b"0", *g.scan()]),
+    "LPUSH": (12, lambda g: [g.list(), *g.some(g.member, g.most)]),
+    "RPUSH": (14, lambda g: [g.list(), *g.some(g.member, g.most)]),
+    "LPUSHX": (3, lambda g: [g.list(), *g.some(g.member)]),
+    "RPUSHX": (3, lambda g: [g.list(), *g.some(g.member)]),
+    "LPOP": (8, lambda g: [g.list(), *g.few()]),
+    "RPOP": (8, lambda g: [g.list(), *g.few()]),
+    "LLEN": (4, lambda g: [g.list()]),
+    "LRANGE": (8, lambda g: [g.list(), g.position(), g.position()]),
+    "LINDEX": (5, lambda g: [g.list(), g.position()]),
+    "LSET": (8, lambda g: [g.list(), g.position(), g.member()]),
+    "LINSERT": (8, lambda g: [g.list(), g.case(g.rng.choice([b"BEFORE", b"AFTER"])), g.member(), g.member()]),
+    "LREM": (6, lambda g: [g.list(), g.position(), g.member()]),
+    "LTRIM": (4, lambda g: [g.list(), g.position(), g.position()]),
+    "LPOS": (6, lambda g: [g.list(), g.member(), *g.positions()]),
+    "LMOVE": (6, lambda g: [g.list(), g.list(), g.side(), g.side()]),
+    "RPOPLPUSH": (5, lambda g: [g.list(), g.list()]),
+    "LMPOP": (5, lambda g: g.pops()),
+    "BLPOP": (5, lambda g: [*g.some(g.list, 3), g.timeout()]),
+    "BRPOP": (5, lambda g: [*g.some(g.list, 3), g.timeout()]),
+    "BLMOVE": (5, lambda g: [g.list(), g.list(), g.side(), g.side(), g.timeout()]),
+    "BRPOPLPUSH": (4, lambda g: [g.list(), g.list(), g.timeout()]),
+    "BLMPOP": (5, lambda g: [g.timeout(), *g.pops()]),
     "HSET": (14, lambda g: [g.hash(), *g.pairs(g.member, g.value)]),
     "HMSET": (4, lambda g: [g.hash(), *g.pairs(g.member, g.value)]),
     "HSETNX": (4, lambda g: [g.hash(), g.member(), g.value()]),

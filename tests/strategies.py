@@ -8,6 +8,7 @@ import msgpack
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
+from crdt import places
 from crdt.dots import SEQ_MASK, Actor, Runs
 from crdt.expiries import NEVER
 from crdt.frame import Frame, Group, Stamps
@@ -20,7 +21,9 @@ from crdt.types.flags import FlagEntry
 from crdt.types.jsoncell import ELEMENT, MEMBER, component, ranked
 from crdt.types.jsontext import dump
 from crdt.types.jsontree import JsonEntry
+from crdt.types.lists import ListEntry
 from crdt.types.sets import SetEntry
+from crdt.types.texts import TextEntry
 
 steady = settings(
     derandomize=True, max_examples=150, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow]
@@ -79,8 +82,21 @@ _steps = st.text(max_size=3).map(lambda name: component(MEMBER, name.encode())) 
 json_fields = st.lists(_steps, max_size=4).map(b"".join)
 
 
+def _step(rank: int, seed: int, first: int, code: int) -> bytes:
+    return places.number(rank) + places.seed_bytes(seed) + places.number(first) + places.number(code)
+
+
+_leading = st.builds(lambda offset, side: 3 * offset + side, st.integers(-100, 100), st.sampled_from([-1, 1]))
+_turns = st.builds(_step, st.integers(-2, 2), st.sampled_from([1, 2**64 - 1]), st.integers(1, 300), _leading)
+placed = st.builds(
+    lambda path, offset: b"".join(path) + _step(0, 7, 5, 3 * offset), st.lists(_turns, max_size=2), st.integers(-70, 70)
+)  # places, some of them neighbours
+
+
 def fields_of(code: int) -> st.SearchStrategy[bytes]:
     """Fields that a type's rows may have."""
+    if CATALOG[code].PLACED:
+        return placed
     return json_fields if code == JsonEntry.CODE else names
 
 
@@ -102,6 +118,10 @@ def payloads(code: int) -> st.SearchStrategy[Any]:
         return _counts | _bases
     if cls is ExpiryEntry:
         return _spans
+    if cls is TextEntry:
+        return st.characters(codec="utf-8").map(str.encode)
+    if cls is ListEntry:
+        return st.binary(max_size=12)
     if cls is JsonEntry:
         return json_texts | _counts | _bases | _sets_of(json_texts)
     return st.binary(max_size=12) | _counts | _bases | _sets_of(st.binary(max_size=8))

@@ -10,8 +10,10 @@ from crdt.types.expiry import ExpiryEntry
 from crdt.types.flags import FlagEntry
 from crdt.types.hashes import HashEntry
 from crdt.types.jsontree import JsonEntry
+from crdt.types.lists import ListEntry
 from crdt.types.sets import GrowSetEntry, SetEntry
 from crdt.types.strings import StringEntry
+from crdt.types.texts import TextEntry
 from crdt.types.zsets import ZSetEntry
 
 CATALOG: Final[dict[int, type[Entry]]] = {
@@ -24,6 +26,8 @@ CATALOG: Final[dict[int, type[Entry]]] = {
         GrowSetEntry,
         FlagEntry,
         ExpiryEntry,
+        ListEntry,
+        TextEntry,
         JsonEntry,
         ZSetEntry,
     )

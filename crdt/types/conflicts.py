@@ -8,14 +8,15 @@ from typing import NamedTuple
 from crdt.clock import milliseconds
 from crdt.entry import Entry
 from crdt.state import State
-from crdt.types import documents, strings
+from crdt.types import documents, lists, strings
 from crdt.types.hashes import HashEntry
 from crdt.types.jsontree import JsonEntry
+from crdt.types.lists import ListEntry
 from crdt.types.strings import Sibling
 
 
 class Conflict(NamedTuple):
-    """One cell or key. `field` is None for a string, and for several types under one key; a path in a document."""
+    """One cell or key. `field`: an index in a list, a path in a document; None for a string, and for several types."""
 
     key: bytes
     field: bytes | None
@@ -48,6 +49,10 @@ def conflicts(state: State) -> Iterator[Conflict]:
             node = entry.nodes[field or b""]
             yield Conflict(entry.key, documents.where(node), entry.NAME, documents.siblings(state, node))
             continue
+        if isinstance(entry, ListEntry):
+            assert field is not None
+            yield _element(state, entry, field)
+            continue
         if isinstance(entry, HashEntry):
             assert field is not None
             found = strings.standing(state, entry.values[field], entry.dots.get(field, -1))
@@ -57,6 +62,14 @@ def conflicts(state: State) -> Iterator[Conflict]:
     for key in list(_mixed(state)):
         entries = [entry for entry in state.all_of(key) if entry.visible()]
         yield Conflict(key, None, entries[0].NAME, [_newest(state, entry) for entry in entries])
+
+
+def _element(state: State, entry: ListEntry, place: bytes) -> Conflict:
+    """An element of a list that was set at several replicas at once."""
+    state.name_pending()
+    index, standing = lists.siblings(state, entry, place)
+    found = [Sibling(value, state.name(dot).actor, milliseconds(state.hlc(dot))) for dot, value in standing]
+    return Conflict(entry.key, b"%d" % index, entry.NAME, found)
 
 
 def _newest(state: State, entry: Entry) -> Sibling:

@@ -13,6 +13,7 @@ from crdt.types.counters import GrowCounterEntry, grow, grown
 from crdt.types.flags import FlagEntry, enable
 from crdt.types.hashes import HashEntry
 from crdt.types.jsontree import JsonEntry
+from crdt.types.lists import ListEntry, made
 from crdt.types.sets import SetEntry
 from crdt.types.zsets import ZSetEntry
 
@@ -90,6 +91,10 @@ def copy(state: State, source: bytes, target: bytes, into: State | None = None) 
         content = documents.value(state, entry.root)
         delete(into, target)
         documents.put(into, target, content)
+    elif isinstance(entry, ListEntry):
+        held = entry.shown(state, 0, len(entry.elements))
+        delete(into, target)
+        made(into, target, entry.__class__).add(into, 0, held)
     elif isinstance(entry, FlagEntry):
         delete(into, target)
         enable(into, target)

@@ -1,9 +1,9 @@
 """One space as the API server sees it: the state to read and write, and who wants to hear of changes.
 
-Knows which sessions watch which keys, whether anybody listens to keyspace events, and where walks and draws over its
-keys stand. Promises that `touch` marks every
-watcher and announces the event once. Must not know where a change came from: commands of this daemon and the changes of
-peers call the same `touch`.
+Knows which sessions watch which keys, who is blocked until a key holds something, whether anybody listens to keyspace
+events, and where walks and draws over its keys stand. Promises that `touch` marks every watcher, remembers the key for
+those blocked on it, and announces the event once. Must not know where a change came from: commands of this daemon and
+the changes of peers call the same `touch`.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from crdt.sampler import Sampler
+from daemon.api.blocked import Blocked, Waiter
 from daemon.api.scans import Scans
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ class Database:
         "_key_prefix",
         "_shown",
         "_watchers",
+        "blocked",
         "index",
         "name",
         "observed",
@@ -44,6 +46,7 @@ class Database:
         self.state = state
         self.scans = Scans()
         self.sampler = Sampler()  # for RANDOMKEY
+        self.blocked = Blocked()
         self.observed = False
         self._key_prefix = b"__keyspace@%d__:" % index
         self._event_prefix = b"__keyevent@%d__:" % index
@@ -76,6 +79,8 @@ class Database:
         """Fail the transactions that watch `key`, without an event (FLUSHDB sends none)."""
         for session in self._watchers.get(key, ()):
             session.stale = True
+        if self.blocked:
+            self.blocked.changed(key)
 
     def watched(self) -> list[bytes]:
         """The keys that some transaction watches."""
@@ -96,6 +101,22 @@ class Database:
             del self._watchers[key]
             self.refresh()
 
+    def block(self, waiter: Waiter) -> None:
+        """Serve it as soon as it can be; see `Blocked`."""
+        self.blocked.add(waiter)
+        self.observed = True
+
+    def unblock(self, waiter: Waiter) -> None:
+        """It is no longer to be served."""
+        self.blocked.forget(waiter)
+        self.refresh()
+
+    def serve(self) -> None:
+        """What changed may be taken now: a command, a transaction or a peer's frame is through."""
+        if self.blocked:
+            self.blocked.serve()
+            self.refresh()
+
     def written(self) -> int:
         """The own sequence number that a write of just now does not exceed."""
         return self.state.seq
@@ -111,5 +132,5 @@ class Database:
         self.refresh()
 
     def refresh(self) -> None:
-        """Recompute `observed` after watchers or subscriptions changed."""
-        self.observed = bool(self._watchers) or (self._channels is not None and self._channels.keyspace)
+        """Recompute `observed` after watchers, waiters or subscriptions changed."""
+        self.observed = bool(self._watchers or self.blocked) or (self._channels is not None and self._channels.keyspace)

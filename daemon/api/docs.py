@@ -30,6 +30,10 @@ AREAS: Final[dict[str, tuple[str, str]]] = {
         "per path: members and leaves as in hashes; containers of one kind merge; runs in arrays stay together",
     ),
     "sorted-set": ("Sorted sets", "additions win; scores are registers, increments add up"),
+    "list": (
+        "Lists",
+        "order converges, what one replica inserts stays together; two may pop the same element",
+    ),
     "transactions": ("Transactions", "`EXEC` is one frame: all of it or nothing; `WATCH` is judged on this replica"),
     "pubsub": ("Events", "`PUBLISH` is local; changes by peers send keyspace events too"),
     "native": ("No Redis equivalent", "see docs/conflicts.md"),

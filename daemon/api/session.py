@@ -273,6 +273,14 @@ class Session:
         if parking is not None and parking.cancelled is not None:
             parking.cancelled()
 
+    def served(self, database: Database) -> None:
+        """The running command has put something into this space that others may be blocked on.
+
+        They are served now; after EXEC, if it runs within one.
+        """
+        if not self.executing:
+            database.serve()
+
     # -- ends
 
     def unwatch(self) -> None:

@@ -29,13 +29,15 @@ from crdt.frame import Frame, Group
 from crdt.hashing import row_hash
 from crdt.joining import Joining
 from crdt.state import Changes, State
-from crdt.types import counters, expiry, flags, hashes, keyspace, number, sets, strings, zsets
+from crdt.types import counters, expiry, flags, hashes, keyspace, lists, number, sets, strings, texts, zsets
+from crdt.types.lists import ListEntry
+from crdt.types.texts import TextEntry
 from tests.crdt import json_model
 from tests.crdt.json_model import JSON
 
 STRANGE = 200  # a type that this version does not know
 KEYS = [b"a", b"ab", b"b"]
-KINDS = ["hash", "set", "zset", JSON, "gset", "gcount", "flag", "string"]  # in the order in which they are shown
+KINDS = ["hash", "list", "set", "zset", JSON, "text", "gset", "gcount", "flag", "string"]  # by rank
 MEMBERS = [b"x", b"y", b"z", b"", b"xy"]
 Row = tuple[int, bytes, bytes | None, Wire, int]  # code, key, field, payload, timestamp
 Name = tuple[Actor, int]
@@ -192,7 +194,7 @@ class Answers:
         counted = self.standing(kind, key, "incr", name)
         if not values:
             return (Decimal(sum(op.value for op in counted)) if counted else None), set()
-        code = {"string": 1, "hash": 2, "gcount": 3, "zset": 11}[kind]
+        code = {"string": 1, "hash": 2, "gcount": 3, "list": 8, "text": 9, "zset": 11}[kind]
         written = [
             (row[4], dot, value)
             for dot, row in self.rows.items()
@@ -262,6 +264,8 @@ class Answers:
             return self.same(strings.get(state, key), strings.siblings(state, key), kind, key, None)
         if kind == "zset":
             return self.ranked(state, key, names)
+        if kind in PLACED:  # in the order of their places, and each the register that it is
+            return standing(state, kind, key) == {name: self.register(kind, key, name)[0] for name in sorted(names)}  # type: ignore[type-var]
         if set(hashes.fields(state, key)) != names or dict(hashes.items(state, key)).keys() != names:
             return False
         return all(
@@ -286,6 +290,19 @@ class Answers:
         alike = text == (number.render(number.exact(shown)) if isinstance(shown, Decimal) else shown)
         seen = {sibling.value for sibling in siblings}
         return alike and (seen == values or isinstance(shown, Decimal) or len(seen) == len(values) + 1)
+
+
+PLACED = {"list": ListEntry, "text": TextEntry}
+
+
+def standing(state: State, kind: str, key: bytes) -> dict[bytes, bytes]:
+    """What stands at which place, in the order that readers see; nothing where another type is shown."""
+    if keyspace.type_name(state, key) != kind:
+        return {}
+    entry = lists.of(state, key, PLACED[kind])
+    assert entry is not None
+    size = len(entry.elements)
+    return dict(zip(entry.elements.places(0, size), entry.shown(state, 0, size), strict=True))
 
 
 # -- one replica, its log and its disk --------------------------------------------------------------------------------
@@ -809,6 +826,88 @@ def fill(world: World, site: Site, key: bytes) -> None:
         site.note("hash", key, name, "set", value)
 
 
+def _ordered(kind: str, run: Callable[[World, State, bytes, list[bytes]], list[bytes] | None]) -> Act:
+    """An act on a list or text: `run` does it, and says what a plain list would hold after it (None: nothing is said).
+
+    With `Answers` this is the strong list specification: there is one order of everything that was ever inserted, and
+    every replica at every moment shows what stands in that order.
+    """
+
+    def act(world: World, site: Site, key: bytes) -> None:
+        before = {name: standing(site.state, kind, name) for name in KEYS}
+        lists.of(site.state, key, PLACED[kind])
+        expected = run(world, site.state, key, list(before[key].values()))
+        after = {name: standing(site.state, kind, name) for name in KEYS}
+        assert expected is None or list(after[key].values()) == expected, "not what a plain list would hold"
+        for name in KEYS:
+            for place in before[name].keys() - after[name].keys():
+                site.note(kind, name, place, "remove")
+            for place, value in after[name].items():
+                if before[name].get(place) != value:
+                    site.note(kind, name, place, "set", value)
+
+    return act
+
+
+def _push(world: World, state: State, key: bytes, held: list[bytes]) -> list[bytes]:
+    new = [world.text() for _ in range(world.rng.choice((1, 1, 2, 5)))]
+    leftwards = world.rng.random() < 0.5
+    lists.push(state, key, new, leftwards)
+    return [*new[::-1], *held] if leftwards else [*held, *new]
+
+
+def _insert(world: World, state: State, key: bytes, held: list[bytes]) -> list[bytes]:
+    pivot, new = world.rng.choice(held or [b""]), world.text()
+    after = world.rng.random() < 0.5
+    lists.insert(state, key, pivot, new, after)
+    at = held.index(pivot) + after if held else 0
+    return [*held[:at], *([new] if held else []), *held[at:]]
+
+
+def _set_element(world: World, state: State, key: bytes, held: list[bytes]) -> list[bytes]:
+    index = world.rng.randrange(-len(held) - 1, len(held) + 1)
+    world.unique += 1
+    lists.put(state, key, index, b"%d" % world.unique)
+    return [b"%d" % world.unique if i == index % len(held) else value for i, value in enumerate(held)]
+
+
+def _remove_elements(world: World, state: State, key: bytes, held: list[bytes]) -> list[bytes]:
+    size, x = len(held), world.rng.randrange(5)
+    i, j = sorted((world.rng.randint(0, size), world.rng.randint(0, size)))
+    if x == 0:
+        lists.trim(state, key, i, j)
+        return held[i:j]
+    if x == 1 and held:
+        value = held[i - 1]
+        assert lists.remove(state, key, value) == held.count(value)
+        return [other for other in held if other != value]
+    left, count = x < 4, world.rng.choice((1, 1, 2))
+    taken = lists.pop(state, key, count, left)
+    assert taken == (held[:count] if left else held[::-1][:count])
+    return held[count:] if left else held[: max(0, size - count)]
+
+
+def _move(world: World, state: State, key: bytes, held: list[bytes]) -> None:
+    other, ends = world.rng.choice(KEYS), (world.rng.random() < 0.5, world.rng.random() < 0.5)
+    total = sum(len(standing(state, "list", name)) for name in KEYS)
+    moved = lists.move(state, key, other, *ends)
+    assert moved == ((held[0] if ends[0] else held[-1]) if held else None)
+    assert sum(len(standing(state, "list", name)) for name in KEYS) == total, "a move duplicates or loses"
+
+
+def _type(world: World, state: State, key: bytes, held: list[bytes]) -> list[bytes]:
+    index = world.rng.randint(0, len(held))
+    text = "".join(world.rng.choice("aé€😀\x00") for _ in range(world.rng.choice((1, 2, 6))))
+    assert texts.insert(state, key, index, text) == len(held) + len(text)
+    return [*held[:index], *(point.encode() for point in text), *held[index:]]
+
+
+def _erase(world: World, state: State, key: bytes, held: list[bytes]) -> list[bytes]:
+    index, count = world.rng.randint(0, len(held)), world.rng.randint(0, 4)
+    assert texts.delete(state, key, index, count) == len(held[index : index + count])
+    return held[:index] + held[index + count :]
+
+
 def pop(world: World, site: Site, key: bytes) -> None:
     for member in sets.pop(site.state, key, 2, world.rng):
         site.note("set", key, member, "remove")
@@ -880,6 +979,7 @@ _ONE: list[Any] = [None]
 add_member = _noted("set", "add", _true, lambda s, k, n, v: sets.add(s, k, [n]), MEMBERS)
 remove_member = _noted("set", "remove", lambda w: None, lambda s, k, n, v: sets.remove(s, k, [n]), MEMBERS)
 count = _noted("string", "incr", World.amount, lambda s, k, n, v: counters.incr(s, k, v), _ONE)
+ON_LISTS = [_ordered("list", run) for run in (_push, _insert, _set_element, _remove_elements, _move)]
 ACTS: list[Act] = [
     put,
     put,
@@ -911,4 +1011,7 @@ ACTS: list[Act] = [
     store,
     reap,
     *json_model.ACTS,
+    *ON_LISTS,
+    _ordered("text", _type),
+    _ordered("text", _erase),
 ]

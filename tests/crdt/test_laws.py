@@ -12,14 +12,14 @@ from typing import Any
 
 import pytest
 
-from crdt import codec, frame, rows, state
+from crdt import codec, frame, places, rows, state
 from crdt.dots import Actor, Runs
 from crdt.entry import GONE, Leaving
 from crdt.frame import Frame
 from crdt.joining import Joining
 from crdt.rows import ActorRows
 from crdt.state import State
-from crdt.types import expiry, hashes, jsontree, number, sets
+from crdt.types import expiry, hashes, jsontree, lists, number, sets
 from crdt.types.catalog import CATALOG
 from crdt.types.number import Number
 from crdt.types.strings import StringEntry
@@ -37,6 +37,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sets, "RANGE_FROM", 3)
     monkeypatch.setattr(hashes, "RANGE_FROM", 3)
     monkeypatch.setattr(jsontree, "RANGE_FROM", 3)
+    monkeypatch.setattr(lists, "RANGE_FROM", 3)
 
 
 @pytest.mark.parametrize("decade", range(15))
@@ -511,6 +512,50 @@ def values_come_back_to_an_expired_key(patch: pytest.MonkeyPatch) -> None:
         self.expired = expired
 
     patch.setattr(State, "place", wrong)
+
+
+@mistake_in(acts=histories.ON_LISTS)
+def elements_set_at_once_replace_each_other(patch: pytest.MonkeyPatch) -> None:
+    insert = lists.ListEntry.insert
+
+    def wrong(self: lists.ListEntry, st: State, name: bytes, payload: Any, dot: int) -> None:
+        if self.elements.find(name) is not None:
+            self.elements.remove(name)
+        insert(self, st, name, payload, dot)
+
+    patch.setattr(lists.ListEntry, "insert", wrong)
+
+
+@mistake_in(acts=histories.ON_LISTS)
+def removal_takes_elements_set_meanwhile(patch: pytest.MonkeyPatch) -> None:
+    def wrong(self: lists.ListEntry, st: State, name: bytes, dot: int) -> Any:
+        found = self.elements.remove(name)
+        return GONE if found is None else found[1]
+
+    patch.setattr(lists.ListEntry, "discard", wrong)
+
+
+@mistake_in(acts=histories.ON_LISTS)
+def places_are_named_after_what_stands(patch: pytest.MonkeyPatch) -> None:
+    """The next offset is one beyond the neighbour: it may have been somebody's who has gone here, but not elsewhere."""
+
+    def wrong(near: bytes, far: bytes | None, seed: bytes, seq: int) -> Any:
+        place = places.parse(near)
+        bunch = near[: place.head]
+        if place.seed != seed or (far.startswith(bunch) if far is not None else place.depth > 1):
+            return None
+        return bunch, abs(place.offset) + 1
+
+    patch.setattr(places, "_continued", wrong)
+
+
+@mistake_in(acts=histories.ON_LISTS)
+def places_are_ordered_by_arrival(patch: pytest.MonkeyPatch) -> None:
+    def wrong(self: lists.ListEntry, st: State, start: int, stop: int) -> list[bytes]:
+        rows = sorted(self.rows(), key=lambda row: row[1])
+        return [value for _, _, value in rows][start:stop]
+
+    patch.setattr(lists.ListEntry, "shown", wrong)
 
 
 @pytest.mark.parametrize("name", MISTAKES)

@@ -12,14 +12,14 @@ from crdt.errors import UsageError
 from crdt.frame import Frame
 from crdt.moving import go_on_as
 from crdt.state import State
-from crdt.types import counters, flags, hashes, keyspace, sets, strings
+from crdt.types import counters, flags, hashes, keyspace, lists, sets, strings, texts
 
 OLD, NEW, OTHER = Actor("a", 1), Actor("a", 2), Actor("b", 3)
 
 
 def write(state: State, rng: Random) -> None:
     """One random operation."""
-    n, key = rng.randrange(11), rng.choice((b"x", b"y"))
+    n, key = rng.randrange(15), rng.choice((b"x", b"y"))
     try:
         if n < 3:
             counters.incr(state, b"n" + key, rng.randrange(-3, 9))
@@ -36,7 +36,17 @@ def write(state: State, rng: Random) -> None:
         elif n == 8:
             flags.enable(state, b"b" + key)
         elif n == 9:
-            keyspace.delete(state, rng.choice((b"s", b"h", b"b")) + key)
+            keyspace.delete(state, rng.choice((b"s", b"h", b"b", b"l", b"t")) + key)
+        elif n == 10:
+            lists.push(state, b"l" + key, [b"%d" % rng.randrange(99)] * 2, rng.random() < 0.5)
+        elif n == 11:
+            held = lists.values(state, b"l" + key) or [b""]
+            lists.insert(state, b"l" + key, rng.choice(held), b"%d" % rng.randrange(99), rng.random() < 0.5)
+        elif n == 12:
+            lists.pop(state, b"l" + key, 1, rng.random() < 0.5)
+            lists.put(state, b"l" + key, -1, b"%d" % rng.randrange(99))
+        elif n == 13:
+            texts.insert(state, b"t" + key, rng.randint(0, texts.size(state, b"t" + key)), "abc")
         else:
             strings.siblings(state, b"n" + key)  # names what is pending
     except UsageError:
@@ -53,6 +63,10 @@ def shown(state: State) -> dict[bytes, object]:
             if kind == "set"
             else sorted(hashes.items(state, key))
             if kind == "hash"
+            else lists.values(state, key)
+            if kind == "list"
+            else texts.get(state, key)
+            if kind == "text"
             else True
             if kind == "flag"
             else strings.get(state, key)
@@ -146,3 +160,36 @@ def test_a_set_that_took_the_own_count_takes_it_under_its_new_name() -> None:
     peer.apply(moved)
     assert strings.get(state, b"n") == strings.get(peer, b"n") == b"101"
     assert state.hash == peer.hash
+
+
+def test_clones_that_went_on_with_one_run_keep_both_their_elements() -> None:
+    """Both continued the same run with the same operations, in the middle and at the ends."""
+    clones = [State(OLD), State(OLD)]
+    for state in clones:
+        state.begin(1000)
+        lists.push(state, b"l", [b"m", b"n"])
+        texts.insert(state, b"t", 0, "mn")
+    first, _ = cut(clones[0]), cut(clones[1])
+    assert first is not None
+    for name, state in zip("ab", clones, strict=True):
+        lists.push(state, b"l", [b"%b%d" % (name.encode(), i) for i in range(3)])
+        lists.push(state, b"l", [name.encode()], True)
+        texts.insert(state, b"t", 1, name * 3)
+        texts.insert(state, b"t", 5, name * 2)
+    known = cut(clones[0])
+    assert known is not None
+    before = shown(clones[1])
+    go_on_as(clones[1], NEW)
+    assert shown(clones[1]) == before
+    moved = cut(clones[1])
+    assert moved is not None
+    clones[1].apply(known)
+    clones[0].apply(moved)
+    assert shown(clones[0]) == shown(clones[1]) and clones[0].hash == clones[1].hash
+    held = lists.values(clones[0], b"l")
+    assert sorted(held) == sorted([b"m", b"n", b"a", b"b", b"a0", b"a1", b"a2", b"b0", b"b1", b"b2"])
+    for name in (b"a", b"b"):
+        at = held.index(name + b"0")
+        assert held[at : at + 3] == [name + b"0", name + b"1", name + b"2"]
+    text = texts.get(clones[0], b"t")
+    assert text is not None and b"aaa" in text and b"bbb" in text and len(text) == 12

@@ -230,3 +230,68 @@ def test_a_rank_at_the_limit_is_no_way_out() -> None:
         edge = places.number(rank) + SEEDS[0] + places.number(1) + places.number(0)
         new = places.between(edge if side > 0 else None, None if side > 0 else edge, SEEDS[1], 9)[0]
         assert places.is_place(new) and (new > edge) == (side > 0)
+
+
+@steady
+@given(
+    st.lists(st.tuples(st.integers(0, 60), st.integers(1, 4), st.booleans(), st.booleans()), min_size=1, max_size=14)
+)
+def test_going_on_as_another_actor_keeps_the_order(steps: list[tuple[int, int, bool, bool]]) -> None:
+    """What was named after late operations gets names of the new actor; what goes on from there finds its place."""
+    old, other, new = Writer(SEEDS[0]), Writer(SEEDS[1]), places.seed_bytes(9)
+    for i, (index, count, leftwards, alone) in enumerate(steps):
+        if i == len(steps) // 2:
+            cut = old.seq
+        old.insert(index % (len(old.held) + 1), count, leftwards)
+        if not alone:
+            other.held = list(old.held)
+            old.hear(other.insert(index % (len(old.held) + 1)))
+    names = [places.renamed(place, SEEDS[0], new, cut) for place in old.held]
+    assert names == sorted(set(names)) and all(map(places.is_place, names))
+    for before, after in zip(old.held, names, strict=True):
+        place = places.parse(before)
+        late = place.seed == SEEDS[0] and place.first + abs(place.offset) > cut
+        assert (places.parse(after).seed == new) == late
+    heir = Writer(new, old.seq - cut)
+    heir.held = names
+    for index, count, leftwards, _ in steps:
+        heir.insert(index % (len(heir.held) + 1), count, leftwards)
+
+
+@steady
+@given(data=st.data())
+def test_runs_say_the_same_in_short(data: st.DataObject) -> None:
+    writers = [Writer(seed, data.draw(st.sampled_from([0, 60, 8000]))) for seed in SEEDS[:2]]
+    fields: list[bytes] = []
+    for _ in range(data.draw(st.integers(1, 6))):
+        writer = data.draw(st.sampled_from(writers))
+        new = writer.insert(
+            data.draw(st.integers(0, len(writer.held))), data.draw(st.integers(1, 300)), data.draw(st.booleans())
+        )
+        fields += [b"prefix" + place for place in new]
+    if data.draw(st.booleans()):
+        fields += [b"", b"\x80", b"\x83", b"\x86", b"\x80"]
+    column = places.runs(fields)
+    assert places.spelled(column, len(fields)) == fields
+    for most in (0, len(fields) - 2):
+        if any(type(item) is list for item in column):
+            with pytest.raises(ValueError):
+                places.spelled([*column, *column], most)
+
+
+def test_a_run_is_short() -> None:
+    writer = Writer(SEEDS[0], 100)
+    for leftwards in (False, True):
+        assert len(places.runs(writer.insert(0, 10_000, leftwards))) == 1
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        [b"x", 0, 1 << 60], [b"x", 1 << 60, 2], [b"x", 0, -(1 << 60)], [b"x", 0, 1], [b"x", 0, 0], [b"x", 0],
+        ["x", 0, 2], [b"x", 0.0, 2], [b"x", 0, True], 7, None, "abc", {b"x": 0}, [[], 0, 2],
+    ],
+)  # fmt: skip
+def test_runs_that_are_none(item: object) -> None:
+    with pytest.raises((ValueError, TypeError)):
+        places.spelled([item], 100)

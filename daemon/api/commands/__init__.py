@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from daemon.api.commands import (
+    blocking,
     clients,
     connection,
     convergence,
@@ -15,10 +16,12 @@ from daemon.api.commands import (
     json_arrays,
     json_values,
     keys,
+    lists,
     native,
     seeing,
     sets,
     strings,
+    texts,
     transactions,
     tuning,
     zalgebra,
@@ -27,6 +30,7 @@ from daemon.api.commands import (
 )
 
 __all__ = [
+    "blocking",
     "clients",
     "connection",
     "convergence",
@@ -39,10 +43,12 @@ __all__ = [
     "json_arrays",
     "json_values",
     "keys",
+    "lists",
     "native",
     "seeing",
     "sets",
     "strings",
+    "texts",
     "transactions",
     "tuning",
     "zalgebra",

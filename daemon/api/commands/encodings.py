@@ -10,7 +10,7 @@ from itertools import islice
 from typing import Final
 
 from crdt.state import State
-from crdt.types import counters, hashes, keyspace, sets, strings, zsets
+from crdt.types import counters, hashes, keyspace, lists, sets, strings, texts, zsets
 from crdt.types.jsontree import JsonEntry
 from crdt.types.number import parse_int
 
@@ -39,6 +39,8 @@ def encoding(state: State, key: bytes) -> bytes | None:
         return b"listpack" if compact_zset(state, key) else b"skiplist"
     if kind == "set":
         return b"intset" if compact_set(state, key) else b"hashtable"
+    if kind in ("list", "text"):
+        return b"quicklist"
     return b"hashtable" if kind == "gset" else b"int"
 
 
@@ -77,6 +79,11 @@ def usage(state: State, key: bytes, samples: int) -> int | None:
     if kind in ("set", "gset"):
         members = sets.members(state, key, sets.GROW if kind == "gset" else sets.SetEntry)
         return _ENTRY + len(key) + _estimate([len(m) for m in islice(members, samples or None)], len(members))
+    if kind == "list":
+        values = lists.values(state, key, 0, samples or None)
+        return _ENTRY + len(key) + _estimate([len(value) for value in values], lists.size(state, key))
+    if kind == "text":
+        return _ENTRY + len(key) + _ROW * texts.size(state, key)
     document = state.keys[key]
     if isinstance(document, JsonEntry):
         nodes = islice(document.nodes.values(), samples or None)

@@ -126,17 +126,19 @@ def randomkey(session: Session, args: list[bytes]) -> bytes:
     return session.resp.null if key is None else session.resp.bulk(key)
 
 
-def _announce_rename(db: Database, source: bytes, target: bytes) -> None:
+def _announce_rename(session: Session, source: bytes, target: bytes) -> None:
+    db = session.db
     if db.observed and source != target:
         db.touch(source, "rename_from")
         db.touch(target, "rename_to")
+        session.served(db)
 
 
 @command("RENAME key newkey", arity=3, flags=("write",), keys=(1, 2, 1), group="generic", summary="Rename a key")
 def rename(session: Session, args: list[bytes]) -> bytes:
     db = session.db
     keyspace.rename(db.state, args[1], args[2])
-    _announce_rename(db, args[1], args[2])
+    _announce_rename(session, args[1], args[2])
     return OK
 
 
@@ -153,7 +155,7 @@ def renamenx(session: Session, args: list[bytes]) -> bytes:
     if keyspace.exists(db.state, args[1]) and keyspace.exists(db.state, args[2]):
         return session.resp.integer(0)
     keyspace.rename(db.state, args[1], args[2])
-    _announce_rename(db, args[1], args[2])
+    _announce_rename(session, args[1], args[2])
     return session.resp.integer(1)
 
 
@@ -177,6 +179,7 @@ def copy(session: Session, args: list[bytes]) -> bytes:
         session.writes[into] = into.written()
     if into.observed:
         into.touch(target, "copy_to")
+        session.served(into)
     return session.resp.integer(1)
 
 

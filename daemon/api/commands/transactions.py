@@ -85,6 +85,8 @@ def exec_(session: Session, args: list[bytes]) -> bytes:
                 session.note_write()
     finally:
         session.executing = False
+    for db in session.hub.databases:
+        db.serve()
     if size > limit:  # all of it has run, but nobody could be told
         session.server.drown(session)
         return b""

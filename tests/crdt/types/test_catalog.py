@@ -19,6 +19,8 @@ def test_codes_on_the_wire_never_change() -> None:
         5: "gset",
         6: "flag",
         7: "expiry",
+        8: "list",
+        9: "text",
         10: "ReJSON-RL",
         11: "zset",
     }

@@ -11,7 +11,7 @@ from crdt.dots import Actor
 from crdt.entry import LIFETIME
 from crdt.errors import NoSuchKeyError
 from crdt.state import RANGE_FROM, State
-from crdt.types import counters, documents, flags, hashes, keyspace, sets, strings, zsets
+from crdt.types import counters, documents, flags, hashes, keyspace, lists, sets, strings, texts, zsets
 from crdt.types.catalog import CATALOG
 from crdt.types.jsontree import JsonEntry
 from tests.crdt.replicas import Replicas
@@ -27,6 +27,8 @@ WRITES: dict[str, Callable[[State, bytes], object]] = {
     "flag": lambda state, key: flags.enable(state, key),
     "zset": lambda state, key: zsets.put(state, key, [(b"x", 1.5), (b"y", -1.0)]),
     "ReJSON-RL": lambda state, key: documents.put(state, key, {"a": [1, {"b": "c"}], "n": 1.5}),
+    "list": lambda state, key: lists.push(state, key, [b"x", b"y"]),
+    "text": lambda state, key: texts.insert(state, key, 0, "xy"),
 }
 READS: dict[str, Callable[[State, bytes], object]] = {
     "string": strings.get,
@@ -37,6 +39,8 @@ READS: dict[str, Callable[[State, bytes], object]] = {
     "flag": flags.enabled,
     "zset": lambda state, key: list(zsets.ordered(state, key)),
     "ReJSON-RL": lambda state, key: None if (doc := documents.document(state, key)) is None else _text(state, doc),
+    "list": lists.values,
+    "text": texts.get,
 }
 
 

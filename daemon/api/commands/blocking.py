@@ -1,0 +1,167 @@
+"""Commands on lists that wait until there is something to take.
+
+Knows what Redis answers for each, also when the time is up. A client is served as soon as the command, the transaction
+or the peer's frame that filled its list is through, and before anything else runs (`Database.blocked`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import ROUND_CEILING
+from typing import Final
+
+from crdt import longdouble
+from crdt.errors import UsageError, WrongTypeError
+from crdt.types import lists
+from daemon.api.arguments import MAX_INT64
+from daemon.api.blocked import Waiter
+from daemon.api.commands.lists import moved, pop_first, pop_words, side, take
+from daemon.api.registry import command
+from daemon.api.session import Session
+
+LONGEST: Final = 1 << 33  # seconds that the loop's timers can be trusted with: 272 years
+
+
+def timeout(text: bytes) -> float | None:
+    """Seconds; None is for ever. Raises UsageError."""
+    value = longdouble.parse(text)
+    if value is None:
+        raise UsageError("ERR timeout is not a float or out of range")
+    milliseconds = (value * 1000).to_integral_value(ROUND_CEILING)
+    if not 0 <= milliseconds <= MAX_INT64:  # what does not fit 64 bits is negative, to Redis
+        raise UsageError("ERR timeout is negative")
+    return min(float(milliseconds) / 1000, LONGEST) or None
+
+
+Take = Callable[[bytes], bytes | None]
+"""Take from this key: the reply, or None if there is nothing to take. May raise UsageError."""
+
+
+def _wait(session: Session, keys: list[bytes], seconds: float | None, attempt: Take, nothing: bytes) -> bytes:
+    """Park the request until one of the keys can be taken from; `nothing` is the reply when its time is up."""
+    db = session.db
+
+    def serve(key: bytes) -> bool:
+        try:
+            reply = attempt(key)
+        except UsageError as error:
+            reply = session.resp.error(error.resp)
+        if reply is None:
+            return False
+        session.note_write()
+        session.resume(reply)
+        return True
+
+    waiter = Waiter(keys, serve)
+    db.block(waiter)
+    return session.park(seconds, lambda: nothing, lambda: db.unblock(waiter))
+
+
+def _holds(session: Session, key: bytes) -> bool:
+    """Whether there is a list under the key; another type is waited over, once the client is blocked."""
+    try:
+        return lists.size(session.db.state, key) > 0
+    except WrongTypeError:
+        return False
+
+
+def _pop(session: Session, args: list[bytes], left: bool) -> bytes:
+    seconds = timeout(args[-1])
+    keys, db, resp = args[1:-1], session.db, session.resp
+
+    def attempt(key: bytes) -> bytes | None:
+        taken = take(db, key, 1, left) if _holds(session, key) else []
+        return resp.bulks([key, taken[0]]) if taken else None
+
+    for key in keys:
+        if lists.size(db.state, key):
+            reply = attempt(key)
+            assert reply is not None
+            return reply
+    return _wait(session, keys, seconds, attempt, resp.null_array) if session.may_park() else resp.null_array
+
+
+@command(
+    "BLPOP key [key ...] timeout",
+    arity=-3,
+    flags=("write", "noscript", "blocking"),
+    keys=(1, -2, 1),
+    group="list",
+    summary="Remove and get the first element in a list, or block until one is available",
+)
+def blpop(session: Session, args: list[bytes]) -> bytes:
+    return _pop(session, args, left=True)
+
+
+@command(
+    "BRPOP key [key ...] timeout",
+    arity=-3,
+    flags=("write", "noscript", "blocking"),
+    keys=(1, -2, 1),
+    group="list",
+    summary="Remove and get the last element in a list, or block until one is available",
+)
+def brpop(session: Session, args: list[bytes]) -> bytes:
+    return _pop(session, args, left=False)
+
+
+@command(
+    "BLMPOP timeout numkeys key [key ...] LEFT|RIGHT [COUNT count]",
+    arity=-5,
+    flags=("write", "blocking", "movablekeys"),
+    group="list",
+    summary="Pop elements from a list, or block until one is available",
+)
+def blmpop(session: Session, args: list[bytes]) -> bytes:
+    keys, left, count = pop_words(args[2:])
+    seconds = timeout(args[1])
+    reply = pop_first(session, keys, left, count)
+    if reply is not None or not session.may_park():
+        return reply or session.resp.null_array
+
+    def attempt(key: bytes) -> bytes | None:
+        return pop_first(session, [key], left, count) if _holds(session, key) else None
+
+    return _wait(session, keys, seconds, attempt, session.resp.null_array)
+
+
+def _move(session: Session, args: list[bytes], from_left: bool, to_left: bool) -> bytes:
+    seconds = timeout(args[-1])
+    _, source, target = args[:3]
+    resp = session.resp
+    element = moved(session, source, target, from_left, to_left)
+    if element is not None:
+        session.served(session.db)
+        return resp.bulk(element)
+    if not session.may_park():
+        return resp.null
+
+    def attempt(key: bytes) -> bytes | None:
+        found = moved(session, key, target, from_left, to_left) if _holds(session, key) else None
+        return None if found is None else resp.bulk(found)
+
+    return _wait(session, [source], seconds, attempt, resp.null_array)  # an array: so does Redis
+
+
+@command(
+    "BLMOVE source destination LEFT|RIGHT LEFT|RIGHT timeout",
+    arity=6,
+    flags=("write", "denyoom", "noscript", "blocking"),
+    keys=(1, 2, 1),
+    group="list",
+    summary="Pop an element from a list, push it to another list and return it; or block until one is available",
+)
+def blmove(session: Session, args: list[bytes]) -> bytes:
+    return _move(session, args, side(args[3]), side(args[4]))
+
+
+@command(
+    "BRPOPLPUSH source destination timeout",
+    arity=4,
+    flags=("write", "denyoom", "noscript", "blocking"),
+    keys=(1, 2, 1),
+    group="list",
+    summary="Pop an element from a list, push it to another list and return it; or block until one is available",
+)
+def brpoplpush(session: Session, args: list[bytes]) -> bytes:
+    return _move(session, args, False, True)
