@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from crdt.replica.replica import Replica
 
 KEYS: Final = 64  # expired keys that one tick removes
+PLANS: Final = 1024  # expired keys that one tick takes note of
 PAUSE: Final = 0.02  # seconds between two ticks that found something
 
 
@@ -35,6 +36,7 @@ class Reaper:
     def __init__(self, replica: Replica) -> None:
         self.replica = replica
         self.off = False  # the own clock is off by more than max_drift
+        self._noted: list[bytes] = []  # expired keys, for which nothing is planned yet
         self._due: list[tuple[int, bytes, int]] = []  # heap of (corrected wall ms, key, the deadline that it had)
         self._shift = 0.0  # engine's time - corrected wall time, in seconds
         self._resume = 0.0  # not before this, by the engine's time
@@ -44,7 +46,7 @@ class Reaper:
         """When to tick, in the engine's seconds."""
         state = self.replica.state
         due = self._due[0][0] if self._due and not self.off else NEVER
-        at = min(state.next_deadline, state.time_ms if state.graves else due)
+        at = min(state.next_deadline, state.time_ms if state.graves or self._noted else due)
         return float("inf") if at == NEVER else max(self._shift + at / 1000, self._resume)
 
     def look(self, now: float) -> None:
@@ -64,10 +66,13 @@ class Reaper:
         """Remove what is due."""
         state = self.replica.state
         if state.graves:
+            self._noted += state.graves
+            state.graves = {}
+        for key in self._noted[-PLANS:]:
             self._resume = now + PAUSE
-        graves, state.graves = state.graves, {}
-        for key in graves:
-            self._plan(key, state.expired[key])
+            if key in state.expired:
+                self._plan(key, state.expired[key])
+        del self._noted[-PLANS:]
         if self.off or not self._due or self._due[0][0] > state.time_ms:
             return
         for _ in range(KEYS):

@@ -241,9 +241,19 @@ def deadline(state: State, key: bytes) -> int | None:
     return None if entry is None or entry.deadline == NEVER else entry.deadline
 
 
+def described(payload: msgpack.ExtType) -> str:
+    """A row for people."""
+    _, deadline, *names = _unpack(payload.data)
+    seen = f", has seen {len(names)} values" if names else ""
+    return ("for ever" if deadline is None else f"until {deadline}") + seen
+
+
 def longest(state: State, key: bytes) -> int:
     """The dot of the row that an expired key lived by."""
-    ends = {dot: _unpack(payload.data)[1] for _, dot, payload in state.lifetimes[key].rows()}
+    entry = state.lifetimes[key]
+    if not entry.more:
+        return entry.dot
+    ends = {dot: _unpack(payload.data)[1] for _, dot, payload in entry.rows()}
     return max(ends, key=lambda dot: (ends[dot], state.hlc(dot), state.name(dot)))
 
 

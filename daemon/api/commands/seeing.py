@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+import msgpack
+
 from crdt.clock import milliseconds
-from crdt.entry import Entry, Raw
-from crdt.types import conflicts
+from crdt.entry import LIFETIME, Entry, Raw
+from crdt.types import conflicts, expiry
 from crdt.types.number import BASE, COUNT, render
 from daemon import report
 from daemon.api.arguments import SYNTAX, integer
@@ -129,23 +131,23 @@ def _row(resp: Resp, space: Space, entry: Entry, field: bytes | None, dot: int, 
             (resp.bulk(b"dot"), resp.bulk(str(state.name(dot)).encode())),
             (resp.bulk(b"type"), resp.bulk(entry.NAME.encode())),
             (resp.bulk(b"cell"), resp.null if field is None else resp.bulk(field)),
-            (resp.bulk(b"value"), _value(resp, space, raw)),
+            (resp.bulk(b"value"), _value(resp, space, entry, raw)),
             (resp.bulk(b"time"), resp.integer(milliseconds(state.hlc(dot)))),
         ]
     )
 
 
-def _value(resp: Resp, space: Space, raw: Raw) -> bytes:
-    """A plain value as it is; a number's rows in words."""
+def _value(resp: Resp, space: Space, entry: Entry, raw: Raw) -> bytes:
+    """A plain value as it is; a number's rows and lifetimes in words; what is unknown as the bytes that travel."""
     if raw is None:
         return resp.null
     if isinstance(raw, bytes):
         return resp.bulk(raw)
+    if isinstance(raw, msgpack.ExtType):  # which is a tuple, too
+        return resp.bulk(expiry.described(raw).encode() if entry.CODE == LIFETIME else raw.data)
     name = space.state.name
     if raw[0] == COUNT:
         return resp.bulk(b"count %s since %s" % (render(raw[2]), str(name(raw[1])).encode()))
     if raw[0] == BASE:
         return resp.bulk(b"taken %s of %s up to %d" % (render(raw[3]), str(name(raw[1])).encode(), raw[2]))
-    if isinstance(raw, tuple):
-        return resp.bulk(raw[1])
-    return resp.bulk(bytes(raw.data))
+    return resp.bulk(raw[1])

@@ -151,6 +151,11 @@ async def test_debug_shows_the_rows(pair: Pair) -> None:
     await client.ask("FLAG.ENABLE flag")
     await client.ask("GCOUNT.INCR grown 3")
     await client.ask("GSET.ADD gs m")
+    await client.ask("SET mortal v PXAT 4000000000000")
+    assert {item[b"type"]: item[b"value"] for item in maps(await client.ask("CRDT.DEBUG mortal"))} == {
+        b"string": b"v",
+        b"expiry": b"until 4000000000000, has seen 1 values",
+    }
     for key in ("flag", "grown", "gs"):
         assert maps(await client.ask(f"CRDT.DEBUG {key}")), key
 
