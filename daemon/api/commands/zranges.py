@@ -10,7 +10,7 @@ from math import inf, nextafter
 from typing import Final
 
 from crdt.errors import UsageError
-from crdt.types import keyspace, zsets
+from crdt.types import expiry, keyspace, zsets
 from crdt.types.zsets import Order, Scored
 from daemon.api.arguments import SYNTAX, integer
 from daemon.api.commands.zsets import announce_removal, pairs, strtod
@@ -262,7 +262,9 @@ def zrevrangebylex(session: Session, args: list[bytes]) -> bytes:
 def store(db: Database, key: bytes, scored: list[Scored], event: str) -> int:
     """Write a new sorted set under the key, whatever it held, and say so. How many members it has."""
     existed = keyspace.delete(db.state, key)
-    zsets.put(db.state, key, [(member, score) for score, member in scored])
+    if scored:
+        zsets.put(db.state, key, [(member, score) for score, member in scored])
+        expiry.renew(db.state, key)
     if db.observed and (scored or existed):
         db.touch(key, event if scored else "del")
     return len(scored)
