@@ -15,16 +15,18 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import compress, repeat
+from itertools import compress, groupby, repeat
 from typing import TYPE_CHECKING, Final
 
-from crdt.dots import SEQ_MASK, Actor, vector_term
+from crdt.dots import SEQ_MASK, Actor, Runs, vector_term
 
 if TYPE_CHECKING:
     from crdt.entry import Entry
 
 CHUNK: Final = 2048
 
+# Dots, entries (None: no row), fields and timestamps, in ascending order of dots.
+Columns = tuple[Sequence[int], list["Entry | None"], list[bytes | None], list[int]]
 # Rows that were taken out of the books: dots, entries, fields, timestamps, in ascending order of dots.
 Taken = tuple[list[int], list["Entry"], list[bytes | None], list[int]]
 
@@ -33,15 +35,17 @@ class Chunk:
     """Up to CHUNK rows: parallel columns of packed dots, entries, fields and timestamps.
 
     `entries` is None where a row has died and its death is in the books: at a frame boundary, an entry means live.
-    `dots` is a range while the chunk is dense; the dots in it that never were rows count as dead.
+    `dots` is a range while the chunk is dense; the dots in it that never were rows count as dead. `fields` is None as
+    long as every field is. Timestamps are runs: `hlcs[r]` is that of the rows from position `starts[r]` on.
     """
 
-    __slots__ = ("dead", "dots", "entries", "fields", "hlcs", "saved")
+    __slots__ = ("dead", "dots", "entries", "fields", "hlcs", "saved", "starts")
 
     def __init__(self) -> None:
         self.dots: Sequence[int] = range(0)
         self.entries: list[Entry | None] = []
-        self.fields: list[bytes | None] = []
+        self.fields: list[bytes | None] | None = None
+        self.starts: array[int] = array("I")
         self.hlcs: array[int] = array("Q")
         self.dead = 0
         # First dot under which the checkpoint holds these rows; None: not as they are now.
@@ -54,14 +58,57 @@ class Chunk:
         """Positions of the live rows, at a frame boundary."""
         return (i for i, entry in enumerate(self.entries) if entry is not None)
 
-    def position(self, dot: int, low: int = 0) -> int:
-        """Where the dot is; -1 if it is not here. It is known not to be before `low`."""
+    def columns(self, start: int, stop: int) -> Columns:
+        """Dots, entries, fields and timestamps of the rows from one position to another."""
+        fields: list[bytes | None] = [None] * len(self.entries[start:stop])
+        if self.fields is not None:
+            fields = self.fields[start:stop]
+        return self.dots[start:stop], self.entries[start:stop], fields, self.times(range(start, stop))
+
+    def times(self, positions: Sequence[int]) -> list[int]:
+        """The timestamps at ascending positions."""
+        starts, hlcs = self.starts, self.hlcs
+        if len(hlcs) == 1:
+            return [hlcs[0]] * len(positions)
+        out: list[int] = []
+        r, hlc, stop = -1, 0, 0
+        for i in positions:
+            if i >= stop:
+                r = bisect_right(starts, i, r + 1) - 1
+                hlc = hlcs[r]
+                stop = starts[r + 1] if r + 1 < len(starts) else len(self.entries)
+            out.append(hlc)
+        return out
+
+    def position(self, dot: int) -> int:
+        """Where the dot is; -1 if it is not here."""
         dots = self.dots
         if type(dots) is range:
             i = dot - dots.start
             return i if 0 <= i < len(dots) else -1
-        i = bisect_left(dots, dot, low)
+        i = bisect_left(dots, dot)
         return i if i < len(dots) and dots[i] == dot else -1
+
+    def positions(self, base: int, starts: list[int], stops: list[int]) -> list[int]:
+        """Where the dots base + seq of these runs are, as far as they are here."""
+        dots = self.dots
+        out: list[int] = []
+        if type(dots) is range:
+            first, total = dots.start - base, len(dots)
+            if starts[0] >= first and stops[-1] <= first + total and sum(stops) - sum(starts) == len(starts):
+                return [seq - first for seq in starts]
+            for start, stop in zip(starts, stops, strict=True):
+                out += range(max(start - first, 0), min(stop - first, total))
+            return out
+        i, total = 0, len(dots)
+        for start, stop in zip(starts, stops, strict=True):
+            i = bisect_left(dots, base + start, i)
+            # Dots are distinct, so the run cannot reach further: for a single one this is a comparison.
+            j = bisect_left(dots, base + stop, i, min(total, i + stop - start))
+            while i < j:
+                out.append(i)
+                i += 1
+        return out
 
     def append(
         self,
@@ -78,11 +125,23 @@ class Chunk:
             self._spread()
             assert isinstance(self.dots, array)
             self.dots.extend(dots)
+        if self.fields is None and fields.count(None) != len(fields):
+            self.fields = [None] * len(self.entries)
+        self._stamp(hlcs)
         self.entries.extend(entries)
-        self.fields.extend(fields)
-        self.hlcs.extend(hlcs)
+        if self.fields is not None:
+            self.fields.extend(fields)
         self.dead += holes
         self.saved = None
+
+    def _stamp(self, hlcs: Iterable[int]) -> None:
+        """Timestamps of the rows that follow."""
+        at = len(self.entries)
+        for hlc, run in groupby(hlcs):
+            if not self.hlcs or self.hlcs[-1] != hlc:
+                self.starts.append(at)
+                self.hlcs.append(hlc)
+            at += len(list(run))
 
     def _goes_on(self, dots: Sequence[int]) -> bool:
         """Whether the chunk stays dense with these; then their dots are in, and what lies between counts as dead."""
@@ -94,8 +153,8 @@ class Chunk:
             if 2 * (self.dead + gap) > len(own) + gap:
                 return False
             self.entries.extend(repeat(None, gap))
-            self.fields.extend(repeat(None, gap))
-            self.hlcs.extend(repeat(0, gap))
+            if self.fields is not None:
+                self.fields.extend(repeat(None, gap))
             self.dead += gap
         self.dots = range(own.start, dots.stop)
         return True
@@ -107,14 +166,19 @@ class Chunk:
 
     def compact(self) -> None:
         """Forget the dead."""
-        if self.dead:
-            alive = [entry is not None for entry in self.entries]
-            self.dots = array("Q", compress(self.dots, alive))
-            self.hlcs = array("Q", compress(self.hlcs, alive))
-            self.fields = list(compress(self.fields, alive))
-            self.entries = list(compress(self.entries, alive))
-            self.dead = 0
-            self.saved = None
+        if not self.dead:
+            return
+        alive = [entry is not None for entry in self.entries]
+        hlcs = self.times(list(self.live()))
+        self.starts, self.hlcs = array("I"), array("Q")
+        self.dots = array("Q", compress(self.dots, alive))
+        self.fields = None if self.fields is None else list(compress(self.fields, alive))
+        entries = list(compress(self.entries, alive))
+        self.entries = []
+        self._stamp(hlcs)
+        self.entries = entries
+        self.dead = 0
+        self.saved = None
 
     @property
     def thin(self) -> bool:
@@ -182,44 +246,40 @@ class ActorRows:
         i = chunk.position(dot)
         return None if i < 0 else (chunk, i)
 
-    def take(self, spans: Iterable[tuple[int, int]]) -> Taken:
-        """The rows with these seqs (as start and stop, ascending) leave the books, as far as they are live."""
+    def take(self, gone: Runs) -> Taken:
+        """The rows with these seqs leave the books, as far as they are live."""
         dots: list[int] = []
         entries: list[Entry] = []
         fields: list[bytes | None] = []
         hlcs: list[int] = []
-        if not self.firsts:
-            return dots, entries, fields, hlcs
-        base, firsts = self.base, self.firsts
-        chunk, at, thick, limit = self.chunks[0], 0, False, 0
-        for start, stop in spans:
-            dot, end = max(base + start, firsts[0]), base + stop
-            while dot < end:
-                if dot >= limit:
-                    self._thin += thick and chunk.thin
-                    at = bisect_right(firsts, dot, at) - 1
-                    chunk, i = self.chunks[at], 0
-                    limit = firsts[at + 1] if at + 1 < len(firsts) else base + SEQ_MASK + 1
-                    known, cells, names, times = chunk.dots, chunk.entries, chunk.fields, chunk.hlcs
-                    dense, thick = type(known) is range, not chunk.thin
-                    first, total = known[0], len(known)
-                if dense:
-                    i, j = dot - first, min(end - first, total)
+        base, firsts, starts, stops = self.base, self.firsts, gone.starts, gone.stops
+        k, at = 0, -1
+        while k < len(starts):
+            at = max(at + 1, bisect_right(firsts, base + starts[k]) - 1)
+            if at >= len(firsts):
+                break
+            chunk = self.chunks[at]
+            high = firsts[at + 1] - base if at + 1 < len(firsts) else SEQ_MASK + 1
+            j = bisect_left(starts, high, k)
+            cells, names = chunk.entries, chunk.fields
+            found = [i for i in chunk.positions(base, starts[k:j], stops[k:j]) if cells[i] is not None]
+            k = j - 1 if stops[j - 1] > high else j
+            if found:
+                dots += map(chunk.dots.__getitem__, found)
+                entries += map(cells.__getitem__, found)  # type: ignore[arg-type]
+                hlcs += chunk.times(found)
+                if names is None:
+                    fields += repeat(None, len(found))
+                    for i in found:
+                        cells[i] = None
                 else:
-                    i = bisect_left(known, dot, i)
-                    j = bisect_left(known, end, i, min(total, i + end - dot))
-                for k in range(i, j):
-                    entry = cells[k]
-                    if entry is not None:
-                        dots.append(known[k])
-                        entries.append(entry)
-                        fields.append(names[k])
-                        hlcs.append(times[k])
-                        cells[k] = names[k] = None
-                        chunk.dead += 1
-                        chunk.saved = None
-                dot = min(end, limit)
-        self._thin += thick and chunk.thin
+                    fields += map(names.__getitem__, found)
+                    for i in found:
+                        cells[i] = names[i] = None
+                thin = chunk.thin
+                chunk.dead += len(found)
+                chunk.saved = None
+                self._thin += not thin and chunk.thin
         return dots, entries, fields, hlcs
 
     def restore(self, dot: int, entry: Entry, field: bytes | None) -> None:
@@ -227,7 +287,9 @@ class ActorRows:
         found = self.locate(dot)
         assert found is not None
         chunk, i = found
-        chunk.entries[i], chunk.fields[i] = entry, field
+        chunk.entries[i] = entry
+        if chunk.fields is not None:
+            chunk.fields[i] = field
         chunk.dead -= 1
 
     def between(self, start: int, stop: int) -> Iterator[tuple[Chunk, int, int]]:
@@ -267,7 +329,7 @@ class ActorRows:
             if kept and len(kept[-1]) + len(chunk) <= CHUNK // 2:
                 kept[-1].compact()
                 chunk.compact()
-                kept[-1].append(chunk.dots, chunk.entries, chunk.fields, chunk.hlcs)
+                kept[-1].append(*chunk.columns(0, len(chunk)))
             else:
                 kept.append(chunk)
         self.chunks = kept

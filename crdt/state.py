@@ -131,7 +131,7 @@ class State(Expiries):
             return self.stamp_hlcs[at]
         found = self.actors[dot >> SEQ_BITS].locate(dot)
         assert found is not None, "a live row is always indexed"
-        return found[0].hlcs[found[1]]
+        return found[0].times(found[1:])[0]
 
     def become(self, actor: Actor) -> None:
         """Go on as a new actor: the life before becomes one of the others. Cuts must have taken what was pending."""
@@ -289,7 +289,7 @@ class State(Expiries):
         seqs = [row[0] - base for row in dead]
         order = sorted(range(len(seqs)), key=seqs.__getitem__)
         gone = Runs([seqs[i] for i in order])
-        hlcs = owner.take(gone.spans())[3]
+        hlcs = owner.take(gone)[3]
         assert len(hlcs) == len(dead), "a row that was live is indexed until its death is in the books"
         self._discount(owner, [dead[i] for i in order], hlcs)
         return gone
@@ -392,7 +392,7 @@ class State(Expiries):
 
     def _take(self, owner: ActorRows, gone: Runs, leaving: Leaving) -> tuple[ActorRows, Taken]:
         """The rows of these seqs leave the books, as far as they are live; `_drop` takes them out of the entries."""
-        taken = owner.take(gone.spans())
+        taken = owner.take(gone)
         leaving.update(zip(taken[0], repeat(GONE)))
         return owner, taken
 
@@ -547,8 +547,7 @@ class State(Expiries):
 
     def groups(self, chunk: Chunk, start: int = 0, stop: int | None = None) -> list[Group]:
         """The live rows of a chunk from a position on (up to another), as groups."""
-        columns = (chunk.dots[start:stop], chunk.entries[start:stop], chunk.fields[start:stop], chunk.hlcs[start:stop])
-        return gathered(*columns, self.wire)[0]
+        return gathered(*chunk.columns(start, len(chunk) if stop is None else stop), self.wire)[0]
 
     def load(self, actor: Actor, start: int, groups: list[Group], limit: int) -> None:
         """Rows of the checkpoint segment (actor, start); an actor's segments come in order. Rows above `limit` are left

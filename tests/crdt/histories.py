@@ -102,7 +102,7 @@ def check_books(state: State) -> list[str]:
         dots = [dot for chunk in owner.chunks for dot in chunk.dots]
         assert dots == sorted(set(dots)), "the rows of an actor ascend"
         for chunk in owner.chunks:
-            columns = zip(chunk.dots, chunk.entries, chunk.fields, strict=True)
+            columns = zip(*chunk.columns(0, len(chunk))[:3], strict=True)
             live = [i for i, (dot, e, field) in enumerate(columns) if e is not None and e.holds(field, dot)]
             assert live == list(chunk.live()), "a row is dead in the books and not in its entry, or the other way round"
             assert chunk.dead == len(chunk) - len(live), "dead rows miscounted"

@@ -7,7 +7,7 @@ from array import array
 import pytest
 
 from crdt import rows
-from crdt.dots import SEQ_BITS, Actor
+from crdt.dots import SEQ_BITS, Actor, Runs
 from crdt.rows import ActorRows
 from crdt.types.sets import SetEntry
 
@@ -46,7 +46,7 @@ def append_dense(owner: ActorRows, entry: SetEntry, first: int, live: str) -> No
 
 def kill(owner: ActorRows, seqs: list[int]) -> list[int]:
     """Take them out; the seqs that were live."""
-    dots, entries, fields, hlcs = owner.take([(seq, seq + 1) for seq in seqs])
+    dots, entries, fields, hlcs = owner.take(Runs(seqs))
     found = [dot - BASE for dot in dots]
     assert fields == [b"%d" % seq for seq in found]
     assert hlcs == [seq * 10 for seq in found]
@@ -74,7 +74,7 @@ def test_locate() -> None:
         found = owner.locate(BASE + seq)
         assert found is not None
         assert found[0].dots[found[1]] == BASE + seq
-        assert found[0].hlcs[found[1]] == seq * 10
+        assert found[0].times([found[1]])[0] == seq * 10
     assert [owner.locate(BASE + seq) for seq in (1, 3, 9, 13)] == [None] * 4
     assert ActorRows(Actor("a", 1), 3, BASE).locate(BASE + 1) is None
 
@@ -110,7 +110,7 @@ def test_half_dead_chunks_shrink_and_small_neighbours_join() -> None:
     assert [list(chunk.live()) for chunk in owner.chunks] == [[0, 1], [1, 2, 3]]
     assert not owner.thin
     assert owner.firsts == [chunk.dots[0] for chunk in owner.chunks]
-    assert [chunk.hlcs[i] for chunk in owner.chunks for i in chunk.live()] == [40, 80, 100, 110, 120]
+    assert [hlc for chunk in owner.chunks for hlc in chunk.times(list(chunk.live()))] == [40, 80, 100, 110, 120]
 
 
 def test_nothing_is_left_of_nothing() -> None:
@@ -175,12 +175,13 @@ def test_take_finds_what_is_live_in_a_span(dense: bool, start: int, stop: int) -
         append(owner, entry, seqs)
     kill(owner, [5])
     expected = [seq for seq in seqs if start <= seq < stop and seq != 5]
-    dots, _, fields, hlcs = owner.take([(start, stop)])
+    span = Runs(range(start, stop))
+    dots, _, fields, hlcs = owner.take(span)
     assert [dot - BASE for dot in dots] == expected
     assert fields == [b"%d" % seq for seq in expected]
     assert hlcs == [seq * 10 for seq in expected]
     assert live(owner) == [seq for seq in seqs if seq not in expected and seq != 5]
-    assert owner.take([(start, stop)]) == ([], [], [], [])
+    assert owner.take(span) == ([], [], [], [])
 
 
 def test_take_of_many_spans() -> None:
