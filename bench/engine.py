@@ -23,7 +23,7 @@ from crdt.state import State
 from crdt.types import counters, hashes, sets, strings
 
 KEYS: Final = 100_000
-BATCH: Final = 1024  # operations a cut, as the daemon cuts at the latest
+BATCH: Final = 256  # operations a cut, as the daemon cuts at the latest
 Write = Callable[[State, bytes], object]
 
 # Upper bounds of the ratio to a bare dict: about a half above what was measured, so that only a real loss trips them.

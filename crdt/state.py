@@ -519,20 +519,18 @@ class State(Expiries):
         out: list[Entry] = []
         code, keys, hidden, expired = group.code, self.keys, self.hidden, self.expired
         changes = added.changes
-        event = ""
         for key, payload, dot in zip(group.fields, group.payloads or repeat(None), dots, strict=False):
             shown = keys.get(key)
             entry = shown if shown is not None and shown.CODE == code else self._entry(code, key)
             out.append(entry)
+            event = entry.ADDED if payload is None or payload.__class__ is bytes else entry.event(payload)
             if entry.swap(self, None, payload, dot, leaving) and entry is shown:
                 if changes is not None:
-                    event = event or entry.ADDED
                     changes[key, event] = None
                 continue
             if shown is None and key not in hidden and key not in expired and entry.visible():
                 keys[key] = entry
-            plain = payload is None or payload.__class__ is bytes
-            self._shown(entry, entry.ADDED if plain else entry.event(payload), added)
+            self._shown(entry, event, added)
         return out
 
     def _shown(self, entry: Entry, event: str, added: _Added) -> None:

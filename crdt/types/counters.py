@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+from crdt.dots import SEQ_BITS
 from crdt.entry import Wire
 from crdt.errors import UsageError, WrongTypeError
 from crdt.state import State
@@ -41,10 +42,17 @@ def incr(state: State, key: bytes, by: int) -> int:
     if entry is None:
         total = number.checked_sum(0, by)
         entry = state.create(StringEntry, key)
+        assert isinstance(entry, StringEntry)
+        if entry.value is None:
+            entry.dot = dot = state.add(entry, None)
+            entry.value = (number.COUNT, dot, by)
+            return total
     elif entry.__class__ is not StringEntry:
         raise WrongTypeError
     else:
         value = entry.value
+        if isinstance(value, tuple):
+            return _count_on(state, entry, value, by)
         if isinstance(value, Number):
             shown = value._shown
             if shown.__class__ is not int:
@@ -52,7 +60,22 @@ def incr(state: State, key: bytes, by: int) -> int:
         else:
             shown = number.as_integer(value)
         total = number.checked_sum(shown, by, value)
-    entry.number().increase(state, entry, None, by, total)  # type: ignore[attr-defined]
+    entry.number().increase(state, entry, None, by, total)
+    return total
+
+
+def _count_on(state: State, entry: StringEntry, count: number.Count, by: int) -> int:
+    """INCRBY where one count is all there is: when it is the own one, it takes the increment itself."""
+    _, lineage, before = count
+    total = number.checked_sum(number.as_integer(before), by, count)
+    dot = entry.dot
+    if dot <= state.mark:
+        if dot >> SEQ_BITS != state.me.index:
+            entry.number().increase(state, entry, None, by, total)
+            return total
+        state.retire(dot, entry, None, count)
+        entry.dot = state.add(entry, None)
+    entry.value = (number.COUNT, lineage, total)
     return total
 
 
@@ -65,8 +88,8 @@ def incr_float(state: State, key: bytes, by: Decimal) -> bytes:
     if entry is not None and entry.__class__ is not StringEntry:
         raise WrongTypeError
     value = None if entry is None else entry.value
-    shown = value.shown(state) if type(value) is Number else value
-    text, before, amount = number.float_sum(shown, by, NOT_FLOAT)  # type: ignore[arg-type]
+    shown = number.shown_of(state, value)
+    text, before, amount = number.float_sum(shown, by, NOT_FLOAT)
     if before is None:
         strings.put(state, key, text)
         return text
@@ -98,5 +121,4 @@ def grown(state: State, key: bytes) -> int:
         return 0
     if not isinstance(entry, GrowCounterEntry):
         raise WrongTypeError
-    assert type(entry.value) is Number
-    return int(entry.value.shown(state) or 0)
+    return int(number.shown_of(state, entry.value) or 0)

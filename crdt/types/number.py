@@ -43,7 +43,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgpack
 
 from crdt import longdouble
-from crdt.dots import SEQ_BITS, SEQ_MASK, Actor, Dot
+from crdt.dots import FIRST_OWN, SEQ_BITS, SEQ_MASK, Actor, Dot
 from crdt.entry import GONE, STRUCTURED, Entry, Gone, Raw, Wire
 from crdt.errors import NotANumberError, OverflowedError
 
@@ -71,21 +71,28 @@ _decimal = re.compile(rb"[-+.0-9eE]+").fullmatch
 
 Amount = int | Decimal
 Bases = dict[int, tuple[int, Amount]]
+Count = tuple[int, int, Amount]  # COUNT, lineage, total
 Seen = tuple[dict[Actor, int], Bases]  # what a reader had seen: the vector, and how far each count had come
 Count = tuple[int, int, Amount] | tuple[int, int, Amount, int]  # kind, lineage, total; the n of a foster
 
 
 class Number:
-    """The rows of one cell. `mine` is the own live count's dot, or 0."""
+    """The rows of one cell, of which there may be a first one. `mine` is the own live count's dot, or 0."""
 
     __slots__ = ("_shown", "bases", "counts", "mine", "sets")
 
-    def __init__(self) -> None:
+    def __init__(self, dot: int = -1, row: bytes | Count | Number | None = None) -> None:
         self.sets: dict[int, bytes | tuple[int, bytes, Bases]] = {}
         self.counts: dict[int, Count] = {}
         self.bases: dict[int, tuple[int, int, int, Amount]] = {}
         self.mine = 0
         self._shown: Any = UNKNOWN
+        if isinstance(row, bytes):
+            self.sets[dot] = row
+        elif isinstance(row, tuple):
+            self.counts[dot] = row
+            if dot >> SEQ_BITS >= FIRST_OWN:
+                self.mine = dot
 
     # -- rows -------------------------------------------------------------------------------------------------------
 
@@ -309,6 +316,15 @@ class Number:
         self.mine = 0
         self._shown = UNKNOWN
 
+    def lone(self) -> tuple[int, bytes | Count] | None:
+        """The only row and its dot, if it is a plain value or a count: the holder may then drop this object."""
+        if self.bases or len(self.sets) + len(self.counts) != 1:
+            return None
+        if self.counts:
+            return next(iter(self.counts.items()))
+        dot, raw = next(iter(self.sets.items()))
+        return (dot, raw) if isinstance(raw, bytes) else None
+
     def plain(self) -> bytes | None:
         """The value, if one plain set row is all there is: the holder may then drop this object."""
         if self.counts or self.bases or len(self.sets) != 1:
@@ -327,6 +343,13 @@ def _place(dot: int, count: Count) -> tuple[int, Amount]:
 
 
 # -- amounts ----------------------------------------------------------------------------------------------------------
+
+
+def shown_of(state: State, value: bytes | Count | Number | None) -> bytes | Amount | None:
+    """What a reader sees of a cell, in whichever form."""
+    if isinstance(value, Number):
+        return value.shown(state)
+    return value[2] if isinstance(value, tuple) else value
 
 
 def text_of(raw: bytes | tuple[int, bytes, Bases]) -> bytes:
@@ -401,7 +424,8 @@ def checked_sum(shown: int, by: int, cell: object = None) -> int:
     total = shown + by
     if INT_MIN <= total <= INT_MAX and INT_MIN <= shown <= INT_MAX:
         return total
-    if type(cell) is Number and not INT_MIN <= shown <= INT_MAX and not cell.merged():
+    alone = type(cell) is tuple or (type(cell) is Number and not cell.merged())
+    if alone and not INT_MIN <= shown <= INT_MAX:
         raise NotANumberError
     raise OverflowedError
 

@@ -31,6 +31,9 @@ _MALFORMED: Final = (ValueError, TypeError, RecursionError, msgpack.UnpackExcept
 _pack = msgpack.Packer(use_bin_type=True, autoreset=True).pack
 
 
+Value = bytes | number.Count | Number  # what a cell holds: its only row, or its rows
+
+
 class Sibling(NamedTuple):
     """One of the values that stand side by side: who wrote it, and when by that writer's clock (Unix ms)."""
 
@@ -40,7 +43,7 @@ class Sibling(NamedTuple):
 
 
 class StringEntry(Entry):
-    """`value` is bytes and `dot` its own (nearly always), or `value` is a Number and `dot` is -1."""
+    """`value` is the only row, bytes or a count, and `dot` its own (nearly always), or a Number, and `dot` is -1."""
 
     __slots__ = ("dot", "value")
 
@@ -54,7 +57,7 @@ class StringEntry(Entry):
     def __init__(self, key: bytes) -> None:
         self.key = key
         self.dot = -1
-        self.value: bytes | Number | None = None
+        self.value: Value | None = None
 
     def row(self, field: bytes | None, dot: int) -> Raw | Gone:
         if self.dot == dot:
@@ -62,34 +65,39 @@ class StringEntry(Entry):
         return self.value.row(dot) if type(self.value) is Number else GONE
 
     def number(self) -> Number:
-        """The cell as a Number, made from the plain value when it was one."""
+        """The cell as a Number, made from the only row where there was one."""
         value = self.value
         if type(value) is Number:
             return value
-        cell = Number()
-        if isinstance(value, bytes):
-            cell.sets[self.dot] = value
+        cell = Number(self.dot, value)
         self.value, self.dot = cell, -1
         return cell
 
     def simplify(self) -> None:
-        """Back to a plain value, if that is all there is."""
+        """Back to the only row, if that is all there is."""
         cell = self.value
         if type(cell) is Number:
-            text = cell.plain()
-            if text is not None:
-                self.dot, self.value = next(iter(cell.sets)), text
+            lone = cell.lone()
+            if lone is not None:
+                self.dot, self.value = lone
 
     def insert(self, state: State, field: bytes | None, payload: Wire, dot: int) -> None:
-        if self.value is None and type(payload) is bytes:
+        if self.value is None and payload.__class__ is bytes:
             self.value, self.dot = payload, dot
+        elif self.value is None and number.is_count(payload):
+            self.value, self.dot = number.decode(state, payload.data, dot), dot
         else:
             self.number().insert(state, self, None, payload, dot)
 
     def swap(self, state: State, field: bytes | None, payload: Wire, dot: int, leaving: Leaving) -> bool:
-        if payload.__class__ is bytes and self.dot in leaving:
-            leaving[self.dot], self.value, self.dot = self.value, payload, dot
-            return True
+        old = self.dot
+        if old in leaving:
+            if payload.__class__ is bytes:
+                leaving[old], self.value, self.dot = self.value, payload, dot
+                return True
+            if number.is_count(payload):
+                leaving[old], self.value, self.dot = self.value, number.decode(state, payload.data, dot), dot
+                return True
         self.insert(state, None, payload, dot)
         return False
 
@@ -110,7 +118,7 @@ class StringEntry(Entry):
 
     def visible(self) -> bool:
         value = self.value
-        return value is not None and (type(value) is bytes or value.visible())  # type: ignore[union-attr]
+        return value.visible() if type(value) is Number else value is not None
 
     def contested(self, field: bytes | None) -> bool:
         return type(self.value) is Number and len(self.value.sets) > 1
@@ -121,12 +129,12 @@ class StringEntry(Entry):
             self.value.prune(state, self, None)
 
     def erase(self, state: State) -> None:
-        if type(self.value) is Number:
-            self.value.erase(state, self, None)
-        elif self.value is not None:
+        if type(self.value) is bytes:
             if state.retire(self.dot, self, None, self.value):
                 state.gap()
             self.value, self.dot = None, -1
+        elif self.value is not None:
+            self.number().erase(state, self, None)
 
     @classmethod
     def event(cls, payload: Wire) -> str:
@@ -145,7 +153,9 @@ def get(state: State, key: bytes) -> bytes | None:
     if entry.__class__ is not StringEntry:
         raise WrongTypeError
     value = entry.value
-    return value if value.__class__ is bytes else value.text(state)  # type: ignore[union-attr]
+    if value.__class__ is bytes:
+        return value
+    return value.text(state) if isinstance(value, Number) else number.render(value[2])  # type: ignore[index]
 
 
 def put(state: State, key: bytes, value: bytes) -> None:
@@ -155,16 +165,15 @@ def put(state: State, key: bytes, value: bytes) -> None:
         state.release(key)
         entry = state.keys.get(key)
     if entry.__class__ is StringEntry and not (state.hidden and key in state.hidden):
+        if entry.value.__class__ is not bytes:
+            entry.number().assign(state, entry, None, value)
+            entry.simplify()
+            return
         dot = entry.dot
-        if dot > state.mark:
-            entry.value = value
-        elif dot >= 0:
+        if dot <= state.mark:
             state.retire(dot, entry, None, entry.value)
             entry.dot = state.add(entry, None)
-            entry.value = value
-        else:
-            entry.value.assign(state, entry, None, value)  # type: ignore[union-attr]
-            entry.simplify()
+        entry.value = value
         return
     if entry is None and not state.hidden:
         fresh = state.keys[key] = StringEntry(key)
@@ -191,11 +200,13 @@ def siblings(state: State, key: bytes) -> list[Sibling] | None:
     return standing(state, entry.value, entry.dot)
 
 
-def standing(state: State, value: bytes | Number | None, dot: int) -> list[Sibling]:
+def standing(state: State, value: Value | None, dot: int) -> list[Sibling]:
     """The siblings of one cell. The dots are about to be known outside, so pending ones are not spent again."""
     state.name_pending()
     if type(value) is bytes:
         return [_sibling(state, dot, value)]
+    if type(value) is tuple:
+        return [_sibling(state, dot, number.render(value[2]))]
     assert type(value) is Number
     winner = value.winner(state)
     order = sorted(value.sets, key=lambda d: (d == winner, state.hlc(d), state.name(d)), reverse=True)
@@ -217,10 +228,12 @@ def _sibling(state: State, dot: int, value: bytes) -> Sibling:
 def context(state: State, key: bytes) -> bytes:
     """An opaque token for what a reader of this string has seen so far, for `put_over`."""
     entry = state.keys.get(key)
-    return token(state, entry.value if isinstance(entry, StringEntry) else None)
+    if not isinstance(entry, StringEntry):
+        return token(state, None)
+    return token(state, Number(entry.dot, entry.value) if type(entry.value) is tuple else entry.value)
 
 
-def token(state: State, value: bytes | Number | None) -> bytes:
+def token(state: State, value: Value | None) -> bytes:
     """What a reader of this cell has seen: the vector, and how far each count had come."""
     state.name_pending()
     counted = value.counted(state) if isinstance(value, Number) else b""

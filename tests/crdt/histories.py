@@ -964,7 +964,7 @@ def _hash_float(world: World, site: Site, key: bytes) -> None:
 
 
 def _exact(value: Any, state: State) -> Decimal:
-    shown = value.shown(state) if isinstance(value, number.Number) else value
+    shown = number.shown_of(state, value)
     try:
         return Decimal(shown.decode() if isinstance(shown, bytes) else shown or 0)
     except ArithmeticError:
