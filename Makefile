@@ -19,7 +19,7 @@ PACKAGES := crdt transport config daemon
 SOURCES := $(PACKAGES) $(wildcard tests bench clients deploy examples)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint lock bench scale simulate oracle fuzz crashes chaos clean
+.PHONY: help demo test lint lock compile bench scale simulate oracle fuzz crashes chaos clean
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | awk -F '\t' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -40,8 +40,17 @@ lint: $(VENV)/.dev ## style, types and import contracts
 	@echo "==> import contracts"
 	@$(BIN)/lint-imports
 
-bench: $(VENV)/.test ## measure (ARGS=... goes to bench)
-	@$(BIN)/python -m bench $(ARGS)
+# Beside the sources, so that nothing but what names it on its PYTHONPATH can come to run old code.
+NATIVE := build/compiled
+
+compile: $(NATIVE)/.stamp ## make machine code of the core, for bench (needs a C compiler; a minute)
+
+$(NATIVE)/.stamp: hatch_build.py $(wildcard crdt/*.py crdt/types/*.py) | $(VENV)/.dev
+	@$(BIN)/python hatch_build.py $(NATIVE)
+	@touch $@
+
+bench: $(VENV)/.bench $(if $(wildcard $(NATIVE)/.stamp),compile) ## measure; the compiled core, if there is one (ARGS=... goes to bench)
+	@PYTHONSAFEPATH=1 PYTHONPATH=$(CURDIR)/$(NATIVE):$(CURDIR) $(BIN)/python -m bench $(ARGS)
 
 scale: $(VENV)/.test ## 10 to 5,000 replicas in virtual time: traffic, and time to converge (ARGS=--write-docs)
 	@$(BIN)/python tests/scaling.py $(ARGS)
@@ -74,13 +83,14 @@ EXTRAS_base :=
 EXTRAS_demo := --extra demo
 EXTRAS_test := --extra test
 EXTRAS_fuzz := --extra test --extra fuzz
+EXTRAS_bench := --extra test --extra bench
 EXTRAS_build := --only-build-deps --build-deps-for editable
 
 lock: $(VENV)/.dev ## renew requirements/*.txt from pyproject.toml
 	@rm -f requirements/*.txt
 	@echo "==> Locking requirements/dev.txt (everything)"
 	@$(COMPILE) --extra demo --extra test --extra dev -o requirements/dev.txt
-	@$(MAKE) --no-print-directory $(patsubst %,requirements/%.txt,base demo test fuzz build)
+	@$(MAKE) --no-print-directory $(patsubst %,requirements/%.txt,base demo test fuzz bench build)
 
 requirements/%.txt:
 	@echo "==> Locking $@"
@@ -104,7 +114,7 @@ $(VENV)/.python:
 	fi
 	@touch $@
 
-$(VENV)/.demo $(VENV)/.test $(VENV)/.fuzz $(VENV)/.dev: $(VENV)/.%: requirements/%.txt requirements/build.txt pyproject.toml $(VENV)/.python
+$(VENV)/.demo $(VENV)/.test $(VENV)/.fuzz $(VENV)/.bench $(VENV)/.dev: $(VENV)/.%: requirements/%.txt requirements/build.txt pyproject.toml $(VENV)/.python
 	@echo "==> Installing the packages locked in $< (once)"
 	@$(INSTALL) --require-hashes -r $< -r requirements/build.txt
 	@$(INSTALL) --no-deps --no-build-isolation --editable .

@@ -232,7 +232,9 @@ def _values(state: State, key: bytes) -> list[int]:
     if entry is None:
         return []
     assert isinstance(entry, StringEntry)
-    return list(entry.value.sets) if type(entry.value) is Number else [] if entry.dot < 0 else [entry.dot]
+    if type(entry.value) is Number:
+        return list(entry.value.sets)
+    return [entry.dot] if type(entry.value) is bytes else []
 
 
 def deadline(state: State, key: bytes) -> int | None:

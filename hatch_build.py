@@ -1,0 +1,69 @@
+"""The core, compiled: `crdt/` as machine code made by mypyc from the same sources. Optional.
+
+Pure Python works everywhere and is what is developed, tested and debugged. The compiled core answers the same and is
+faster (docs/performance.md says by how much). It needs a C compiler, mypy and setuptools when it is built, and nothing
+when it runs. Two ways to have it:
+
+    make compile                                       beside the sources, in build/compiled; PYTHONPATH selects it
+    HATCH_BUILD_HOOK_ENABLE_CUSTOM=true pip wheel .    in the wheel, for this Python on this machine
+
+The engine (crdt/replica) stays as it is: it is not where the time goes.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+ROOT = Path(__file__).parent
+# In a process and a directory of its own: setuptools writes where it stands, and mypyc reads no settings of ours.
+SETUP = """
+import sys
+from mypyc.build import mypycify
+from setuptools import setup
+modules = mypycify(["--config-file=", "--ignore-missing-imports", *sys.argv[1:]], opt_level="3", debug_level="0")
+setup(name="gossamer", packages=[], py_modules=[], ext_modules=modules, script_args=["-q", "build_ext", "--inplace"])
+"""
+
+
+def modules() -> list[str]:
+    """What is compiled, as paths below the root."""
+    found = [*ROOT.glob("crdt/*.py"), *ROOT.glob("crdt/types/*.py")]
+    return sorted(str(path.relative_to(ROOT)) for path in found if path.name != "__init__.py")
+
+
+def compile_into(directory: Path) -> list[Path]:
+    """The package `crdt` with its compiled modules beside their sources; paths of what was built, below `directory`."""
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir(parents=True)
+    shutil.copytree(ROOT / "crdt", directory / "crdt", ignore=shutil.ignore_patterns("__pycache__", "*.so"))
+    subprocess.run([sys.executable, "-c", SETUP, *modules()], cwd=directory, check=True, stdout=subprocess.DEVNULL)
+    shutil.rmtree(directory / "build")
+    return sorted(path.relative_to(directory) for path in directory.rglob("*.so"))
+
+
+class CompiledCore(BuildHookInterface[Any]):
+    """For wheels, if asked for."""
+
+    PLUGIN_NAME = "custom"
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        """Add the compiled modules."""
+        if version == "editable":
+            return
+        directory = Path(tempfile.mkdtemp(prefix="gossamer-compiled-"))
+        build_data["pure_python"] = False
+        build_data["infer_tag"] = True
+        for path in compile_into(directory):
+            build_data["force_include"][str(directory / path)] = str(path)
+
+
+if __name__ == "__main__":
+    built = compile_into(Path(sys.argv[1]))
+    print(f"{len(built)} compiled modules in {sys.argv[1]}")
