@@ -17,6 +17,7 @@ from rich.table import Table
 from bench import engine, idle, library, repair, replication, restart, servers, sizes, stalls, throughput
 from bench.servers import Skipped
 from bench.table import HEAD, Row, markdown, svg
+from crdt import state
 
 Measure = Callable[[Path, int, float], Iterator[Row]]
 AREAS: dict[str, Measure] = {
@@ -30,6 +31,7 @@ AREAS: dict[str, Measure] = {
     "idle": idle.rows,
     "library": library.rows,
 }
+COMPILED = not str(state.__file__).endswith(".py")  # see hatch_build.py
 DOCS = Path(__file__).parent.parent / "docs"
 BEGIN, END = "<!-- table: made by `make bench ARGS=--write-docs` -->", "<!-- end of table -->"
 
@@ -48,6 +50,7 @@ def main(
 ) -> None:
     """Measure Gossamer beside redis-server."""
     console = Console(stderr=True)
+    console.print(f"the core: {state.__file__}")
     rounds, scale = (3, 0.2) if quick else (5, 1.0)
     if pin:
         _pin()
@@ -96,7 +99,8 @@ def _write(rows: list[Row]) -> None:
     machine = (
         f"{platform.system()} {platform.machine()}, {platform.python_implementation()} {platform.python_version()}"
     )
-    table = f"{BEGIN}\n\nMeasured on {machine}.\n\n{markdown(rows)}\n{END}"
+    core = "compiled" if COMPILED else "as Python"
+    table = f"{BEGIN}\n\nMeasured on {machine}, the core {core}.\n\n{markdown(rows)}\n{END}"
     file.write_text(before + table + after)
     (DOCS / "performance.svg").write_text(svg(rows))
 

@@ -92,8 +92,7 @@ class Frozen:
         for chunk, i, j in owner.between(low, high + 1):
             end = min(j, i + limit)
             limit -= end - i
-            columns = (chunk.dots[i:end], chunk.entries[i:end], chunk.fields[i:end], chunk.hlcs[i:end])
-            for dot, entry, field, hlc in zip(*columns, strict=True):
+            for dot, entry, field, hlc in zip(*chunk.columns(i, end), strict=True):
                 if entry is not None:
                     raw = entry.row(field, dot)
                     if raw is GONE:

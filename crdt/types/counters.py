@@ -52,6 +52,12 @@ def incr(state: State, key: bytes, by: int) -> int:
     else:
         value = entry.value
         if isinstance(value, tuple):
+            _, lineage, before = value
+            if entry.dot > state.mark and isinstance(before, int):
+                total = before + by
+                if number.INT_MIN <= total <= number.INT_MAX and number.INT_MIN <= before <= number.INT_MAX:
+                    entry.value = (number.COUNT, lineage, total)
+                    return total
             return _count_on(state, entry, value, by)
         if isinstance(value, Number):
             shown = value._shown
