@@ -86,7 +86,7 @@ def reissue(state: State, owner: ActorRows, seq: int, contents: Sequence[Group])
     dot = owner.base + seq
     found = owner.locate(dot)
     assert found is not None, "the caller has seen the row"
-    entry, field = found[0].entries[found[1]], found[0].fields[found[1]]
+    entry, field = found[0].cell(found[1])
     assert entry is not None, "the caller has seen the row"
     raw = entry.discard(state, field, dot)
     assert raw is not GONE, "the caller has seen the row"

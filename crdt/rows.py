@@ -58,6 +58,10 @@ class Chunk:
         """Positions of the live rows, at a frame boundary."""
         return (i for i, entry in enumerate(self.entries) if entry is not None)
 
+    def cell(self, i: int) -> tuple[Entry | None, bytes | None]:
+        """Entry and field at a position."""
+        return self.entries[i], None if self.fields is None else self.fields[i]
+
     def columns(self, start: int, stop: int) -> Columns:
         """Dots, entries, fields and timestamps of the rows from one position to another."""
         fields: list[bytes | None] = [None] * len(self.entries[start:stop])

@@ -70,7 +70,7 @@ def incr(state: State, key: bytes, by: int) -> int:
     return total
 
 
-def _count_on(state: State, entry: StringEntry, count: number.Count, by: int) -> int:
+def _count_on(state: State, entry: StringEntry, count: number.Lone, by: int) -> int:
     """INCRBY where one count is all there is: when it is the own one, it takes the increment itself."""
     _, lineage, before = count
     total = number.checked_sum(number.as_integer(before), by, count)

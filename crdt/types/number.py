@@ -71,7 +71,7 @@ _decimal = re.compile(rb"[-+.0-9eE]+").fullmatch
 
 Amount = int | Decimal
 Bases = dict[int, tuple[int, Amount]]
-Count = tuple[int, int, Amount]  # COUNT, lineage, total
+Lone = tuple[int, int, Amount]  # COUNT, lineage, total
 Seen = tuple[dict[Actor, int], Bases]  # what a reader had seen: the vector, and how far each count had come
 Count = tuple[int, int, Amount] | tuple[int, int, Amount, int]  # kind, lineage, total; the n of a foster
 
@@ -81,7 +81,7 @@ class Number:
 
     __slots__ = ("_shown", "bases", "counts", "mine", "sets")
 
-    def __init__(self, dot: int = -1, row: bytes | Count | Number | None = None) -> None:
+    def __init__(self, dot: int = -1, row: bytes | Lone | Number | None = None) -> None:
         self.sets: dict[int, bytes | tuple[int, bytes, Bases]] = {}
         self.counts: dict[int, Count] = {}
         self.bases: dict[int, tuple[int, int, int, Amount]] = {}
@@ -316,14 +316,15 @@ class Number:
         self.mine = 0
         self._shown = UNKNOWN
 
-    def lone(self) -> tuple[int, bytes | Count] | None:
+    def lone(self) -> tuple[int, bytes | Lone] | None:
         """The only row and its dot, if it is a plain value or a count: the holder may then drop this object."""
         if self.bases or len(self.sets) + len(self.counts) != 1:
             return None
-        if self.counts:
-            return next(iter(self.counts.items()))
-        dot, raw = next(iter(self.sets.items()))
-        return (dot, raw) if isinstance(raw, bytes) else None
+        for dot, raw in self.sets.items():
+            return (dot, raw) if isinstance(raw, bytes) else None
+        for dot, count in self.counts.items():
+            return (dot, (COUNT, count[1], count[2])) if count[0] == COUNT else None
+        return None
 
     def plain(self) -> bytes | None:
         """The value, if one plain set row is all there is: the holder may then drop this object."""
@@ -345,7 +346,7 @@ def _place(dot: int, count: Count) -> tuple[int, Amount]:
 # -- amounts ----------------------------------------------------------------------------------------------------------
 
 
-def shown_of(state: State, value: bytes | Count | Number | None) -> bytes | Amount | None:
+def shown_of(state: State, value: bytes | Lone | Number | None) -> bytes | Amount | None:
     """What a reader sees of a cell, in whichever form."""
     if isinstance(value, Number):
         return value.shown(state)
@@ -498,6 +499,11 @@ def counted_by(state: State, data: bytes) -> Bases | None:
 def is_count(payload: Wire) -> bool:
     """Whether a payload that has passed `check` counts: its second byte is the kind."""
     return type(payload) is msgpack.ExtType and payload.data[1] in (COUNT, FOSTER)
+
+
+def is_lone(payload: Wire) -> bool:
+    """Whether a payload that has passed `check` is a count by the row's own actor."""
+    return type(payload) is msgpack.ExtType and payload.data[1] == COUNT
 
 
 def foster(payload: Wire, owner: Actor, seq: int) -> Wire:

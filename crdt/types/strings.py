@@ -31,7 +31,7 @@ _MALFORMED: Final = (ValueError, TypeError, RecursionError, msgpack.UnpackExcept
 _pack = msgpack.Packer(use_bin_type=True, autoreset=True).pack
 
 
-Value = bytes | number.Count | Number  # what a cell holds: its only row, or its rows
+Value = bytes | number.Lone | Number  # what a cell holds: its only row, or its rows
 
 
 class Sibling(NamedTuple):
@@ -84,7 +84,7 @@ class StringEntry(Entry):
     def insert(self, state: State, field: bytes | None, payload: Wire, dot: int) -> None:
         if self.value is None and payload.__class__ is bytes:
             self.value, self.dot = payload, dot
-        elif self.value is None and number.is_count(payload):
+        elif self.value is None and number.is_lone(payload):
             self.value, self.dot = number.decode(state, payload.data, dot), dot
         else:
             self.number().insert(state, self, None, payload, dot)
@@ -95,7 +95,7 @@ class StringEntry(Entry):
             if payload.__class__ is bytes:
                 leaving[old], self.value, self.dot = self.value, payload, dot
                 return True
-            if number.is_count(payload):
+            if number.is_lone(payload):
                 leaving[old], self.value, self.dot = self.value, number.decode(state, payload.data, dot), dot
                 return True
         self.insert(state, None, payload, dot)

@@ -8,6 +8,7 @@ Must not know: how it is healed.
 from __future__ import annotations
 
 import copy
+from array import array
 from collections.abc import Iterable
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -84,7 +85,7 @@ def exchange(state: State, owner: ActorRows, seq: int, rng: Random) -> None:
     found, before = owner.locate(owner.base + seq), row_at(state, owner, seq)
     assert found is not None and before is not None
     (chunk, i), dot = found, owner.base + seq
-    entry, field = chunk.entries[i], chunk.fields[i]
+    entry, field = chunk.cell(i)
     assert entry is not None
     payload = before.payloads[0] if before.payloads is not None else None
     if number.is_count(payload) and payload.data[1] == number.COUNT:
@@ -93,7 +94,9 @@ def exchange(state: State, owner: ActorRows, seq: int, rng: Random) -> None:
     elif type(payload) is bytes:
         payload += b"!"
     else:
-        chunk.hlcs[i] += 1 << 16
+        hlcs = chunk.times(range(len(chunk)))
+        hlcs[i] += 1 << 16
+        chunk.starts, chunk.hlcs = array("I", range(len(chunk))), array("Q", hlcs)
     entry.discard(state, field, dot)
     entry.insert(state, field, payload, dot)
     state.settle(entry)
