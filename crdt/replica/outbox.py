@@ -11,14 +11,17 @@ from typing import Final
 
 import msgpack
 
-from crdt.codec import decode_actor
+from crdt.codec import decode_actor, encode_frame
 from crdt.dots import Actor
+from crdt.frame import Frame, merge, overlap
 from crdt.replica import messages
 from crdt.replica.effects import Effect, Lane, Send
 from crdt.replica.messages import FRAME, LETTER, Delta, Message, Piece
 from crdt.replica.pieces import cut_up
 
 HEADROOM: Final = 384  # of a message, for its own fields: the longest name of an actor, and some numbers
+SMALL: Final = 4096  # bytes of a frame beside which its header (some 30) is worth a merge
+GAIN: Final = 8  # a larger frame is merged if it takes back at least one operation in so many of its own
 Parts = Mapping[tuple[Actor, int], tuple[int, bytes]]  # (actor, last) -> (number of pieces, bits of those not needed)
 
 
@@ -91,3 +94,31 @@ def span(data: bytes) -> tuple[Actor, int, int]:
         return decode_actor(name, nonce), first, first + count - 1
     except (msgpack.UnpackException, TypeError, ValueError) as error:
         raise ValueError("not a frame") from error
+
+
+def merged(frames: list[tuple[Frame, bytes]], room: int) -> list[bytes]:
+    """Adjacent frames of which the later saw nothing new, as one, while a message has room for it and it saves much.
+
+    Putting two frames together costs about as much as cutting them did.
+    """
+    out: list[bytes] = []
+    run: list[tuple[Frame, bytes]] = []
+    size = 0
+    for frame, data in frames:
+        if run and (frame.deps or size + len(data) > room or not _pays(run, frame, data)):
+            out.append(_one(run))
+            run, size = [], 0
+        run.append((frame, data))
+        size += len(data)
+    out.append(_one(run))
+    return out
+
+
+def _pays(run: list[tuple[Frame, bytes]], frame: Frame, data: bytes) -> bool:
+    if len(data) < SMALL and len(run[-1][1]) < SMALL:
+        return True
+    return bool(frame.ranges) or overlap(run[0][0].first, frame) * GAIN >= frame.last - frame.first + 1
+
+
+def _one(run: list[tuple[Frame, bytes]]) -> bytes:
+    return run[0][1] if len(run) == 1 else encode_frame(merge(frame for frame, _ in run))

@@ -26,11 +26,12 @@ from typing import TYPE_CHECKING, Any, Final
 from crdt.codec import encode_frame
 from crdt.dots import MASK_64, Actor
 from crdt.errors import PeerError
-from crdt.frame import Frame, merge, overlap
+from crdt.frame import Frame
 from crdt.mending import live_between, reissue, row_at
 from crdt.moving import go_on_as
 from crdt.replica import messages
 from crdt.replica.acks import Acks
+from crdt.replica.attendance import Attendance
 from crdt.replica.effects import Alarm, Effect, Lane, LogFrame, Persist, Witness
 from crdt.replica.events import Connected, Disconnected, Event, Merged, Persisted, Received, Tick
 from crdt.replica.greeting import Greeting
@@ -53,7 +54,7 @@ from crdt.replica.messages import (
     Taken,
     Want,
 )  # fmt: skip
-from crdt.replica.outbox import Outbox
+from crdt.replica.outbox import Outbox, merged
 from crdt.replica.peers import Peer, Peers
 from crdt.replica.pieces import Pieces
 from crdt.replica.ports import LogReader
@@ -69,8 +70,6 @@ if TYPE_CHECKING:
 
 NEVER: Final = float("inf")
 TWICE: Final = 65_536
-SMALL: Final = 4096  # bytes of a frame beside which its header (some 30) is worth a merge
-GAIN: Final = 8  # a larger frame is merged if it takes back at least one operation in so many of its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +105,7 @@ class Replica:
         self.serving = Serving(self)
         self.reaper = Reaper(self)
         self.greeting = Greeting(self)
+        self.attendance = Attendance(self)
         self.vectors = Vectors()
         self.moments = Moments()
         self.healing: Healing = Healing(self)
@@ -291,10 +291,10 @@ class Replica:
             return
         self.witness(max((frame.last for frame, _ in unsent if frame.actor == self.state.actor), default=0))
         self._published = now
-        merged = _merged(unsent, self.out.room)
-        self.intake.expect(merged)
-        self.counts["frames_out"] += len(merged)
-        self.out.publish(merged)
+        frames = merged(unsent, self.out.room)
+        self.intake.expect(frames)
+        self.counts["frames_out"] += len(frames)
+        self.out.publish(frames)
         self.greeting.soon(now)
 
     def send_hello(self, to: str | None, asked: tuple[str, ...]) -> None:
@@ -446,6 +446,7 @@ class Replica:
         self.acks.heard(peer, message)
 
     def heard(self, sender: str, now: float) -> Peer:
+        """Anything came from this peer: it is here."""
         peer = self.peers.get(sender, now)
         if peer.state(now) != "online":
             peer.here_since = now
@@ -454,37 +455,13 @@ class Replica:
         return peer
 
     def _on_presence(self, sender: str, message: Presence, now: float) -> None:
-        if sender == self.name:
-            if message.session != self.session and not message.online and self.connected and not message.everywhere:
-                # The late will of a session before ours, or the farewell of a second daemon under our name.
-                self.out.send(Lane.PRESENCE, None, Presence(self.session, True))
-            return
-        peer = self.peers.by_name.get(sender)
-        if not message.online:
-            if message.everywhere:
-                self.peers.left(sender, message.session)
-            if peer is not None and peer.session in (0, message.session):
-                peer.offline = True
-                self.recovery.cancel(sender)
-        elif message.everywhere:  # which does not say that it is in this space
-            self.peers.gone.pop(sender, None)
-            if peer is not None and peer.session == message.session:
-                self.heard(sender, now)
-        elif self.peers.gone.get(sender) != message.session:  # else what the broker kept of one who left since
-            peer = self.heard(sender, now)
-            peer.session = peer.session or message.session
+        self.attendance.on_presence(sender, message, now)
 
     def _on_probe(self, sender: str, message: Probe, now: float) -> None:
-        if sender == self.name and message.session != self.session:
-            self.out.send(Lane.INBOX, self.name, Taken(message.session, self.session, self.acknowledged))
-            text = f"another daemon named {self.name!r} started in this space; give it a name of its own"
-            self.out.order(Alarm("name_shared", text))
+        self.attendance.on_probe(sender, message, now)
 
     def _on_taken(self, sender: str, message: Taken, now: float) -> None:
-        if sender == self.name and message.probed == self.session and message.session != self.session:
-            code = "name_shared" if self.acknowledged else "name_taken"
-            text = f"a live daemon named {self.name!r} is in this space already; choose another --name"
-            self.out.order(Alarm(code, text))
+        self.attendance.on_taken(sender, message, now)
 
     # -- repair: what comes in, for recovery.py and serving.py --------------------------------------------------------
 
@@ -549,34 +526,6 @@ class Replica:
     def _on_rows(self, sender: str, message: Rows, now: float) -> None:
         self.heard(sender, now)
         self.recovery.on_rows(sender, message, now)
-
-
-def _merged(frames: list[tuple[Frame, bytes]], room: int) -> list[bytes]:
-    """Adjacent frames of which the later saw nothing new, as one, while a message has room for it and it saves much.
-
-    Putting two frames together costs about as much as cutting them did.
-    """
-    out: list[bytes] = []
-    run: list[tuple[Frame, bytes]] = []
-    size = 0
-    for frame, data in frames:
-        if run and (frame.deps or size + len(data) > room or not _pays(run, frame, data)):
-            out.append(_one(run))
-            run, size = [], 0
-        run.append((frame, data))
-        size += len(data)
-    out.append(_one(run))
-    return out
-
-
-def _pays(run: list[tuple[Frame, bytes]], frame: Frame, data: bytes) -> bool:
-    if len(data) < SMALL and len(run[-1][1]) < SMALL:
-        return True
-    return bool(frame.ranges) or overlap(run[0][0].first, frame) * GAIN >= frame.last - frame.first + 1
-
-
-def _one(run: list[tuple[Frame, bytes]]) -> bytes:
-    return run[0][1] if len(run) == 1 else encode_frame(merge(frame for frame, _ in run))
 
 
 _HANDLERS: Final[dict[type[Any], Callable[[Replica, str, Any, float], None]]] = {

@@ -20,7 +20,7 @@ from crdt.dots import Actor, Runs
 from crdt.frame import Frame, Group
 from crdt.frozen import Frozen
 from crdt.joining import Joining
-from crdt.replica import healing, intake, recovery, replica
+from crdt.replica import healing, intake, outbox, recovery, replica
 from crdt.replica.acks import Acks
 from crdt.replica.effects import Lane, LogFrame, Persist
 from crdt.replica.fetching import Fetch
@@ -198,7 +198,7 @@ def merge_drops_removes() -> Iterator[None]:
                 del one.removes[actor]
         return one
 
-    with mock.patch.object(replica, "merge", merge):
+    with mock.patch.object(outbox, "merge", merge):
         yield
 
 

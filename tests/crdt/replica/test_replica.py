@@ -10,8 +10,8 @@ from crdt.codec import encode_frame
 from crdt.dots import Actor
 from crdt.replica import messages
 from crdt.replica.effects import Lane, Notify, Persist, Send, Witness
-from crdt.replica.events import Connected, Disconnected, Received, Tick
-from crdt.replica.messages import Delta, Hello, Presence, Probe, Pull, Taken
+from crdt.replica.events import Connected, Disconnected, Received
+from crdt.replica.messages import Delta, Hello, Presence, Pull
 from crdt.replica.tuning import Tuning
 from crdt.state import State
 from crdt.types import counters, sets, strings
@@ -152,18 +152,6 @@ def test_a_peer_with_our_vector_and_other_rows_is_reported_once() -> None:
     assert a.alarms == ["divergence"] and a.replica.counts["divergences"] == 1 and not a.replica.converged(a.now)
 
 
-def test_the_first_under_a_name_stays_the_second_goes() -> None:
-    first, second = Desk("a"), Desk("a", 2, connect=False)
-    first.replica.acknowledged = True
-    first.receive("a", Probe(second.replica.session))
-    (taken,) = first.take(Taken)
-    second.receive("a", taken)
-    assert first.alarms == ["name_shared"] and second.alarms == ["name_taken"]
-    second.replica.acknowledged = True
-    second.receive("a", taken)
-    assert second.alarms == ["name_taken", "name_shared"]
-
-
 def test_two_that_share_a_name_for_good_converge_all_the_same() -> None:
     first, second = Desk("a"), Desk("a", 2)
     first.replica.acknowledged = second.replica.acknowledged = True
@@ -176,58 +164,12 @@ def test_two_that_share_a_name_for_good_converge_all_the_same() -> None:
     assert first.state.hash == second.state.hash and sets.size(first.state, b"s") == 2
 
 
-def test_a_late_will_of_the_session_before_is_answered() -> None:
-    a = Desk("a")
-    a.receive("a", Presence(1, False), inbox=False)
-    assert a.take() == [Presence(a.replica.session, True)]
-    assert a.replica.handle(Tick(), a.now) is not None
-
-
 def test_farewell_publishes_first() -> None:
     a = Desk("a", tuning=Tuning(interval=10.0))
     strings.put(a.state, b"k", b"v")
     a.commit()
     a.run(a.replica.farewell())
     assert [type(m) for m in a.take()] == [Delta, Presence]
-
-
-# -- who is here ------------------------------------------------------------------------------------------------------
-
-
-def state_of(a: Desk, name: str) -> str | None:
-    """As it is shown; None: not known."""
-    peer = a.replica.peers.by_name.get(name)
-    return None if peer is None else peer.state(a.now)
-
-
-def test_a_daemon_that_is_gone_is_gone_from_every_space_it_was_in() -> None:
-    a = Desk("a")
-    a.receive("b", Presence(7, True, everywhere=True), inbox=False)
-    assert state_of(a, "b") is None, "it did not say that it is in this space"
-    a.receive("b", Presence(7, True), inbox=False)
-    assert state_of(a, "b") == "online"
-    a.receive("b", Presence(6, False, everywhere=True), inbox=False)
-    assert state_of(a, "b") == "online", "a late will of the session before"
-    a.receive("b", Presence(7, False, everywhere=True), inbox=False)
-    assert state_of(a, "b") == "offline"
-    a.receive("b", Presence(7, True, everywhere=True), inbox=False)
-    assert state_of(a, "b") == "online", "it is back"
-
-
-def test_what_the_broker_kept_of_one_that_is_gone_is_not_believed() -> None:
-    a = Desk("a")
-    a.receive("b", Presence(7, False, everywhere=True), Presence(7, True), inbox=False)
-    assert state_of(a, "b") is None
-    a.receive("b", Presence(8, True), inbox=False)
-    assert state_of(a, "b") == "online"
-
-
-def test_a_will_before_the_first_hello_is_of_its_session_only() -> None:
-    a = Desk("a")
-    a.receive("b", Presence(8, True), Presence(7, False), inbox=False)
-    assert state_of(a, "b") == "online"
-    a.receive("b", Presence(8, False), inbox=False)
-    assert state_of(a, "b") == "offline"
 
 
 def test_held_frames_that_waited_too_long_are_counted() -> None:

@@ -1,0 +1,70 @@
+"""Who is here, as far as the broker tells: PRESENCE and last wills; and whether another daemon uses our name.
+
+Promises: only hints are taken from it, never more than what HELLO says; what a broker kept, or says late, of a run of a
+daemon that is over is not believed of the next one. Two daemons with one name find each other, and the later goes,
+unless clients rely on it. Must not know: what peers have applied.
+
+A connection has one last will. A daemon in several spaces leaves it where it holds for all of them (`everywhere`), with
+one session for all; that such a daemon is here does not say in which spaces, that it is gone does.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from crdt.replica.effects import Alarm, Lane
+from crdt.replica.messages import Presence, Probe, Taken
+
+if TYPE_CHECKING:
+    from crdt.replica.replica import Replica
+
+
+class Attendance:
+    """See the module."""
+
+    def __init__(self, replica: Replica) -> None:
+        self._replica = replica
+
+    def on_presence(self, sender: str, message: Presence, now: float) -> None:
+        """A daemon came or went."""
+        replica = self._replica
+        peers = replica.peers
+        if sender == replica.name:
+            self._on_own(message)
+            return
+        peer = peers.by_name.get(sender)
+        if not message.online:
+            if message.everywhere:
+                peers.left(sender, message.session)
+            if peer is not None and peer.session in (0, message.session):
+                peer.offline = True
+                replica.recovery.cancel(sender)
+        elif message.everywhere:
+            peers.gone.pop(sender, None)
+            if peer is not None and peer.session == message.session:
+                replica.heard(sender, now)
+        elif peers.gone.get(sender) != message.session:
+            peer = replica.heard(sender, now)
+            peer.session = peer.session or message.session
+
+    def _on_own(self, message: Presence) -> None:
+        """The late will of a session before ours, or the farewell of a second daemon under our name."""
+        replica = self._replica
+        if message.session != replica.session and not message.online and not message.everywhere and replica.connected:
+            replica.out.send(Lane.PRESENCE, None, Presence(replica.session, True))
+
+    def on_probe(self, sender: str, message: Probe, now: float) -> None:
+        """Somebody starts under the name of `sender`."""
+        replica = self._replica
+        if sender == replica.name and message.session != replica.session:
+            replica.out.send(Lane.INBOX, replica.name, Taken(message.session, replica.session, replica.acknowledged))
+            text = f"another daemon named {replica.name!r} started in this space; give it a name of its own"
+            replica.out.order(Alarm("name_shared", text))
+
+    def on_taken(self, sender: str, message: Taken, now: float) -> None:
+        """Somebody was here under that name before."""
+        replica = self._replica
+        if sender == replica.name and message.probed == replica.session and message.session != replica.session:
+            code = "name_shared" if replica.acknowledged else "name_taken"
+            text = f"a live daemon named {replica.name!r} is in this space already; choose another --name"
+            replica.out.order(Alarm(code, text))
