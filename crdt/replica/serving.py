@@ -129,9 +129,9 @@ class Serving:
             have = have | {replica.state.actor: replica.own_stored}
         frames, complete = replica.log.missing(have, min(pull.budget, replica.tuning.repair_budget))
         replica.counts["repairs"] += 1
-        replica.counts["frames_out"] += len(frames)
         if pull.held:
             frames = [data for data in frames if not _held(data, pull.held)]
+        replica.counts["frames_out"] += len(frames)
         if frames and have.get(replica.state.actor, 0) < replica.own_stored:
             replica.witness(replica.own_stored)
         parts = {(actor, last): (total, bits) for actor, last, total, bits in pull.parts}
