@@ -18,7 +18,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 
 from crdt.dots import Actor, Runs
-from crdt.entry import LIFETIME
+from crdt.entry import LIFETIME, Entry
 from crdt.errors import PeerError
 from crdt.frame import Frame, Group
 from crdt.frozen import SLICE
@@ -36,7 +36,7 @@ class Joining:
     `vector` becomes that of the result, as far as it is known at the beginning.
     """
 
-    __slots__ = ("_had", "_live", "_parts", "_state", "_theirs", "_walk", "abandoned", "begun", "changes", "failed",
+    __slots__ = ("_dropped", "_had", "_live", "_parts", "_state", "_theirs", "_walk", "abandoned", "begun", "failed",
                  "frames", "next", "vector")  # fmt: skip
 
     def __init__(
@@ -55,7 +55,7 @@ class Joining:
         self.vector = dict(vector)
         self.next = State(state.actor, state.clock)
         self.frames: deque[Frame] = deque()
-        self.changes: Changes = {}
+        self._dropped: Changes = {}
         self.begun = False
         self.failed = False
         self.abandoned = False
@@ -96,8 +96,8 @@ class Joining:
         if self.begun:
             self._state.chunks_held = False
 
-    def finish(self) -> Changes:
-        """The state becomes the join; what that changes for readers. Cut before, and let the frame follow."""
+    def finish(self) -> None:
+        """The state becomes the join. Cut before, and let the frame follow. Then `changes` and `discard`."""
         assert self.begun and self._walk is None and not self.failed and not self.abandoned
         state, done = self._state, self.next
         while self.frames:
@@ -105,15 +105,42 @@ class Joining:
         seen = {state.actors[index].actor for index in state.seen}
         seen |= {actor for actor, n in self._theirs.items() if n > self._had.get(actor, 0)}
         done.seen = {done.indexes[actor] for actor in seen}
-        state.adopt(done)
-        return dict.fromkeys(change for change in self.changes if self._told(*change))
+        state.trade(done)
+        self._walk = self._dismantle()
 
-    def _told(self, key: bytes, event: str) -> bool:
-        """Whether that is what has become of the key in the end."""
-        seen = key in self._state.keys
-        if event == "persist":
-            return seen and key not in self._state.lifetimes
-        return not seen if event == "del" else seen if event == "expire" else True
+    def changes(self) -> Iterator[tuple[bytes, str]]:
+        """What has changed for readers, as (key, event), some of it twice; may be walked slowly after `finish`."""
+        state = self._state
+        for key, event in self._dropped:
+            seen = key in state.keys
+            if not seen if event == "del" else seen and key not in state.lifetimes if event == "persist" else True:
+                yield key, event
+        for actor in self._theirs:
+            last: Entry | None = None
+            for chunk, start in state.intern(actor).above(self._had.get(actor, 0)):
+                for entry in chunk.entries[start:]:
+                    if entry is not None and entry is not last and entry.key in state.keys:
+                        yield entry.key, entry.ADDED
+                    last = entry or last
+
+    def discard(self) -> bool:
+        """Give back a slice of what the state was before; False once there is nothing left."""
+        return self._walk is not None and next(self._walk, True) is None
+
+    def _dismantle(self) -> Iterator[None]:
+        """Freeing a million rows at once would stand still for as long as freeing them one by one takes."""
+        old = self.next
+        for rows in old.actors.values():
+            while rows.chunks:
+                chunk = rows.chunks.pop()
+                for dot, entry, field in zip(chunk.dots, chunk.entries, chunk.fields, strict=True):
+                    if entry is not None:
+                        entry.discard(old, field, dot)
+                yield None
+        while old.keys:
+            for _ in range(min(SLICE, len(old.keys))):
+                old.keys.popitem()
+            yield None
 
     # -- slices -------------------------------------------------------------------------------------------------------
 
@@ -151,7 +178,7 @@ class Joining:
                 groups = _some([group.upto(had) for group in groups])
             if n:
                 groups = _some([self._stays(group, n, live or Runs()) for group in groups])
-            self.next.include(rows.actor, groups, None)
+            self.next.include(rows.actor, groups)
             yield None
 
     def _stays(self, group: Group, n: int, live: Runs) -> Group:
@@ -165,11 +192,11 @@ class Joining:
         for key in {group.fields[i] if group.key is None else group.key for i in range(len(group)) if i not in kept}:
             entry = self._state.keys.get(key)
             if group.code == LIFETIME:
-                self.changes[key, "persist"] = None  # unless it has a lifetime in the end
+                self._dropped[key, "persist"] = None  # unless it has a lifetime in the end
             elif entry is not None and group.code == entry.CODE:
                 if not entry.SINGLE:
-                    self.changes[key, entry.REMOVED] = None
-                self.changes[key, "del"] = None  # unless the key is there in the end
+                    self._dropped[key, entry.REMOVED] = None
+                self._dropped[key, "del"] = None  # unless the key is there in the end
         return group.pick(keep)
 
     def _take(self, actor: Actor) -> Iterator[None]:
@@ -180,7 +207,7 @@ class Joining:
             for groups in _ascending(self._parts(actor)):
                 fresh = _some([self._comes(group, had, n, live) for group in groups])
                 taken += sum(map(len, fresh))
-                self.next.include(actor, fresh, self.changes)
+                self.next.include(actor, fresh)
                 yield None
         except PeerError:
             self.failed = True

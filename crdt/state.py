@@ -575,37 +575,33 @@ class State(Expiries):
         self.seen = {index for index, rows in self.actors.items() if rows.applied}
         self._open()
 
-    def include(self, actor: Actor, groups: list[Group], changes: Changes | None) -> None:
-        """More rows of an actor, above all that are here, before `loaded`; note what that changes for readers."""
-        added = _Added(changes)
-        self._add(self.intern(actor), groups, 0, {}, added)
-        if changes is not None:
-            self._settle({}, added, changes)
-            for entry, event in added.unsure:
-                if event and entry.CODE == LIFETIME:
-                    changes[entry.key, event] = None
+    def include(self, actor: Actor, groups: list[Group]) -> None:
+        """More rows of an actor, above all that are here, before `stand_at`."""
+        self._add(self.intern(actor), groups, 0, {}, _Added(None))
 
-    def adopt(self, other: State) -> None:
-        """Become what the other is, of which nothing may be used any more. Nothing may be pending on either side.
+    def trade(self, other: State) -> None:
+        """Become what the other is, and the other what this one was. Nothing may be pending on either side.
 
         Time goes on: what is over by now leaves readers, who are told if they could see it before.
         """
         assert self.dot == self.cut_dot and other.dot == other.cut_dot, "cut before"
-        before, lapsed = self.keys, self.lapsed
-        self.keys, self.hidden = other.keys, other.hidden
-        self.lifetimes, self.expired, self.latest = other.lifetimes, other.expired, other.latest
-        self.schedule, self.next_deadline = other.schedule, other.next_deadline
+        self.keys, other.keys = other.keys, self.keys
+        self.hidden, other.hidden = other.hidden, self.hidden
+        self.lifetimes, other.lifetimes = other.lifetimes, self.lifetimes
+        self.expired, other.expired = other.expired, self.expired
+        self.contested, other.contested = other.contested, self.contested
+        self.actors, other.actors = other.actors, self.actors
+        self.schedule, self.next_deadline, self.latest = other.schedule, other.next_deadline, other.latest
         self.graves, self.strays = other.graves, other.strays
         self.mortal, self.deadline_sum = other.mortal, other.deadline_sum
-        self.contested, self.contested_limit = other.contested, other.contested_limit
-        self.actors, self.indexes, self.me = other.actors, other.indexes, other.me
+        self.contested_limit, self.indexes, self.me = other.contested_limit, other.indexes, other.me
         self.hash, self.live, self.thin = other.hash, other.live, other.thin
         self.vector_hash, self.vector_sum = other.vector_hash, other.vector_sum
         self.seen, self.orphans, self.chunks_held = other.seen, other.orphans, other.chunks_held
         self.frozen = []
-        self.lapsed = other.lapsed
+        lapsed, self.lapsed = self.lapsed, other.lapsed
         self.turn(self.time_ms - self.offset_ms)
-        self.lapsed = [*lapsed, *(key for key in self.lapsed if key in before)]
+        self.lapsed = [*lapsed, *(key for key in self.lapsed if key in other.keys)]
         self._open()
 
 

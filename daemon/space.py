@@ -22,7 +22,7 @@ from crdt.codec import decode_frame, decode_rows
 from crdt.dots import Actor
 from crdt.frame import Group
 from crdt.joining import Joining
-from crdt.replica.effects import Alarm, Effect, Join, Notify, Persist, Send, Stage, Unstage, Witness
+from crdt.replica.effects import Alarm, Effect, Join, Notify, Persist, Resync, Send, Stage, Unstage, Witness
 from crdt.replica.events import Connected, Disconnected, Event, Merged, Persisted, Received, Tick
 from crdt.replica.replica import Replica
 from crdt.replica.tuning import Tuning
@@ -40,6 +40,7 @@ CUT_AT = 256  # pending operations that are cut at once: the loop is held for le
 COMMIT_AT = 1 << 20  # bytes of own frames that are stored before the commit interval is over
 QUEUE = 64  # commits under way in the worker before the loop waits for the disk
 CHECKPOINT_AFTER = 16 << 20  # bytes of log since the last checkpoint; more where there are many rows to write
+RESYNC_SLICE = 500  # events of a joined snapshot between two turns of the loop
 LOAD_SLICE = 0.005  # seconds of loading between two turns of the loop
 
 
@@ -97,6 +98,7 @@ class Space:
         self._logged = 0  # bytes of log that a start would have to replay
         self._maintenance: asyncio.Task[None] | None = None
         self._joining: asyncio.Task[None] | None = None
+        self._resyncing: asyncio.Task[None] | None = None
         self._tidiness_failed = False
         self._loop = asyncio.get_running_loop()
         nonce = witness.claim(lambda nonce: store.last(Actor(replica_name, nonce)))
@@ -290,6 +292,8 @@ class Space:
                 self._witness.record(self.state.actor.nonce, effect.seq)
             elif isinstance(effect, Notify):
                 self._notify(effect)
+            elif isinstance(effect, Resync):
+                self._resync(effect.joining)
             elif isinstance(effect, Alarm):
                 self._alarm(effect)
             else:
@@ -333,6 +337,21 @@ class Space:
         if joining.failed or joining.abandoned or not whole:
             self.checkpointer.abandon()
         self._handle(Merged(joining, whole))
+
+    def _resync(self, joining: Joining) -> None:
+        """Any key may have changed: watched ones count as changed at once, events follow in slices."""
+        for key in self.database.watched():
+            self.database.changed(key)
+        self._resyncing = self._loop.create_task(self._tell_joined(joining))
+
+    async def _tell_joined(self, joining: Joining) -> None:
+        if self.database.observed:
+            for number, (key, event) in enumerate(joining.changes(), 1):
+                self.database.touch(key, event)
+                if not number % RESYNC_SLICE:
+                    await asyncio.sleep(0.001)
+        while joining.discard():  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
 
     def _alarm(self, effect: Alarm) -> None:
         self.alarms[effect.code] = self.alarms.get(effect.code, 0) + 1
@@ -442,7 +461,7 @@ class Space:
 
     def close(self) -> None:
         """Store and publish what is pending, say goodbye, let go of the files."""
-        for task in (self._maintenance, self._joining):
+        for task in (self._maintenance, self._joining, self._resyncing):
             if task is not None:
                 task.cancel()
         self.begin()

@@ -17,13 +17,14 @@ plan says so, what must never happen comes then (simulation/defects.py), and has
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from random import Random
 from typing import Any, Final
 
 from crdt.dots import Actor
 from crdt.joining import Joining
-from crdt.replica.effects import Alarm, Effect, Join, Lane, Notify, Persist, Send, Stage, Unstage, Witness
+from crdt.replica.effects import Alarm, Effect, Join, Lane, Notify, Persist, Resync, Send, Stage, Unstage, Witness
 from crdt.replica.events import Connected, Disconnected, Merged, Persisted, Tick
 from crdt.replica.replica import Replica
 from crdt.replica.tuning import Tuning
@@ -417,9 +418,11 @@ class World(Network):
                 assert node.replica is not None
                 node.witness = (node.disk.serial, node.boot, node.replica.state.actor.nonce, effect.seq)
             elif isinstance(effect, Notify):
-                assert node.replica is not None
-                if not self.oracle.lenient:
-                    checks.reading(node, node.replica, effect)
+                self._read(node, effect.changes)
+            elif isinstance(effect, Resync):
+                self._read(node, effect.joining.changes())
+                while effect.joining.discard():
+                    pass
             elif isinstance(effect, Stage):
                 node.disk.stage(effect)
             elif isinstance(effect, Unstage):
@@ -434,6 +437,11 @@ class World(Network):
             if self.plan.has("wait") and not self.plan.has("twin") and not self.oracle.lenient:
                 checks.acknowledgements(node, node.replica, self.nodes)
             self._arm(node)
+
+    def _read(self, node: Node, changes: Iterable[tuple[bytes, str]]) -> None:
+        assert node.replica is not None
+        if not self.oracle.lenient:
+            checks.reading(node, node.replica, Notify(tuple(changes)))
 
     def _survives(self, node: Node, life: int) -> bool:
         if node.life != life:

@@ -72,6 +72,15 @@ class Notify:
 
 
 @dataclass(frozen=True, slots=True)
+class Resync:
+    """A snapshot was joined, and any key may have changed. Give `joining.changes` to those who listen, in slices, then
+    call `joining.discard` until it returns False.
+    """
+
+    joining: Joining
+
+
+@dataclass(frozen=True, slots=True)
 class Alarm:
     """Something an operator should know. `code` is stable and counted, `text` says what happened and what to do."""
 
@@ -111,4 +120,4 @@ class Join:
     joining: Joining
 
 
-Effect = Persist | Witness | Send | Notify | Alarm | Stage | Unstage | Join
+Effect = Persist | Witness | Send | Notify | Alarm | Stage | Unstage | Join | Resync

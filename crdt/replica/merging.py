@@ -16,7 +16,7 @@ from crdt.dots import Actor, Runs
 from crdt.errors import PeerError
 from crdt.frame import Frame, Group
 from crdt.joining import Joining, Part
-from crdt.replica.effects import Join, Notify, Unstage
+from crdt.replica.effects import Join, Resync, Unstage
 from crdt.replica.events import Merged
 from crdt.replica.staged import Staged
 
@@ -68,8 +68,8 @@ class Merging:
             return
         taught = {actor: n for actor, n in joining.vector.items() if n > replica.state.applied(actor)}
         replica.serving.thaw()
-        changes = joining.finish()
-        replica.out.order(Notify(tuple(changes)))
+        joining.finish()
+        replica.out.order(Resync(joining))
         replica.intake.release()
         replica.flush(taught)
         self.tidy()

@@ -533,7 +533,13 @@ def join(
     joining.begin()
     while joining.step():
         pass
-    return None if joining.failed else joining.finish()
+    if joining.failed:
+        return None
+    joining.finish()
+    changes = dict.fromkeys(joining.changes())
+    while joining.discard():
+        pass
+    return changes
 
 
 class World:

@@ -50,7 +50,8 @@ def finish(join: Joining) -> dict[tuple[bytes, str], None]:
     while join.step():
         pass
     assert not join.failed
-    return join.finish()
+    join.finish()
+    return dict.fromkeys(join.changes())
 
 
 def give(source: State, target: State) -> None:
@@ -69,7 +70,10 @@ def test_nothing_is_seen_until_the_end_and_then_everything() -> None:
         steps += 1
         assert not target.keys and not target.vector()
     assert steps > 3
-    changes = join.finish()
+    join.finish()
+    changes = dict.fromkeys(join.changes())
+    while join.discard():
+        pass
     assert target.hash == source.hash and target.vector() == source.vector() and check_books(target) == []
     assert sorted(changes) == [(b"k", "set"), (b"s", "sadd")] and rows_held(target) == rows_held(source)
 
@@ -177,7 +181,7 @@ def test_parts_overlap_and_come_in_any_order() -> None:
 
 
 def test_everything_that_belongs_to_the_rows_is_replaced() -> None:
-    """A new attribute of a state has to be thought of in `State.adopt`."""
+    """A new attribute of a state has to be thought of in `State.trade`."""
     own = {"clock", "encode", "kinds", "time_ms", "offset_ms", "lapsed", "frozen"}  # goes on, or is made anew
     pending = {
         "entries", "fields", "stamp_starts", "stamp_hlcs", "removed", "ranges", "swept", "mark", "dot", "cut_dot"
@@ -185,5 +189,6 @@ def test_everything_that_belongs_to_the_rows_is_replaced() -> None:
     target, other = state(B, lambda s: strings.put(s, b"k", b"v")), state(A, lambda s: strings.put(s, b"l", b"v"))
     slots = {name for cls in State.__mro__ for name in getattr(cls, "__slots__", ())} - own - pending
     assert {"keys", "hidden", "actors", "hash", "lifetimes"} <= slots
-    target.adopt(other)
-    assert [name for name in sorted(slots) if getattr(target, name) is not getattr(other, name)] == []
+    before = {name: getattr(other, name) for name in slots}
+    target.trade(other)
+    assert [name for name in sorted(slots) if getattr(target, name) is not before[name]] == []

@@ -126,7 +126,7 @@ class Member:
         self._carrier.dead = True
         space._drain = lambda: None  # type: ignore[method-assign]
         space._worker.shutdown(wait=True, cancel_futures=True)
-        for task in (space._maintenance, space._joining):
+        for task in (space._maintenance, space._joining, space._resyncing):
             if task is not None:
                 task.cancel()
         if space._timer is not None:

@@ -7,7 +7,7 @@ from random import Random
 from crdt.dots import Actor
 from crdt.joining import Joining
 from crdt.replica import messages
-from crdt.replica.effects import Alarm, Effect, Join, Lane, Notify, Persist, Send, Stage, Unstage, Witness
+from crdt.replica.effects import Alarm, Effect, Join, Lane, Notify, Persist, Resync, Send, Stage, Unstage, Witness
 from crdt.replica.events import Connected, Merged, Persisted, Received, Tick
 from crdt.replica.messages import Message
 from crdt.replica.replica import Replica
@@ -58,6 +58,8 @@ class Desk:
                 self.alarms.append(effect.code)
             elif isinstance(effect, Notify):
                 self.changes += effect.changes
+            elif isinstance(effect, Resync):
+                self.changes += effect.joining.changes()
             elif isinstance(effect, Stage):
                 self.disk.stage(effect)
             elif isinstance(effect, Unstage):

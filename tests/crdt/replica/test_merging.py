@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from crdt.dots import Actor
-from crdt.replica.effects import Join, Notify, Persist, Unstage
+from crdt.replica.effects import Join, Persist, Resync, Unstage
 from crdt.replica.events import Merged
 from crdt.replica.messages import Pull
 from crdt.types import sets, strings
@@ -28,8 +28,8 @@ def test_rows_floors_and_what_was_held_are_stored_at_once() -> None:
     strings.put(b.state, b"mine", b"1")
     before = len(b.orders)
     b.merge()
-    orders = [order for order in b.orders[before:] if isinstance(order, (Persist, Notify, Unstage))]
-    assert [type(order) for order in orders] == [Persist, Notify, Persist, Unstage]
+    orders = [order for order in b.orders[before:] if isinstance(order, (Persist, Resync, Unstage))]
+    assert [type(order) for order in orders] == [Persist, Resync, Persist, Unstage]
     assert isinstance(orders[0], Persist) and not orders[0].snapshot
     assert isinstance(orders[2], Persist) and orders[2].snapshot and orders[2].floors == ((ME, 60),)
     assert b.disk.floor() == {ME: 60} and strings.get(b.state, b"mine") == b"1"
