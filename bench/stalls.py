@@ -32,7 +32,7 @@ def rows(directory: Path, rounds: int, scale: float) -> Iterator[Row]:
         yield _merging(ours, peer, int(100_000 * scale), rounds)
         yield _growing(ours, theirs, int(2_200_000 * scale))
         converged(ours, peer)
-        yield _answering(directory, port, ours)
+        yield from _answering(directory, port, ours)
 
 
 def _merging(ours: Process, peer: Process, count: int, rounds: int) -> Row:
@@ -59,11 +59,16 @@ def _growing(ours: Process, theirs: Process, count: int) -> Row:
     return _row(f"a set grows to {count:,}", "redis-server", figures[1], figures[0], GOAL)
 
 
-def _answering(directory: Path, port: int, ours: Process) -> Row:
+def _answering(directory: Path, port: int, ours: Process) -> Iterator[Row]:
     """A newcomer is given everything."""
-    with Pinger(_path(ours)) as pinger, daemon(directory, "newcomer", port, *OPTIONS) as newcomer:
+    with (
+        daemon(directory, "newcomer", port, *OPTIONS) as newcomer,
+        Pinger(_path(ours)) as giver,
+        Pinger(_path(newcomer)) as asker,
+    ):
         converged(ours, newcomer, within=300)
-    return _row("giving a newcomer all of that", "the goal", pinger.worst, None, GOAL)
+    yield _row("giving a newcomer all of that", "the goal", giver.worst, None, GOAL)
+    yield _row("being given all of that, and joining it", "the goal", asker.worst, None, GOAL)
 
 
 def _watched(server: Process, what: object) -> float:

@@ -38,6 +38,7 @@ from daemon.api.limits import Limits
 from daemon.api.listeners import ListenError, TcpListener, UnixListener
 from daemon.api.server import Server
 from daemon.logs import configure
+from daemon.salvage import Damage, open_or_replace, replace
 from daemon.space import Space
 from daemon.store import Store, StoreCorrupt
 from daemon.witness import Witness, boot_id, sweep
@@ -92,6 +93,9 @@ class Node:
         self._loop = asyncio.get_running_loop()
         self._stopping: asyncio.Future[Stop] = self._loop.create_future()
         self._by_name: dict[str, Space] = {}
+        self._damages: list[Damage | None] = []  # of each space's store, at this start
+        self._run_dir = Path()
+        self._boot: str | None = None
         self._commit_timer: asyncio.TimerHandle | None = None
 
     # -- life ---------------------------------------------------------------------------------------------------------
@@ -146,8 +150,8 @@ class Node:
             with _listening("--http", settings.api.http):
                 await self.http.start(settings.api.http.host, settings.api.http.port)
         log.info("listening", name=settings.replica.name, socket=str(settings.api.socket), version=self.version)
-        for space in self.spaces:
-            await self._load(space)
+        for space, damage in zip(self.spaces, self._damages, strict=True):
+            await self._load(space, damage)
         gc.collect()
         gc.freeze()
         gc.disable()  # no data path makes reference cycles, and a pass over a million objects takes 0.1 s
@@ -159,11 +163,15 @@ class Node:
             "ready", seconds=round(time.monotonic() - self.started, 3), keys=sum(len(s.state.keys) for s in self.spaces)
         )
 
-    async def _load(self, space: Space) -> None:
+    async def _load(self, space: Space, damage: Damage | None) -> None:
         try:
             await space.load()
         except StoreCorrupt as error:
-            raise StoreCorrupt(f"{error}; an empty start pulls everything that peers have") from error
+            store, damage = replace(space.store, space.name, self.config.store.durability, str(error))
+            space.start_anew(store, self._witness(store))
+            await space.load()
+        if damage is not None:
+            await space.take_in(damage)
         state = space.state
         log.info(
             "loaded",
@@ -189,16 +197,21 @@ class Node:
         run = Machine.here().run_dir(os.environ)
         boot = boot_id() if _has_run_dir(run) else None
         sweep(run, boot)
+        self._run_dir, self._boot = run, boot
         for index, name in enumerate(settings.replica.spaces):
-            opened = Store.open(store.dir, name, store.durability)
-            witness = Witness(_witness_path(run, settings.replica.name, opened), opened.identity, boot)
+            opened, damage = open_or_replace(store.dir, name, store.durability)
+            self._damages.append(damage)
             space = Space(
-                index, name, opened, witness, settings.replica.name, tuning, transport, self.dice, session, self.fail,
-                inline, store.log_budget,
+                index, name, opened, self._witness(opened), settings.replica.name, tuning, transport, self.dice,
+                session, self.fail, inline, store.log_budget,
             )  # fmt: skip
             self.spaces.append(space)
             self.databases.append(space.database)
             self._by_name[name] = space
+
+    def _witness(self, store: Store) -> Witness:
+        path = _witness_path(self._run_dir, self.config.replica.name, store)
+        return Witness(path, store.identity, self._boot)
 
     async def _close(self) -> None:
         if self._commit_timer is not None:

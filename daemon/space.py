@@ -30,6 +30,7 @@ from crdt.state import State
 from daemon.api.database import Database
 from daemon.checkpoint import Checkpointer
 from daemon.metrics import Histogram
+from daemon.salvage import Damage, Salvage
 from daemon.store import Store, StoreError
 from daemon.waiters import Waiters
 from daemon.witness import Witness as WitnessFile
@@ -76,13 +77,11 @@ class Space:
         `fail(exit code, text)`: what happened leaves no way to go on.
         """
         self.name = name
-        self.store = store
         self.waiters = Waiters()
         self.inline = inline
         self.alarms: dict[str, int] = {}
         self.commits = Histogram()
         self.recovery_seconds = 0.0
-        self._witness = witness
         self._carrier = carrier
         self._rng = rng
         self._fail = fail
@@ -101,14 +100,28 @@ class Space:
         self._resyncing: asyncio.Task[None] | None = None
         self._tidiness_failed = False
         self._loop = asyncio.get_running_loop()
+        self.salvage = Salvage()
+        self._start_on(store, witness, replica_name, tuning, session)
+        self.database = Database(index, name, self.state, self._shown)
+
+    def _start_on(self, store: Store, witness: WitnessFile, replica_name: str, tuning: Tuning, session: int) -> None:
         nonce = witness.claim(lambda nonce: store.last(Actor(replica_name, nonce)))
+        self.store = store
+        self._witness = witness
         self.continued = nonce is not None
-        self.state = State(Actor(replica_name, nonce if nonce is not None else rng.getrandbits(64)))
+        self.state = State(Actor(replica_name, nonce if nonce is not None else self._rng.getrandbits(64)))
         witness.record(self.state.actor.nonce, store.last(self.state.actor))
         self.state.clock.max_drift_ms = tuning.max_drift_ms
-        self.replica = Replica(self.state, store, rng, tuning, session)
-        self.database = Database(index, name, self.state, self._shown)
+        self.replica = Replica(self.state, store, self._rng, tuning, session)
         self.checkpointer = Checkpointer(self.state, store)
+
+    def start_anew(self, store: Store, witness: WitnessFile) -> None:
+        """The store could not be read: go on with this one, which is empty, as a new actor. `load` it."""
+        self._witness.close()
+        self._logged = 0
+        replica = self.replica
+        self._start_on(store, witness, replica.name, replica.tuning, replica.session)
+        self.database.state = self.state
 
     # -- start --------------------------------------------------------------------------------------------------------
 
@@ -149,6 +162,26 @@ class Space:
         self.store.unstage([n for n, actor, seqs in self.store.staged_index() if not staged.found(n, actor, seqs)])
         self.replica.loaded(self.now())
         self.recovery_seconds = time.monotonic() - began
+
+    async def take_in(self, damage: Damage) -> None:
+        """After a damaged store was replaced: say so, and take in what could be read of its log."""
+        found = len(damage.frames)
+        self.salvage = Salvage(damage.frames)
+        while self._feed():  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        text = (
+            f"{damage.reason.split('; ')[0]}. Its files were moved to {damage.aside}, and we go on as a new actor:"
+            f" {found} frames of the log were readable, {found - len(self.salvage)} are taken in, the others wait for"
+            " what peers have. Check the disk; keep the files until the peers have converged"
+        )
+        self._alarm(Alarm("damaged_store", text))
+
+    def _feed(self) -> bool:
+        self.begin()
+        more = self.salvage.feed(self.replica, self.now())
+        self._run(self.replica.out.take())
+        self.commit()
+        return more
 
     async def _sliced(self) -> AsyncIterator[None]:
         until = time.monotonic() + LOAD_SLICE
@@ -417,6 +450,10 @@ class Space:
 
     def housekeep(self) -> None:
         """A few times a second: fold the WAL, prune the log, write a checkpoint when one is due."""
+        if len(self.salvage):
+            self._feed()
+            if not len(self.salvage):
+                log.info("salvaged", space=self.name, what="everything readable of the damaged log was taken in")
         if self._maintenance is None or self._maintenance.done():
             self._maintenance = self._loop.create_task(self._keep_house())
 

@@ -35,6 +35,7 @@ from daemon.store_file import (
     StoreError,
     StoreFailed,
     StoreFile,
+    StoreForeign,
     StoreTooNew,
     StoreUnwritable,
     open_file,
@@ -55,6 +56,7 @@ __all__ = [
     "StoreCorrupt",
     "StoreError",
     "StoreFailed",
+    "StoreForeign",
     "StoreTooNew",
     "StoreUnwritable",
 ]

@@ -89,6 +89,10 @@ class StoreCorrupt(StoreError):
     """The file is not ours, or damaged beyond what a replay can skip; `set_aside` moves it out of the way."""
 
 
+class StoreForeign(StoreCorrupt):
+    """A database, but of another program: not ours to move."""
+
+
 class StoreFailed(StoreError):
     """A write failed (disk full, I/O error). The transaction is undone; the same call may be repeated."""
 
@@ -334,7 +338,7 @@ def _check(db: sqlite3.Connection, path: Path) -> None:
     application = db.execute("PRAGMA application_id").fetchone()[0]
     tables = db.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
     if tables and application != APPLICATION_ID:
-        raise StoreCorrupt(f"{path} is a database of another program; move it away or choose another data directory")
+        raise StoreForeign(f"{path} is a database of another program; move it away or choose another data directory")
     # Debian builds SQLite with secure_delete: every dropped frame would be overwritten with zeros first.
     db.execute("PRAGMA secure_delete = OFF")
     mode = db.execute("PRAGMA journal_mode = WAL").fetchone()[0]

@@ -68,6 +68,7 @@ class Merging:
             return
         taught = {actor: n for actor, n in joining.vector.items() if n > replica.state.applied(actor)}
         replica.serving.thaw()
+        replica.healing.clear()
         joining.finish()
         replica.out.order(Resync(joining))
         replica.intake.release()

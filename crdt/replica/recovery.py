@@ -178,7 +178,7 @@ class Recovery:
     def _overdue(self, asking: Asking, now: float) -> None:
         if not asking.got:
             asking.silent += 1
-        if asking.silent > (PATIENCE if asking.fetch is None else 2 * PATIENCE):
+        if asking.silent > PATIENCE:
             self.asking = None
             self._ask_elsewhere(asking.peer, now)
         elif asking.fetch is None:

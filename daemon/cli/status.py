@@ -22,6 +22,10 @@ def status(target: Target) -> None:
     ready = "ready" if found["ready"] else "not ready"
     click.echo(f"{found['name']}: gossamer {found['version']}, up {_elapsed(found['uptime_seconds'])}, {ready}")
     click.echo("\n" + table(space_rows(found["spaces"])))
+    for space in found["spaces"]:
+        if space.get("alarms"):
+            said = ", ".join(f"{code} {count}" for code, count in space["alarms"].items())
+            click.echo(f"\nalarms in {space['name']} since the start: {said}; the log says what to do")
     click.echo("\n" + (table(peer_rows(found["peers"])) if found["peers"] else "no peers yet"))
     click.echo("\n" + (table(broker_rows(found["brokers"])) if found["brokers"] else "no brokers configured"))
 

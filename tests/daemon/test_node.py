@@ -163,13 +163,21 @@ async def test_what_cannot_be_opened_leaves_nothing_behind(folder: Path) -> None
         pass
 
 
-async def test_a_damaged_checkpoint_says_which_file_to_move(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_damaged_checkpoint_is_replaced_at_the_start(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    load, calls = Space.load, []
+
     async def damaged(self: Space) -> None:
-        raise StoreCorrupt("default.db is damaged: a segment has changed; restore it or move it away")
+        calls.append(self.state.actor)
+        if len(calls) == 1:
+            raise StoreCorrupt("default.db is damaged: a segment has changed; restore it or move it away")
+        await load(self)
 
     monkeypatch.setattr(Space, "load", damaged)
-    with pytest.raises(StoreCorrupt, match=r"default\.db is damaged.*move it away; an empty start pulls"):
-        await Node(settings(folder)).run()
+    async with running(settings(folder)) as node:
+        (space,) = node.spaces
+        assert space.alarms == {"damaged_store": 1} and calls[0] != calls[1] == space.state.actor
+        assert space.database.state is space.state is space.replica.state
+        assert space.store.path.with_name("default.db.damaged-1").exists()
 
 
 async def test_a_transport_that_hangs_does_not_keep_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

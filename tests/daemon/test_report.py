@@ -16,7 +16,7 @@ from transport.embedded import EmbeddedBroker
 
 SPACE = """
     name index incarnation keys live_dots vv state_hash log_bytes log_floor pending held_frames conflicts divergences
-    converged
+    converged alarms
 """
 PEER = """
     name incarnation space state lag_operations lag_seconds behind_operations last_seen_seconds clock_skew_seconds

@@ -420,6 +420,35 @@ async def test_a_log_beyond_a_small_budget_is_pruned(make: Make) -> None:
     assert a.get(b"k") == b"199" + b"x" * 500
 
 
+async def test_cycles_of_adding_and_removing_leave_nothing_behind(make: Make, between: Between) -> None:
+    """Memory and disk are O(live + actors), however much came and went (invariant I11), here and at the peer."""
+    a, b = make("a", "interval"), make("b", "interval")
+    for member in (a, b):
+        member.log_budget = 20_000
+        await member.start()
+    sizes = []
+    for round_ in range(4):
+        for i in range(60):
+            a.add(b"s", *(b"%d-%d-%d" % (round_, i, n) for n in range(50)))
+            a.space.commit()
+            a.space.begin()
+            sets.remove(a.space.state, b"s", list(sets.members(a.space.state, b"s")))
+            a.space.settle()
+            a.space.commit()
+        a.space.sync()
+        await until(lambda: same(a, b), "both to be equal")
+        for member in (a, b):
+            for _ in range(3):
+                member.space.housekeep()
+                assert member.space._maintenance is not None
+                await member.space._maintenance
+            held = sum(len(chunk) for rows in member.space.state.actors.values() for chunk in rows.chunks)
+            assert held == 0 == member.space.state.live and not member.space.state.keys
+            assert member.space.store.log_bytes <= 20_000 and not member.space.replica.held.bytes
+        sizes.append(sum(member.space.store.path.stat().st_size for member in (a, b)))
+    assert sizes[-1] <= sizes[1] * 1.2, "the file is used again, and does not grow with what was written"
+
+
 async def test_a_snapshot_for_one_that_was_away_too_long(make: Make, between: Between) -> None:
     """The joined snapshot is on disk as a whole: killed right after it, the replica has all of it."""
     a, b = make("a"), make("b", "interval")

@@ -102,13 +102,23 @@ def test_data_of_a_newer_version(world: World) -> None:
 
 @pytest.mark.parametrize("damage", ["head", "all"])
 def test_damaged_data(world: World, damage: str) -> None:
+    """It is moved aside, and the daemon serves."""
     store = a_store(world)
     data = store.read_bytes()
     store.write_bytes(b"\xff" * 64 + data[64:] if damage == "head" else b"\xff" * len(data))
+    daemon = world.daemon("a", "--data-dir", str(store.parent)).start(connected=False)
+    assert "damaged_store" in daemon.said() and str(store) in daemon.said()
+    assert store.with_name("default.db.damaged-1").exists()
+
+
+def test_the_database_of_another_program(world: World) -> None:
+    store = a_store(world)
+    with sqlite3.connect(store) as db:
+        db.execute("PRAGMA application_id = 7")
+    db.close()
     status, text = refused(world.daemon("a", "--data-dir", str(store.parent)))
     assert status == 1
-    assert str(store) in text
-    assert "move" in text
+    assert "another program" in text and store.exists()
 
 
 def test_a_port_in_use(world: World) -> None:
