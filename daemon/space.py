@@ -421,7 +421,8 @@ class Space:
         effect = self._queue[0]
         future = self._worker.submit(self._store, effect)
         self._underway = effect, future
-        future.add_done_callback(lambda _: self._loop.call_soon_threadsafe(self._on_stored, effect, future))
+        # Without the future itself in it: that would be a cycle, and nobody collects those while much is written.
+        future.add_done_callback(lambda done: self._loop.call_soon_threadsafe(self._on_stored, effect, done))
 
     def _on_stored(self, effect: Persist, future: Future[None]) -> None:
         if self._underway is None or self._underway[0] is not effect or future.exception() is not None:
