@@ -133,7 +133,7 @@ class Joining:
         for rows in old.actors.values():
             while rows.chunks:
                 chunk = rows.chunks.pop()
-                for dot, entry, field in zip(chunk.dots, chunk.entries, chunk.fields, strict=True):
+                for dot, entry, field, _ in zip(*chunk.columns(0, len(chunk)), strict=True):
                     if entry is not None:
                         entry.discard(old, field, dot)
                 yield None
