@@ -92,7 +92,7 @@ def exchange(state: State, owner: ActorRows, seq: int, rng: Random) -> None:
         kind, lineage, total = msgpack.unpackb(payload.data)
         payload = number.encode(state, (kind, owner.base + lineage, int(total) + rng.randint(1, 9)), dot)
     elif type(payload) is bytes:
-        payload += b"!"
+        payload = (b"?" if payload == b"!" else b"!") if entry.POINTS else payload + b"!"
     else:
         hlcs = chunk.times(range(len(chunk)))
         hlcs[i] += 1 << 16

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
 
-from tests.simulation import mortal
+from tests.simulation import mortal, ordered
 
 Action = tuple[Any, ...]  # (time in seconds, what, node, ...)
 
@@ -65,6 +65,8 @@ def draw(seed: int, always: tuple[str, ...] = (), operations: int = 45) -> Plan:
     if mortal.drawn(seed) or mortal.FEATURE in always:
         faults |= {mortal.FEATURE}
         actions += mortal.actions(seed, nodes, duration)
+    if ordered.drawn(seed):
+        actions += ordered.actions(seed, nodes, duration)
     return Plan(seed, nodes, duration, faults, tuple(sorted(actions, key=lambda action: action[0])))
 
 

@@ -9,6 +9,7 @@ from crdt.errors import UsageError
 from crdt.state import State
 from crdt.types import counters, flags, hashes, keyspace, sets, strings, zsets
 from crdt.types.strings import StringEntry
+from tests.simulation import ordered
 from tests.simulation.oracle import Counted, Oracle, Violation
 
 if TYPE_CHECKING:
@@ -21,6 +22,9 @@ CAUSES: dict[bytes, frozenset[bytes]] = {}
 
 def perform(oracle: Oracle, node: Node, state: State, args: list[Any]) -> None:
     """One operation, or one transaction of several."""
+    if args[0] == ordered.FEATURE:
+        ordered.perform(state, *args[1:])
+        return
     kind, key, member, amount = args
     if kind in ("incr", "number", "del"):
         _count(oracle, node, state, kind, b"n%d" % key, amount)
