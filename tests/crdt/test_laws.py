@@ -354,7 +354,7 @@ def baselines_of_live_lineages_are_dropped(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Number, "prune", wrong)
 
 
-@mistake
+@mistake_in(acts=[histories.put, histories.put_over])
 def ties_by_local_numbers(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Number, "winner", lambda self, st: max(self.sets, key=lambda dot: (st.hlc(dot), dot), default=0))
 
@@ -416,7 +416,7 @@ def named_dots_are_spent_again(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(State, "name_pending", lambda self: None)
 
 
-@mistake_in(crash=100, checkpoint=200, cut=30)
+@mistake_in(acts=[histories.add_member, histories.remove_member], crash=100, checkpoint=200, cut=30)
 def checkpoint_ahead_of_the_log(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(World, "before_checkpoint_ends", lambda self, site: None)
 
