@@ -40,11 +40,17 @@ def modules() -> list[str]:
 
 def compile_into(directory: Path) -> list[Path]:
     """The package `crdt` with its compiled modules beside their sources; paths of what was built, below `directory`."""
-    shutil.rmtree(directory, ignore_errors=True)
-    directory.mkdir(parents=True)
-    shutil.copytree(ROOT / "crdt", directory / "crdt", ignore=shutil.ignore_patterns("__pycache__", "*.so"))
-    subprocess.run([sys.executable, "-c", SETUP, *modules()], cwd=directory, check=True, stdout=subprocess.DEVNULL)
-    shutil.rmtree(directory / "build")
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f"{directory.name}-", dir=directory.parent) as name:
+        # Made elsewhere and moved at the end: what is there is whole, also after a build that failed or two at once.
+        new = Path(name) / "new"
+        shutil.copytree(ROOT / "crdt", new / "crdt", ignore=shutil.ignore_patterns("__pycache__", "*.so"))
+        work = subprocess.run([sys.executable, "-c", SETUP, *modules()], cwd=new, capture_output=True, text=True)
+        if work.returncode:
+            raise RuntimeError(f"mypyc or the C compiler failed:\n{work.stdout}{work.stderr}")
+        shutil.rmtree(new / "build")
+        shutil.rmtree(directory, ignore_errors=True)
+        new.rename(directory)
     return sorted(path.relative_to(directory) for path in directory.rglob("*.so"))
 
 
@@ -57,7 +63,7 @@ class CompiledCore(BuildHookInterface[Any]):
         """Add the compiled modules."""
         if version == "editable":
             return
-        directory = Path(tempfile.mkdtemp(prefix="gossamer-compiled-"))
+        directory = Path(tempfile.mkdtemp(prefix="gossamer-")) / "compiled"
         build_data["pure_python"] = False
         build_data["infer_tag"] = True
         for path in compile_into(directory):

@@ -22,7 +22,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from decimal import Decimal
 from math import inf, isnan
-from typing import TYPE_CHECKING, Protocol, overload
+from typing import TYPE_CHECKING, Any, Protocol
 
 from sortedcontainers import SortedList
 
@@ -45,10 +45,7 @@ class Order(Protocol):
     """What is used of a SortedList of (score, member), which ships no types."""
 
     def __len__(self) -> int: ...
-    @overload
-    def __getitem__(self, at: int) -> Scored: ...
-    @overload
-    def __getitem__(self, at: slice) -> list[Scored]: ...
+    def __getitem__(self, at: int | slice) -> Any: ...  # one, or a list; mypyc takes no overloads here
     def add(self, value: Scored) -> None: ...
     def remove(self, value: Scored) -> None: ...
     def index(self, value: Scored) -> int: ...
