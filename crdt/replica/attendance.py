@@ -36,16 +36,16 @@ class Attendance:
         if not message.online:
             if message.everywhere:
                 peers.left(sender, message.session)
-            if peer is not None and peer.session in (0, message.session):
+            if peer is not None and peer.present in (0, message.session):
                 peer.offline = True
                 replica.recovery.cancel(sender)
         elif message.everywhere:
             peers.gone.pop(sender, None)
-            if peer is not None and peer.session == message.session:
+            if peer is not None and peer.present == message.session:
                 replica.heard(sender, now)
         elif peers.gone.get(sender) != message.session:
             peer = replica.heard(sender, now)
-            peer.session = peer.session or message.session
+            peer.present = message.session
 
     def _on_own(self, message: Presence) -> None:
         """The late will of a session before ours, or the farewell of a second daemon under our name."""

@@ -34,6 +34,8 @@ class Peer:
     """How many operations of our present actor it has applied, from its ACKs and vectors."""
     differs_since: float | None = None
     """Since when its HELLOs differ from ours, and nothing has shown why."""
+    present: int = 0
+    """The session that last said it is here, by HELLO or presence; only that one can leave. 0: none did."""
     here_since: float = 0.0
     """When it was first heard after it had not been here."""
     diverged: bool = False

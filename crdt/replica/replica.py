@@ -403,6 +403,7 @@ class Replica:
         if message.session not in peer.sessions:
             peer.sessions = (*peer.sessions[-3:], message.session)
         self.heard(sender, now)
+        peer.present = message.session
         if peer.session != message.session:
             peer.acked, peer.here_since = 0, now if peer.session else peer.here_since
             self.vectors.forget(sender)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from crdt.dots import Actor
 from crdt.replica.events import Tick
-from crdt.replica.messages import Presence, Probe, Taken
+from crdt.replica.messages import Hello, Presence, Probe, Taken
 from tests.crdt.replica.desk import Desk
 
 
@@ -60,3 +61,11 @@ def test_a_late_will_of_the_session_before_is_answered() -> None:
     a.receive("a", Presence(1, False), inbox=False)
     assert a.take() == [Presence(a.replica.session, True)]
     assert a.replica.handle(Tick(), a.now) is not None
+
+
+def test_a_goodbye_right_after_a_restart_is_believed() -> None:
+    a = Desk("a")
+    a.receive("b", Hello(Actor("b", 2), 7, 0, 0, 0, 0, 0, 1000), Presence(8, True), Presence(7, False), inbox=False)
+    assert state_of(a, "b") == "online"
+    a.receive("b", Presence(8, False), inbox=False)
+    assert state_of(a, "b") == "offline"
