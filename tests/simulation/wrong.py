@@ -551,7 +551,7 @@ WRONG: dict[str, Wrong] = {
         "I17",
         log_ignores_snapshot,
         ("prune", "checkpoint", "partition", "restore", "copy"),
-        378,
+        2171,
     ),
     "floor ignores pruning": Wrong(
         "the log claims to reach below what was pruned", "I17", pruned_without_floor, ("prune", "checkpoint")
