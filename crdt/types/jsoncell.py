@@ -14,6 +14,7 @@ Promises: one field, one path; one payload, one rank and text; what comes from o
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final
 
 from crdt.entry import Entry
@@ -29,6 +30,7 @@ MEMBER: Final = 0  # kind bytes of a component
 ELEMENT: Final = 1
 RANKS: Final = bytes(range(0x80, 0x100))
 RANK_BYTES: Final = 8
+CACHED: Final = 256  # bytes of a field up to which its depth is remembered
 UNRANKED: Final = 1 << 7 * RANK_BYTES  # behind every rank
 _ESCAPE: Final = 2
 _ESCAPED: Final = {0: b"\x02\x30", 1: b"\x02\x31", 2: b"\x02\x32"}
@@ -60,20 +62,34 @@ def is_path(field: bytes) -> bool:
     """Whether a field from outside is a path in its one spelling, and no deeper than a document may be."""
     if not field:
         return True
-    if field[0] > ELEMENT or any(found not in _PLAIN for found in _escape.findall(field)):
+    if field[0] > ELEMENT or (_ESCAPE in field and any(found not in _PLAIN for found in _escape.findall(field))):
         return False
-    depth = 0
+    above, kind, name = last_step(field)
+    return _is_name(kind, name) and (_known_depth if len(above) <= CACHED else _depth)(above) < DEPTH
+
+
+def _depth(field: bytes) -> int:
+    """The number of components, if each of them is right; else beyond every limit."""
+    deep = 0
     while field:
         field, kind, name = last_step(field)
-        depth += 1
-        if kind == MEMBER:
-            try:
-                name.decode()
-            except UnicodeDecodeError:
-                return False
-        elif not is_place(name):
-            return False
-    return depth <= DEPTH
+        if not _is_name(kind, name):
+            return DEPTH
+        deep += 1
+    return deep
+
+
+_known_depth = lru_cache(4096)(_depth)  # the parts of a container come together
+
+
+def _is_name(kind: int, name: bytes) -> bool:
+    if kind == ELEMENT:
+        return is_place(name)
+    try:
+        name.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def ranked(rank: int, text: bytes) -> bytes:

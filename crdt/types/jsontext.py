@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import math
 from decimal import Decimal
+from functools import lru_cache
 from json.encoder import encode_basestring
 from typing import Any, Final
 
@@ -23,6 +24,7 @@ Value = Any  # None | bool | int | float | str | list | dict
 DEPTH: Final = 128  # of nested containers: part of the wire, because a path is no deeper than the document
 INT_LOW: Final = -(1 << 63)
 INT_HIGH: Final = (1 << 64) - 1
+CACHED: Final = 64  # bytes of a name up to which its text is remembered
 _INT_DIGITS: Final = 20
 _FLOAT_WHOLE: Final = 16  # digits before the point that are written out, as RedisJSON writes them
 _FLOAT_ZEROS: Final = -5  # zeros behind the point that are written out
@@ -113,6 +115,16 @@ def dump(value: Value) -> bytes:
     if value.__class__ is list:
         return b"[%b]" % b",".join(map(dump, value))
     return b"{%b}" % b",".join([b"%b:%b" % (dump(name), dump(part)) for name, part in value.items()])
+
+
+def quoted(name: bytes) -> bytes:
+    """The text of a name; those of members come up again and again."""
+    return _quoted(name) if len(name) <= CACHED else dump(name.decode())
+
+
+@lru_cache(4096)
+def _quoted(name: bytes) -> bytes:
+    return dump(name.decode())
 
 
 def float_text(number: float) -> str:

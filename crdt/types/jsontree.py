@@ -42,7 +42,7 @@ from crdt.types.jsoncell import (
     last_step,
     rank_of,
 )
-from crdt.types.jsontext import dump
+from crdt.types.jsontext import quoted
 from crdt.types.number import Seen
 
 
@@ -141,7 +141,7 @@ class Node:
 
     def label(self, separator: bytes) -> bytes:
         """The name as JSON, and what separates it from the value."""
-        return dump(self.name.decode()) + separator
+        return quoted(self.name) + separator
 
     def contested(self) -> bool:
         """Whether several values stand side by side here."""
@@ -161,6 +161,12 @@ class Node:
         if value.endswith(OBJECT):
             return bool(self.items)
         return bool(self.members) or (bool(self.items) and not value.endswith(ARRAY))
+
+    def holds_besides(self, part: Node) -> bool:
+        """Whether something else of the same kind is visible here."""
+        if part.kind == ELEMENT:
+            return self.length() > bool(part.live)
+        return any(child.live for child in self.members.values() if child is not part)
 
     def inhabited(self) -> bool:
         """Whether there is anything below."""
@@ -319,11 +325,15 @@ class JsonEntry(Entry):
 
     def contest(self, state: State, node: Node) -> None:
         """Rows came to a node: it or what it is in may hold several values now."""
-        above: Node | None = node
-        while above is not None:
-            if above.clashes():
-                state.contest(self, above.field)
-            above = above.parent
+        if node.clashes():
+            state.contest(self, node.field)
+        while node.parent is not None:
+            above = node.parent
+            if above.holds_besides(node):
+                return  # it was a container of this kind before
+            node = above
+            if node.clashes():
+                state.contest(self, node.field)
 
     def _ranks(self, node: Node) -> None:
         parent = node.parent

@@ -302,15 +302,16 @@ class _Walk:
             parts = documents.parts(node) if node.is_object() or node.is_array() else [node]
             yield from (part for part in parts if self.holds(what, part))
         elif not node.is_object() and node.is_array():
-            yield from self.indexed(kind, what, documents.parts(node))
+            yield from self.indexed(kind, what, node)
 
-    def indexed(self, kind: str, what: Any, parts: list[Node]) -> list[Node]:
-        size = len(parts)
+    def indexed(self, kind: str, what: Any, node: Node) -> list[Node]:
+        size = documents.size(node)
         if kind == "slice":
             start, stop, step = what
-            return parts[_index(start or 0, size) : size if stop is None else _index(stop, size) : step]
-        places = (_index(index, size) for index in what)
-        return [parts[place] for place in places if place < size]
+            last = size if stop is None else _index(stop, size)
+            return documents.elements(node, _index(start or 0, size), last)[::step]
+        places = [_index(index, size) for index in what]
+        return [documents.elements(node, place, place + 1)[0] for place in places if place < size]
 
     def holds(self, filter: Term, node: Node) -> bool:
         """Whether a filter lets a place through."""

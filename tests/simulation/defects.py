@@ -92,7 +92,8 @@ def exchange(state: State, owner: ActorRows, seq: int, rng: Random) -> None:
         kind, lineage, total = msgpack.unpackb(payload.data)
         payload = number.encode(state, (kind, owner.base + lineage, int(total) + rng.randint(1, 9)), dot)
     elif type(payload) is bytes:
-        payload = (b"?" if payload == b"!" else b"!") if entry.POINTS else payload + b"!"
+        changed = (b"?" if payload == b"!" else b"!") if entry.POINTS else payload + b"!"
+        payload = b'"damaged"' if entry.STRICT else changed  # what cannot be is refused, not healed
     else:
         hlcs = chunk.times(range(len(chunk)))
         hlcs[i] += 1 << 16

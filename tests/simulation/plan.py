@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
 
-from tests.simulation import mortal, ordered
+from tests.simulation import mortal, ordered, writes
 
 Action = tuple[Any, ...]  # (time in seconds, what, node, ...)
 
@@ -67,6 +67,8 @@ def draw(seed: int, always: tuple[str, ...] = (), operations: int = 45) -> Plan:
         actions += mortal.actions(seed, nodes, duration)
     if ordered.drawn(seed):
         actions += ordered.actions(seed, nodes, duration)
+    if seed % 3 == 2:
+        actions += writes.documents_in(seed, nodes, duration)
     return Plan(seed, nodes, duration, faults, tuple(sorted(actions, key=lambda action: action[0])))
 
 

@@ -108,8 +108,12 @@ def rows(owner: Actor, groups: list[Group]) -> str:
 def _items(group: Group) -> list[str]:
     payloads = group.payloads or [None] * len(group)
     keys = [name if group.key is None else group.key + b"/" + name for name in group.fields]
-    values = ["" if p is None else f"={p.decode()}" if isinstance(p, bytes) else "=#" for p in payloads]
-    return [key.decode() + value for key, value in zip(keys, values, strict=True)]
+    values = ["" if p is None else f"={_said(p)}" if isinstance(p, bytes) else "=#" for p in payloads]
+    return [_said(key) + value for key, value in zip(keys, values, strict=True)]
+
+
+def _said(data: bytes) -> str:
+    return data.decode(errors="backslashreplace")
 
 
 def _runs(seqs: Iterable[int]) -> str:

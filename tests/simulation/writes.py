@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from random import Random
 from typing import TYPE_CHECKING, Any
 
 from crdt.dots import SEQ_MASK
 from crdt.errors import UsageError
 from crdt.state import State
-from crdt.types import counters, flags, hashes, keyspace, sets, strings, zsets
+from crdt.types import counters, documents, flags, hashes, keyspace, sets, strings, zsets
 from crdt.types.strings import StringEntry
 from tests.simulation import ordered
 from tests.simulation.oracle import Counted, Oracle, Violation
@@ -18,6 +19,41 @@ if TYPE_CHECKING:
 Note = Counted
 CAUSES: dict[bytes, frozenset[bytes]] = {}
 """What the writer of a link had seen when it wrote it. Links have names of their own in every history."""
+
+
+def documents_in(seed: int, nodes: int, duration: float) -> list[tuple[Any, ...]]:
+    """Writes to two JSON documents, by dice of their own: the rest of the history is drawn as ever."""
+    rng = Random(f"documents {seed}")
+    kinds = ("jset", "jset", "jnum", "jarr", "jarr", "jpop", "jdel", "jroot")
+    out: list[tuple[Any, ...]] = []
+    for _ in range(rng.randrange(8, 25)):
+        what = rng.choice(kinds), rng.randrange(2), rng.randrange(4), rng.randrange(-3, 9)
+        out.append((rng.uniform(0, duration), "write", rng.randrange(nodes), *what))
+    return out
+
+
+def _document(state: State, kind: str, key: bytes, member: int, amount: int) -> None:
+    """A write to some place of a document that has objects, numbers and arrays."""
+    doc = documents.document(state, key)
+    if doc is None or kind == "jroot":
+        documents.put(state, key, {"n0": 1, "l1": [amount], "o2": {"x": amount}})
+        return
+    name = (b"n0", b"l1", b"o2", b"t3")[member]
+    node = documents.member(doc.root, name) if doc.root.is_object() else None
+    if node is None:
+        if doc.root.is_object():
+            documents.add(state, doc, doc.root, name, [amount] if member == 1 else amount)
+    elif kind == "jdel":
+        documents.remove(state, doc, node)
+    elif kind == "jnum" and documents.amount(state, node) is not None:
+        documents.increase(state, doc, node, amount + 0.5 * (member == 3))
+    elif kind in ("jarr", "jpop") and documents.kind(state, node) == "array":
+        if kind == "jarr":
+            documents.insert(state, doc, node, min(abs(amount), documents.size(node)), [amount, {"y": amount}])
+        else:
+            documents.take(state, doc, documents.elements(node, 0, 1))
+    elif kind == "jset":
+        documents.assign(state, doc, node, amount if member else [amount, {"z": []}])
 
 
 def perform(oracle: Oracle, node: Node, state: State, args: list[Any]) -> None:
@@ -69,6 +105,10 @@ _PLAIN: dict[str, Any] = {
     "zadd": lambda s, k, m, n: zsets.put(s, b"z%d" % k, [(b"%d" % m, float(n))]),
     "zincr": lambda s, k, m, n: zsets.increase(s, b"z%d" % k, b"%d" % m, float(n)),
     "zrem": lambda s, k, m, n: zsets.remove(s, b"z%d" % k, [b"%d" % m]),
+    **{
+        kind: lambda s, k, m, n, kind=kind: _document(s, kind, b"j%d" % k, m, n)
+        for kind in ("jset", "jnum", "jarr", "jpop", "jdel", "jroot")
+    },
     "grow": lambda s, k, m, n: counters.grow(s, b"g%d" % k, abs(n)),
 }
 

@@ -146,6 +146,9 @@ async def test_debug_shows_the_rows(pair: Pair) -> None:
     await client.ask("INCRBY n 5")
     await client.ask("INCRBYFLOAT n 0.5")
     assert any(b"5.5" in item[b"value"] for item in maps(await client.ask("CRDT.DEBUG n")))
+    await client.ask("JSON.SET j $", b'{"a":[1,{"b":"c"}]}')
+    rows = {item[b"cell"]: item[b"value"] for item in maps(await client.ask("CRDT.DEBUG j"))}
+    assert rows == {b"$": b"{}", b"$.a": b"[]", b"$.a[0]": b"1", b"$.a[1]": b"{}", b"$.a[1].b": b'"c"'}
     await client.ask("HSET h f v g w")
     assert {item[b"cell"] for item in maps(await client.ask("CRDT.DEBUG h"))} == {b"f", b"g"}
     await client.ask("FLAG.ENABLE flag")
