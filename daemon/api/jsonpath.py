@@ -23,7 +23,7 @@ from crdt.types import documents
 from crdt.types.jsontree import Node
 from daemon.api.jsonregex import matches
 
-MAX_VISITS: Final = 1_000_000
+MAX_VISITS: Final = 300_000
 MAX_NESTING: Final = 64
 CACHED: Final = 256  # a longer path is read anew each time
 Step = tuple[str, Any]  # ("names", [bytes]) ("indexes", [int]) ("slice", (start, stop, step)) ("all", None)
