@@ -147,23 +147,6 @@ def snapshot_is_partial() -> Iterator[None]:
 
 
 @contextmanager
-def snapshot_forgets_the_dead() -> Iterator[None]:
-    with mock.patch.object(Frozen, "keep", lambda *_: None), _rows_unchecked():
-        yield
-
-
-@contextmanager
-def staged_rows_are_believed() -> Iterator[None]:
-    """Rows of an earlier attempt are joined although nobody lists them as live any more."""
-
-    def comes(group: Group, had: int, n: int, live: Runs) -> Group:
-        return group.pick([i for i, seq in enumerate(group.seqs) if seq > had])
-
-    with mock.patch.object(Joining, "_comes", staticmethod(comes)), _rows_unchecked():
-        yield
-
-
-@contextmanager
 def join_forgets_frames() -> Iterator[None]:
     with mock.patch.object(Joining, "follow", lambda *_: None):
         yield
@@ -502,20 +485,6 @@ WRONG: dict[str, Wrong] = {
     ),
     "snapshot is partial": Wrong(
         "the list of a snapshot leaves out a live row", "I2, I3", snapshot_is_partial, ("prune", "checkpoint")
-    ),
-    "snapshot forgets the dead": Wrong(
-        "rows that die while a snapshot is sent are left out of it",
-        "I2, I3",
-        snapshot_forgets_the_dead,
-        ("prune", "checkpoint", "reordering"),
-        236,
-    ),
-    "staged rows are believed": Wrong(
-        "rows staged in an earlier attempt are joined though nobody lists them",
-        "I2, I4",
-        staged_rows_are_believed,
-        ("prune", "checkpoint", "crash", "loss"),
-        1080,
     ),
     "join forgets frames": Wrong(
         "what is written while a snapshot is joined is not in the result",

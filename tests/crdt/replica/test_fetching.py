@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from unittest import mock
 
 import pytest
 
-from crdt.dots import Actor
-from crdt.replica.messages import Message, More, Piece, Pull, Rows, Want
+from crdt.dots import Actor, Runs
+from crdt.frame import Group
+from crdt.frozen import Frozen
+from crdt.joining import Joining
+from crdt.replica.fetching import Fetch
+from crdt.replica.messages import Delta, Message, More, Piece, Pull, Rows, Want
 from crdt.replica.tuning import Tuning
 from crdt.types import keyspace, sets, strings
 from tests.crdt.replica.desk import Desk, exchange
@@ -289,3 +295,67 @@ def test_any_loss(seed: int) -> None:
         for desk in (a, b):
             desk.wait(0.3)
     assert same(a, b)
+
+
+# -- deliberate mistakes that have to be caught -----------------------------------------------------------------------
+
+
+@contextmanager
+def unchecked() -> Iterator[None]:
+    """Whether all rows have come is not looked at: else these mistakes would only end in asking again."""
+
+    def checked(groups: list[Group], live: Runs, first: int, last: int) -> Runs:
+        return Runs(sorted(seq for group in groups for seq in group.seqs))
+
+    with (
+        mock.patch.object(Joining, "_complete", lambda *_: True),
+        mock.patch.object(Fetch, "_checked", staticmethod(checked)),
+    ):
+        yield
+
+
+def died_meanwhile() -> bool:
+    """Whether b, given a snapshot while rows of it died, holds what a held at that moment."""
+    a = giver()
+    b = asker(a)
+    talk(a, b, lambda message: isinstance(message, Rows), steps=5)
+    held = a.state.hash
+    sets.remove(a.state, b"s", [b"%040d" % 59])
+    a.commit()
+    b.merges = False
+    b.wait(0.5)
+    talk(a, b, lambda message: isinstance(message, Delta))
+    b.merge()
+    assert b.state.vector() == {ME: 60}
+    return b.state.hash == held
+
+
+def test_forgetting_what_dies_is_caught() -> None:
+    assert died_meanwhile()
+    with unchecked(), mock.patch.object(Frozen, "keep", lambda *_: None):
+        assert not died_meanwhile()
+
+
+def staged_and_removed() -> bool:
+    """Whether b, which has staged a row that was removed since, ends as a."""
+    a = giver()
+    b = asker(a)
+    talk(a, b, late, steps=5)
+    assert b.replica.merging.staged.seqs(ME).starts == [1]
+    sets.remove(a.state, b"s", [b"%040d" % 0])
+    a.commit()
+    a.prune()
+    a.replica.serving.thaw()
+    a.take()
+    b.wait(0.5)
+    talk(a, b)
+    return same(a, b)
+
+
+def test_believing_staged_rows_is_caught() -> None:
+    def comes(group: Group, had: int, n: int, live: Runs) -> Group:
+        return group.pick([i for i, seq in enumerate(group.seqs) if seq > had])
+
+    assert staged_and_removed()
+    with unchecked(), mock.patch.object(Joining, "_comes", staticmethod(comes)):
+        assert not staged_and_removed()
