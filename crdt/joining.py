@@ -67,6 +67,8 @@ class Joining:
         self._had = state.vector()
         for actor, n in self._had.items():
             self.vector[actor] = max(n, self.vector.get(actor, 0))
+        self.next.latecomers = {key: dict(places) for key, places in state.latecomers.items()}
+        self.next.loading = True
         state.chunks_held = True
         self.begun = True
         self._walk = self._steps()
@@ -147,6 +149,7 @@ class Joining:
     def _steps(self) -> Iterator[None]:
         for rows in list(self._state.actors.values()):
             yield from self._keep(rows)
+        self.next.loading = False  # what follows arrives now
         for actor, n in self._theirs.items():
             if n > self._had.get(actor, 0):
                 yield from self._take(actor)

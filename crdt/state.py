@@ -61,8 +61,8 @@ class State(Expiries):
 
     __slots__ = (
         "actors", "chunks_held", "clock", "cut_dot", "dot", "encode", "entries", "fields", "frozen", "hash", "heals",
-        "indexes",
-        "live", "mark", "me", "orphans", "ranges", "removed", "seen", "stamp_hlcs", "stamp_starts", "swept", "thin",
+        "indexes", "latecomers", "live", "loading", "mark",
+        "me", "orphans", "ranges", "removed", "seen", "stamp_hlcs", "stamp_starts", "swept", "thin",
         "vector_hash", "vector_sum",
     )  # fmt: skip
 
@@ -76,7 +76,9 @@ class State(Expiries):
         self.hash = 0  # 128-bit sum over live rows, as of the last frame boundary
         self.vector_hash = 0
         self.vector_sum = 0
+        self.latecomers: dict[bytes, dict[bytes, tuple[bytes, int]]] = {}  # of streams (crdt/types/streams.py)
         self.live = 0  # live rows as of the last frame boundary
+        self.loading = False  # rows that were here before come back, in no order that means anything
         self.thin: set[int] = set()  # actors with chunks that are mostly dead
         self.seen: set[int] = set()  # actors applied since the own last cut: the next frame's deps
         self.orphans: list[tuple[Entry, bytes | None]] = []  # number cells that may hold baselines of own dead lineages
@@ -551,6 +553,7 @@ class State(Expiries):
         """Rows of the checkpoint segment (actor, start); an actor's segments come in order. Rows above `limit` are left
         to the log.
         """
+        self.loading = True
         rows = self.intern(actor)
         kept = [group if group.seqs[-1] <= limit else group.upto(limit) for group in groups]
         kept = [group for group in kept if len(group)]
@@ -570,6 +573,7 @@ class State(Expiries):
 
     def stand_at(self, vector: Mapping[Actor, int]) -> None:
         """All rows are in, and every lifetime was assessed."""
+        self.loading = False
         for actor, n in vector.items():
             self._advance(self.intern(actor), n)
         self.seen = {index for index, rows in self.actors.items() if rows.applied}
@@ -593,6 +597,7 @@ class State(Expiries):
         self.actors, other.actors = other.actors, self.actors
         self.schedule, self.next_deadline, self.latest = other.schedule, other.next_deadline, other.latest
         self.graves, self.strays = other.graves, other.strays
+        self.latecomers, other.latecomers = other.latecomers, self.latecomers
         self.mortal, self.deadline_sum = other.mortal, other.deadline_sum
         self.contested_limit, self.indexes, self.me = other.contested_limit, other.indexes, other.me
         self.hash, self.live, self.thin = other.hash, other.live, other.thin

@@ -18,7 +18,10 @@ from crdt.joining import Joining
 from crdt.replica.effects import LogFrame
 from crdt.rows import ActorRows, Chunk
 from crdt.state import State
+from crdt.types.streams import pack_latecomers
 from daemon.store import Store, StoreError
+
+LATECOMERS = "latecomers"  # in the meta of a checkpoint: crdt/types/streams.py
 
 
 class Checkpointer:
@@ -63,7 +66,8 @@ class Checkpointer:
         """Make it the valid checkpoint, in one transaction with these frames and floors; every other frame covered by
         its vector must be committed. Raises StoreFailed.
         """
-        self._store.finish_checkpoint(frames, floors=floors)
+        state = self._state if self._joining is None else self._joining.next
+        self._store.finish_checkpoint(frames, {LATECOMERS: pack_latecomers(state)}, floors)
         self._on_disk = self._visited
         self._walk = self._joining = None
         self._state.chunks_held = False

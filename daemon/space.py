@@ -27,8 +27,9 @@ from crdt.replica.events import Connected, Disconnected, Event, Merged, Persiste
 from crdt.replica.replica import Replica
 from crdt.replica.tuning import Tuning
 from crdt.state import State
+from crdt.types.streams import unpack_latecomers
 from daemon.api.database import Database
-from daemon.checkpoint import Checkpointer
+from daemon.checkpoint import LATECOMERS, Checkpointer
 from daemon.metrics import Histogram
 from daemon.salvage import Damage, Salvage
 from daemon.store import Store, StoreError
@@ -130,6 +131,7 @@ class Space:
         began = time.monotonic()
         self.begin()
         loaded = self.store.load()
+        unpack_latecomers(self.state, loaded.meta.get(LATECOMERS, b"\x90"))
         on_disk: list[tuple[Actor, int]] = []
         async for _ in self._sliced():
             segment = next(loaded.segments, None)

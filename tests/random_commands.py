@@ -15,7 +15,8 @@ SETS = [b"e%d" % i for i in range(4)]
 HASHES = [b"h%d" % i for i in range(3)]
 ZSETS = [b"z%d" % i for i in range(4)]
 LISTS = [b"l%d" % i for i in range(4)]
-KEYS = STRINGS + NUMBERS + SETS + HASHES + ZSETS + LISTS
+STREAMS = [b"x%d" % i for i in range(3)]
+KEYS = STRINGS + NUMBERS + SETS + HASHES + ZSETS + LISTS + STREAMS
 LIMITS = [(1 << 63) - 1, -(1 << 63), (1 << 63) - 2, 1 << 63, -(1 << 63) - 1, 10**23]
 INTEGERS = [b"%d" % n for n in (0, 1, -1, 40, 100, -100, *LIMITS)]
 INTEGERS += [b"x", b"1.5", b"01", b"+1", b"-0", b"1e3", b"0x10", b"", b" 1"]
@@ -170,6 +171,71 @@ class Generator:
         if self.rng.random() < 0.7:
             return self.rng.choice([b"0", b"0.1", b"1", b"5."])
         return self.rng.choice([*FLOATS, b"9223372036854775", b"9223372036854776", b"1e15"])
+
+    def stream(self) -> bytes:
+        """A key that mostly holds a stream."""
+        return self.key(STREAMS)
+
+    def entry(self) -> bytes:
+        """An id: few enough to meet again, and a spelling that is none now and then."""
+        pick = self.rng.random()
+        if pick < 0.75:
+            return b"%d-%d" % (self.rng.randint(0, 40), self.rng.randint(0, 3))
+        if pick < 0.9:
+            return b"%d" % self.rng.randint(0, 45)
+        return self.rng.choice([b"-", b"+", b"x", b"", b"1-", b"-1", b"1-x", b"01-02", b"0-0",
+                                b"18446744073709551615-1", b"18446744073709551616", b"$", b">", b"*"])  # fmt: skip
+
+    def rising(self) -> bytes:
+        """An id for XADD: mostly one that is high enough."""
+        self.ids = getattr(self, "ids", 0) + self.rng.randint(0, 2)
+        pick = self.rng.random()
+        if pick < 0.7:
+            return b"%d-%d" % (self.ids, self.rng.randint(0, 9))
+        return b"%d-*" % self.ids if pick < 0.85 else b"*" if pick < 0.87 else self.entry()
+
+    def end(self) -> bytes:
+        """An end of a range of ids."""
+        return self.rng.choice([b"-", b"+", b"(", b"("]) if self.rng.random() < 0.3 else self.entry()
+
+    def ends(self) -> list[bytes]:
+        """Both ends, and how many."""
+        words = [b"(" + self.entry() if self.rng.random() < 0.2 else self.end() for _ in range(2)]
+        return [*words, *([self.case(b"COUNT"), self.small()] if self.rng.random() < 0.3 else [])]
+
+    def trim(self) -> list[bytes]:
+        """MAXLEN or MINID, exact."""
+        if self.rng.random() < 0.5:
+            words = [self.case(b"MAXLEN"), *self.option(b"=", chance=0.3), self.small()]
+        else:
+            words = [self.case(b"MINID"), *self.option(b"=", chance=0.3), self.entry()]
+        return words + ([b"LIMIT", self.small()] if self.rng.random() < 0.1 else [])
+
+    def added(self) -> list[bytes]:
+        """What follows the key in XADD."""
+        options = self.option(b"NOMKSTREAM", chance=0.1) + (self.trim() if self.rng.random() < 0.2 else [])
+        return [*options, self.rising(), *self.pairs(self.member, self.value)]
+
+    def read(self) -> list[bytes]:
+        """XREAD."""
+        names = self.some(self.stream, 2)
+        count = [self.case(b"COUNT"), self.small()] if self.rng.random() < 0.4 else []
+        return [
+            *count,
+            *self.option(b"NOACK", b"x", chance=0.02),
+            self.case(b"STREAMS"),
+            *names,
+            *[self.entry() for _ in names],
+        ]
+
+    def left(self) -> list[bytes]:
+        """What follows XSETID."""
+        words = [self.rising()]
+        if self.rng.random() < 0.3:
+            words += [self.case(b"ENTRIESADDED"), self.small()]
+        if self.rng.random() < 0.3:
+            words += [self.case(b"MAXDELETEDID"), self.entry()]
+        return words
 
     def few(self) -> list[bytes]:
         """How many, or nothing."""
@@ -452,4 +518,13 @@ COMMANDS: dict[str, tuple[int, Make]] = {
     "ZINTERSTORE": (4, lambda g: [g.zset(), *g.sources()]),
     "ZDIFFSTORE": (4, lambda g: [g.zset(), *g.sources(weights=False)]),
     "ZINTERCARD": (4, lambda g: [*g.sources(weights=False), *([b"LIMIT", g.small()] if g.rng.random() < 0.4 else [])]),
+    "XADD": (30, lambda g: [g.stream(), *g.added()]),
+    "XDEL": (6, lambda g: [g.stream(), *g.some(g.entry)]),
+    "XTRIM": (3, lambda g: [g.stream(), *g.trim()]),
+    "XSETID": (2, lambda g: [g.stream(), *g.left()]),
+    "XLEN": (4, lambda g: [g.stream()]),
+    "XRANGE": (8, lambda g: [g.stream(), *g.ends()]),
+    "XREVRANGE": (8, lambda g: [g.stream(), *g.ends()]),
+    "XREAD": (8, lambda g: g.read()),
+    "XINFO|STREAM": (5, lambda g: [g.stream(), *g.option(b"FULL", b"x", chance=0.2)]),
 }

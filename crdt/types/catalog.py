@@ -12,6 +12,7 @@ from crdt.types.hashes import HashEntry
 from crdt.types.jsontree import JsonEntry
 from crdt.types.lists import ListEntry
 from crdt.types.sets import GrowSetEntry, SetEntry
+from crdt.types.streams import StreamEntry
 from crdt.types.strings import StringEntry
 from crdt.types.texts import TextEntry
 from crdt.types.zsets import ZSetEntry
@@ -30,6 +31,7 @@ CATALOG: Final[dict[int, type[Entry]]] = {
         TextEntry,
         JsonEntry,
         ZSetEntry,
+        StreamEntry,
     )
 }
 

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 from crdt.errors import NoSuchKeyError
 from crdt.sampler import Sampler
 from crdt.state import State
-from crdt.types import documents, expiry, hashes, number, sets, strings, zsets
+from crdt.types import documents, expiry, hashes, number, sets, streams, strings, zsets
 from crdt.types.counters import GrowCounterEntry, grow, grown
 from crdt.types.flags import FlagEntry, enable
 from crdt.types.hashes import HashEntry
 from crdt.types.jsontree import JsonEntry
 from crdt.types.lists import ListEntry, made
 from crdt.types.sets import SetEntry
+from crdt.types.streams import StreamEntry
 from crdt.types.zsets import ZSetEntry
 
 if TYPE_CHECKING:
@@ -75,7 +76,11 @@ def copy(state: State, source: bytes, target: bytes, into: State | None = None) 
     if source == target and into is state:
         return
     ends = expiry.deadline(state, source)
-    if isinstance(entry, ZSetEntry):
+    if isinstance(entry, StreamEntry):
+        entries, left = [(field, entry.words(state, field)) for field in entry.ids], entry.left(state)
+        delete(into, target)
+        streams.replace(into, target, entries, left)
+    elif isinstance(entry, ZSetEntry):
         scores = zsets.items(state, source)
         delete(into, target)
         zsets.put(into, target, scores)

@@ -34,6 +34,7 @@ AREAS: Final[dict[str, tuple[str, str]]] = {
         "Lists",
         "order converges, what one replica inserts stays together; two may pop the same element",
     ),
+    "stream": ("Streams", "entries of all replicas, by id; `XREAD` follows the order of arrival at this replica"),
     "transactions": ("Transactions", "`EXEC` is one frame: all of it or nothing; `WATCH` is judged on this replica"),
     "pubsub": ("Events", "`PUBLISH` is local; changes by peers send keyspace events too"),
     "native": ("No Redis equivalent", "see docs/conflicts.md"),

@@ -10,7 +10,7 @@ from itertools import islice
 from typing import Final
 
 from crdt.state import State
-from crdt.types import counters, hashes, keyspace, lists, sets, strings, texts, zsets
+from crdt.types import counters, hashes, keyspace, lists, sets, streams, strings, texts, zsets
 from crdt.types.jsontree import JsonEntry
 from crdt.types.number import parse_int
 
@@ -35,6 +35,8 @@ def encoding(state: State, key: bytes) -> bytes | None:
         return b"listpack" if compact_hash(state, key) else b"hashtable"
     if kind == "ReJSON-RL":
         return b"raw"
+    if kind == "stream":
+        return b"stream"
     if kind == "zset":
         return b"listpack" if compact_zset(state, key) else b"skiplist"
     if kind == "set":
@@ -73,6 +75,8 @@ def usage(state: State, key: bytes, samples: int) -> int | None:
         fields = hashes.fields(state, key)
         sizes = [len(field) + len(hashes.get(state, key, field) or b"") for field in fields[: samples or None]]
         return _ENTRY + len(key) + _estimate(sizes, len(fields))
+    if kind == "stream":
+        return _ENTRY + len(key) + streams.size(state, key) * 2 * _ROW
     if kind == "zset":
         scored = zsets.items(state, key)
         return _ENTRY + len(key) + _estimate([len(m) for m, _ in scored[: samples or None]], len(scored))
