@@ -23,6 +23,7 @@ from crdt.types.jsontext import dump
 from crdt.types.jsontree import JsonEntry
 from crdt.types.lists import ListEntry
 from crdt.types.sets import SetEntry
+from crdt.types.streams import StreamEntry
 from crdt.types.texts import TextEntry
 
 steady = settings(
@@ -97,6 +98,8 @@ def fields_of(code: int) -> st.SearchStrategy[bytes]:
     """Fields that a type's rows may have."""
     if CATALOG[code].PLACED:
         return placed
+    if code == StreamEntry.CODE:
+        return st.sampled_from([b"", bytes(16), b"\xff" * 16, bytes(15) + b"\1"])
     return json_fields if code == JsonEntry.CODE else names
 
 

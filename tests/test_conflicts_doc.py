@@ -21,7 +21,7 @@ def test_the_page_tells_what_happens(scenario: Scenario) -> None:
 def test_every_type_is_on_the_page() -> None:
     said = {step.command.split()[0] for scenario in SCENARIOS for step in scenario.steps}
     writers = {"string": "SET", "hash": "HSET", "set": "SADD", "gset": "GSET.ADD", "gcount": "GCOUNT.INCR"}
-    writers |= {"flag": "FLAG.ENABLE", "expiry": "EXPIRE", "ReJSON-RL": "JSON.SET", "zset": "ZADD"}
+    writers |= {"flag": "FLAG.ENABLE", "expiry": "EXPIRE", "ReJSON-RL": "JSON.SET", "zset": "ZADD", "stream": "XADD"}
     writers |= {"list": "RPUSH", "text": "TEXT.INSERT"}
     for cls in catalog.CATALOG.values():
         assert writers[cls.NAME] in said, f"docs/conflicts.md says nothing of {cls.NAME}"

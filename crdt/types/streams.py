@@ -109,22 +109,18 @@ class StreamEntry(HashEntry):
 
     def insert(self, state: State, field: bytes | None, payload: Wire, dot: int) -> None:
         assert field is not None
-        fresh = field not in self.values
         super().insert(state, field, payload, dot)
-        if fresh and field in self.values and field != META:
-            self._came(state, [field])
+        self._came(state, (field,))
 
     def insert_all(self, state: State, fields: list[bytes], payloads: list[Wire] | None, dots: Sequence[int]) -> None:
-        fresh = [field for field in dict.fromkeys(fields) if field not in self.values and field != META]
         super().insert_all(state, fields, payloads, dots)
-        self._came(state, sorted(field for field in fresh if field in self.values))
+        self._came(state, sorted(set(fields)))
 
     def swap_all(
         self, state: State, fields: list[bytes], payloads: list[Wire] | None, dots: Sequence[int], leaving: Leaving
     ) -> None:
-        fresh = [field for field in dict.fromkeys(fields) if field not in self.values and field != META]
         super().swap_all(state, fields, payloads, dots, leaving)
-        self._came(state, sorted(field for field in fresh if field in self.values))
+        self._came(state, sorted(set(fields)))
 
     def discard(self, state: State, field: bytes | None, dot: int) -> Raw | Gone:
         assert field is not None
@@ -149,7 +145,10 @@ class StreamEntry(HashEntry):
     # -- order --------------------------------------------------------------------------------------------------------
 
     def _came(self, state: State, fields: Iterable[bytes]) -> None:
-        """Entries that were not there have arrived, in this order."""
+        """Entries have arrived, in this order; some of them may have been there before."""
+        fields = [field for field in fields if field in self.values and field != META and field not in self.ids]
+        if not fields:
+            return
         if state.loading:  # what was late is told by the checkpoint
             self.ids.update(fields)
             return
@@ -215,7 +214,7 @@ class StreamEntry(HashEntry):
         if value is None:
             return Left()
         texts = [value] if isinstance(value, bytes) else [_plain(raw) for raw in value.sets.values()]
-        notes = [_note(text) for text in texts]
+        notes = [_note(text) for text in texts] or [Left()]
         return Left(max(n.last for n in notes), max(n.removed for n in notes), max(n.highest for n in notes))
 
     def last(self, state: State) -> bytes:

@@ -29,7 +29,7 @@ from crdt.frame import Frame, Group
 from crdt.hashing import row_hash
 from crdt.joining import Joining
 from crdt.state import Changes, State
-from crdt.types import counters, expiry, flags, hashes, keyspace, lists, number, sets, strings, texts, zsets
+from crdt.types import counters, expiry, flags, hashes, keyspace, lists, number, sets, streams, strings, texts, zsets
 from crdt.types.lists import ListEntry
 from crdt.types.texts import TextEntry
 from tests.crdt import json_model
@@ -37,7 +37,7 @@ from tests.crdt.json_model import JSON
 
 STRANGE = 200  # a type that this version does not know
 KEYS = [b"a", b"ab", b"b"]
-KINDS = ["hash", "list", "set", "zset", JSON, "text", "gset", "gcount", "flag", "string"]  # by rank
+KINDS = ["hash", "list", "set", "zset", "stream", JSON, "text", "gset", "gcount", "flag", "string"]  # by rank
 MEMBERS = [b"x", b"y", b"z", b"", b"xy"]
 Row = tuple[int, bytes, bytes | None, Wire, int]  # code, key, field, payload, timestamp
 Name = tuple[Actor, int]
@@ -211,7 +211,7 @@ class Answers:
 
     def members(self, kind: str, key: bytes) -> set[bytes | None]:
         """Members of a set, fields of a hash or document, `{None}` for a string, flag or counter that exists."""
-        if kind in ("set", "gset", "flag"):
+        if kind in ("set", "gset", "flag", "stream"):
             return {op.name for op in self.standing(kind, key, "add", any_name=True)}
         cells = {op.name for op in self.ops if (op.kind, op.key) == (kind, key) and op.verb in ("set", "incr")}
         return {n for n in cells if self.values(kind, key, n) or self.standing(kind, key, "incr", n)}
@@ -262,6 +262,9 @@ class Answers:
             return counters.grown(state, key) == self.register(kind, key, None)[0]
         if kind == "string":
             return self.same(strings.get(state, key), strings.siblings(state, key), kind, key, None)
+        if kind == "stream":
+            entry = streams.find(state, key)
+            return entry is not None and set(entry.ids) == names - {streams.META} == set(entry.after(state, b""))
         if kind == "zset":
             return self.ranked(state, key, names)
         if kind in PLACED:  # in the order of their places, and each the register that it is
@@ -948,6 +951,23 @@ def store(world: World, site: Site, key: bytes) -> None:
     expiry.renew(site.state, key, world.rng.choice([None, site.state.time_ms + 3]))
 
 
+def append(world: World, site: Site, key: bytes) -> None:
+    """XADD."""
+    found = streams.next_id(site.state, key)
+    streams.add(site.state, key, found, [b"f", world.text()])
+    site.note("stream", key, found.field(), "add", True)
+
+
+def trim(world: World, site: Site, key: bytes) -> None:
+    """XDEL or XTRIM, which leave a note."""
+    entry = streams.find(site.state, key)
+    gone = [name for name in entry.ids if world.rng.random() < 0.6] if entry else []
+    for name in gone:
+        site.note("stream", key, name, "remove")
+    if streams.remove(site.state, key, gone):
+        site.note("stream", key, streams.META, "add", True)
+
+
 def reap(world: World, site: Site, key: bytes) -> None:
     """The rows of an expired key are removed."""
     if key in site.state.expired:
@@ -1015,6 +1035,9 @@ ACTS: list[Act] = [
     persist,
     put_keeping,
     store,
+    append,
+    append,
+    trim,
     reap,
     *json_model.ACTS,
     *ON_LISTS,

@@ -75,7 +75,7 @@ def draw(seed: int, always: tuple[str, ...] = (), operations: int = 45) -> Plan:
 def _write(rng: Random, big: bool) -> tuple[Any, ...]:
     kind = rng.choice(("sadd", "sadd", "srem", "set", "incr", "incr", "number", "del", "hset", "hincr", "hdel",
                        "flag", "unflag", "link", "pair", "unpair", "delset", "burst", "grow", "zadd",
-                       "zincr", "zrem"))  # fmt: skip
+                       "zincr", "zrem", "xadd", "xtrim"))  # fmt: skip
     key = rng.randrange(KEYS)
     if kind == "burst":
         return "burst", key, rng.randrange(1000), (rng.choice([100, 300]) if big else rng.choice([3, 70]))

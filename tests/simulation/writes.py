@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from crdt.dots import SEQ_MASK
 from crdt.errors import UsageError
 from crdt.state import State
-from crdt.types import counters, documents, flags, hashes, keyspace, sets, strings, zsets
+from crdt.types import counters, documents, flags, hashes, keyspace, sets, streams, strings, zsets
 from crdt.types.strings import StringEntry
 from tests.simulation import ordered
 from tests.simulation.oracle import Counted, Oracle, Violation
@@ -92,6 +92,11 @@ def _hincr(state: State, key: int, member: int, amount: int) -> None:
         pass
 
 
+def _xtrim(state: State, key: int, member: int, amount: int) -> None:
+    entry = streams.find(state, b"x%d" % key)
+    streams.remove(state, b"x%d" % key, list(entry.ids[: member % 5]) if entry else [], trimmed=True)
+
+
 _PLAIN: dict[str, Any] = {
     "sadd": lambda s, k, m, n: sets.add(s, b"s%d" % k, [b"%d" % m, b"%d" % (m + 1)]),
     "srem": lambda s, k, m, n: sets.remove(s, b"s%d" % k, [b"%d" % m]),
@@ -109,6 +114,8 @@ _PLAIN: dict[str, Any] = {
         kind: lambda s, k, m, n, kind=kind: _document(s, kind, b"j%d" % k, m, n)
         for kind in ("jset", "jnum", "jarr", "jpop", "jdel", "jroot")
     },
+    "xadd": lambda s, k, m, n: streams.add(s, b"x%d" % k, streams.next_id(s, b"x%d" % k), [b"f", b"%d" % m]),
+    "xtrim": _xtrim,
     "grow": lambda s, k, m, n: counters.grow(s, b"g%d" % k, abs(n)),
 }
 

@@ -23,6 +23,7 @@ def test_codes_on_the_wire_never_change() -> None:
         9: "text",
         10: "ReJSON-RL",
         11: "zset",
+        12: "stream",
     }
 
 

@@ -11,7 +11,7 @@ from crdt.dots import Actor
 from crdt.entry import LIFETIME
 from crdt.errors import NoSuchKeyError
 from crdt.state import RANGE_FROM, State
-from crdt.types import counters, documents, flags, hashes, keyspace, lists, sets, strings, texts, zsets
+from crdt.types import counters, documents, flags, hashes, keyspace, lists, sets, streams, strings, texts, zsets
 from crdt.types.catalog import CATALOG
 from crdt.types.jsontree import JsonEntry
 from tests.crdt.replicas import Replicas
@@ -25,6 +25,7 @@ WRITES: dict[str, Callable[[State, bytes], object]] = {
     "set": lambda state, key: sets.add(state, key, [b"x", b"y"]),
     "gset": lambda state, key: sets.add(state, key, [b"x", b"y"], sets.GROW),
     "flag": lambda state, key: flags.enable(state, key),
+    "stream": lambda state, key: streams.add(state, key, streams.next_id(state, key), [b"f", b"v"]),
     "zset": lambda state, key: zsets.put(state, key, [(b"x", 1.5), (b"y", -1.0)]),
     "ReJSON-RL": lambda state, key: documents.put(state, key, {"a": [1, {"b": "c"}], "n": 1.5}),
     "list": lambda state, key: lists.push(state, key, [b"x", b"y"]),
@@ -37,6 +38,7 @@ READS: dict[str, Callable[[State, bytes], object]] = {
     "set": lambda state, key: set(sets.members(state, key)),
     "gset": lambda state, key: set(sets.members(state, key, sets.GROW)),
     "flag": flags.enabled,
+    "stream": lambda state, key: (entry := streams.find(state, key)) and [entry.words(state, f) for f in entry.ids],
     "zset": lambda state, key: list(zsets.ordered(state, key)),
     "ReJSON-RL": lambda state, key: None if (doc := documents.document(state, key)) is None else _text(state, doc),
     "list": lists.values,
