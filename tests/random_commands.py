@@ -527,4 +527,7 @@ COMMANDS: dict[str, tuple[int, Make]] = {
     "XREVRANGE": (8, lambda g: [g.stream(), *g.ends()]),
     "XREAD": (8, lambda g: g.read()),
     "XINFO|STREAM": (5, lambda g: [g.stream(), *g.option(b"FULL", b"x", chance=0.2)]),
+    "BZPOPMIN": (3, lambda g: [*g.some(g.zset, 3), g.timeout()]),
+    "BZPOPMAX": (3, lambda g: [*g.some(g.zset, 3), g.timeout()]),
+    "BZMPOP": (3, lambda g: [g.timeout(), *g.zmpop()]),
 }

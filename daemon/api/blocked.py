@@ -61,6 +61,5 @@ class Blocked:
             for waiter in list(self._waiting.get(key, ())):
                 if waiter not in self._waiting.get(key, ()):
                     continue
-                if not waiter.attempt(key):
-                    break
-                self.forget(waiter)
+                if waiter.attempt(key):
+                    self.forget(waiter)

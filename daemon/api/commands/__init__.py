@@ -26,6 +26,7 @@ from daemon.api.commands import (
     transactions,
     tuning,
     zalgebra,
+    zblocking,
     zranges,
     zsets,
 )
@@ -54,6 +55,7 @@ __all__ = [
     "transactions",
     "tuning",
     "zalgebra",
+    "zblocking",
     "zranges",
     "zsets",
 ]

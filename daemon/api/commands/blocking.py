@@ -1,4 +1,4 @@
-"""Commands on lists that wait until there is something to take.
+"""Waiting until there is something to take, and the commands on lists that do.
 
 Knows what Redis answers for each, also when the time is up. A client is served as soon as the command, the transaction
 or the peer's frame that filled its list is through, and before anything else runs (`Database.blocked`).
@@ -37,7 +37,7 @@ Take = Callable[[bytes], bytes | None]
 """Take from this key: the reply, or None if there is nothing to take. May raise UsageError."""
 
 
-def _wait(session: Session, keys: list[bytes], seconds: float | None, attempt: Take, nothing: bytes) -> bytes:
+def wait(session: Session, keys: list[bytes], seconds: float | None, attempt: Take, nothing: bytes) -> bytes:
     """Park the request until one of the keys can be taken from; `nothing` is the reply when its time is up."""
     db = session.db
 
@@ -78,7 +78,7 @@ def _pop(session: Session, args: list[bytes], left: bool) -> bytes:
             reply = attempt(key)
             assert reply is not None
             return reply
-    return _wait(session, keys, seconds, attempt, resp.null_array) if session.may_park() else resp.null_array
+    return wait(session, keys, seconds, attempt, resp.null_array) if session.may_park() else resp.null_array
 
 
 @command(
@@ -122,7 +122,7 @@ def blmpop(session: Session, args: list[bytes]) -> bytes:
     def attempt(key: bytes) -> bytes | None:
         return pop_first(session, [key], left, count) if _holds(session, key) else None
 
-    return _wait(session, keys, seconds, attempt, session.resp.null_array)
+    return wait(session, keys, seconds, attempt, session.resp.null_array)
 
 
 def _move(session: Session, args: list[bytes], from_left: bool, to_left: bool) -> bytes:
@@ -140,7 +140,7 @@ def _move(session: Session, args: list[bytes], from_left: bool, to_left: bool) -
         found = moved(session, key, target, from_left, to_left) if _holds(session, key) else None
         return None if found is None else resp.bulk(found)
 
-    return _wait(session, [source], seconds, attempt, resp.null_array)  # an array: so does Redis
+    return wait(session, [source], seconds, attempt, resp.null_array)  # an array: so does Redis
 
 
 @command(

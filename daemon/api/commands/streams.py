@@ -11,11 +11,11 @@ from collections.abc import Iterable
 from math import ceil
 from typing import Final
 
-from crdt.errors import UsageError
+from crdt.errors import UsageError, WrongTypeError
 from crdt.types import streams
 from crdt.types.streams import MOST, NOTHING, Id, Left, StreamEntry
 from daemon.api.arguments import SYNTAX, integer, printable
-from daemon.api.blocked import Waiter
+from daemon.api.commands.blocking import wait
 from daemon.api.database import Database
 from daemon.api.registry import TABLE, command, wrong_arity
 from daemon.api.session import Session
@@ -166,6 +166,7 @@ def xadd(session: Session, args: list[bytes]) -> bytes:
     if db.observed:
         db.touch(key, "xadd")
     trim.apply(db, key)
+    session.served(db)
     return session.resp.bulk(spelled(found.field()))
 
 
@@ -399,19 +400,14 @@ def xread(session: Session, args: list[bytes]) -> bytes:
     if not session.may_park():
         return session.resp.null_array
 
-    def serve(key: bytes) -> bool:
+    def attempt(key: bytes) -> bytes | None:
         try:
-            found = asked.reply(session)
-        except UsageError as error:
-            found = session.resp.error(error.resp)
-        if found is not None:
-            session.resume(found)
-        return found is not None
+            return asked.reply(session)
+        except WrongTypeError:
+            return None  # waited over, as in Redis
 
-    db = session.db
-    waiter = Waiter([key for key, _ in asked.wanted], serve)
-    db.block(waiter)
-    return session.park(asked.block / 1000 or None, lambda: session.resp.null_array, lambda: db.unblock(waiter))
+    keys = [key for key, _ in asked.wanted]
+    return wait(session, keys, asked.block / 1000 or None, attempt, session.resp.null_array)
 
 
 # -- seeing ------------------------------------------------------------------------------------------------------------

@@ -169,7 +169,7 @@ def zdiff(session: Session, args: list[bytes]) -> bytes:
 )
 def zunionstore(session: Session, args: list[bytes]) -> bytes:
     scored = _Sources(session, "zunionstore", args[2:], "union").union()
-    return session.resp.integer(store(session.db, args[1], scored, "zunionstore"))
+    return store(session, args[1], scored, "zunionstore")
 
 
 @command(
@@ -182,7 +182,7 @@ def zunionstore(session: Session, args: list[bytes]) -> bytes:
 )
 def zinterstore(session: Session, args: list[bytes]) -> bytes:
     scored = _Sources(session, "zinterstore", args[2:], "inter").inter()
-    return session.resp.integer(store(session.db, args[1], scored, "zinterstore"))
+    return store(session, args[1], scored, "zinterstore")
 
 
 @command(
@@ -195,7 +195,7 @@ def zinterstore(session: Session, args: list[bytes]) -> bytes:
 )
 def zdiffstore(session: Session, args: list[bytes]) -> bytes:
     scored = _Sources(session, "zdiffstore", args[2:], "diff").diff()
-    return session.resp.integer(store(session.db, args[1], scored, "zdiffstore"))
+    return store(session, args[1], scored, "zdiffstore")
 
 
 @command(

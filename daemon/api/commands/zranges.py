@@ -14,7 +14,6 @@ from crdt.types import expiry, keyspace, zsets
 from crdt.types.zsets import Order, Scored
 from daemon.api.arguments import SYNTAX, integer
 from daemon.api.commands.zsets import announce_removal, pairs, strtod
-from daemon.api.database import Database
 from daemon.api.registry import command
 from daemon.api.session import Session
 
@@ -259,15 +258,17 @@ def zrevrangebylex(session: Session, args: list[bytes]) -> bytes:
     return _answer(session, args[1], Range(args[2], args[3], args[4:], "bylex", True))
 
 
-def store(db: Database, key: bytes, scored: list[Scored], event: str) -> int:
-    """Write a new sorted set under the key, whatever it held, and say so. How many members it has."""
+def store(session: Session, key: bytes, scored: list[Scored], event: str) -> bytes:
+    """Write a new sorted set under the key, whatever it held, and say so. The reply: how many members it has."""
+    db = session.db
     existed = keyspace.delete(db.state, key)
     if scored:
         zsets.put(db.state, key, [(member, score) for score, member in scored])
         expiry.renew(db.state, key)
     if db.observed and (scored or existed):
         db.touch(key, event if scored else "del")
-    return len(scored)
+        session.served(db)
+    return session.resp.integer(len(scored))
 
 
 @command(
@@ -281,7 +282,7 @@ def store(db: Database, key: bytes, scored: list[Scored], event: str) -> int:
 def zrangestore(session: Session, args: list[bytes]) -> bytes:
     asked = Range(args[3], args[4], args[5:], store=True)
     found = asked.select(zsets.ordered(session.db.state, args[2]))
-    return session.resp.integer(store(session.db, args[1], found, "zrangestore"))
+    return store(session, args[1], found, "zrangestore")
 
 
 # -- counting

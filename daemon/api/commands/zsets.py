@@ -135,6 +135,7 @@ def zadd(session: Session, args: list[bytes]) -> bytes:
         zsets.size(db.state, key)  # of another type: an error, whatever was asked
     if (added or changed) and db.observed:
         db.touch(key, "zadd")
+        session.served(db)
     return session.resp.integer(added + changed if options.ch else added)
 
 
@@ -148,10 +149,11 @@ def _zadd_incr(session: Session, key: bytes, options: _Add, by: float, member: b
         raise UsageError(zsets.NOT_A_SCORE)
     if not options.allows(old, new):
         return session.resp.null
-    return session.resp.double(_increase(db, key, member, by, old))
+    return session.resp.double(_increase(session, key, member, by, old))
 
 
-def _increase(db: Database, key: bytes, member: bytes, by: float, old: float | None) -> float:
+def _increase(session: Session, key: bytes, member: bytes, by: float, old: float | None) -> float:
+    db = session.db
     if old is None:
         zsets.put(db.state, key, [(member, by)])
         new = by
@@ -161,6 +163,7 @@ def _increase(db: Database, key: bytes, member: bytes, by: float, old: float | N
         new = zsets.increase(db.state, key, member, by)
     if db.observed:
         db.touch(key, "zincr")
+        session.served(db)
     return new
 
 
@@ -177,7 +180,7 @@ def zincrby(session: Session, args: list[bytes]) -> bytes:
     old = zsets.score(db.state, key, member)
     if old is not None and isnan(old + by):
         raise UsageError(zsets.NOT_A_SCORE)
-    return session.resp.double(_increase(db, key, member, by, old))
+    return session.resp.double(_increase(session, key, member, by, old))
 
 
 @command(
@@ -406,9 +409,9 @@ class MultiPop:
         if len(rest) > 1:
             raise UsageError(SYNTAX)
 
-    def take(self, session: Session) -> bytes | None:
-        """The reply, if one of the keys has members. Raises WrongTypeError."""
-        for key in self.keys:
+    def take(self, session: Session, keys: list[bytes]) -> bytes | None:
+        """The reply, if one of these keys has members. Raises WrongTypeError."""
+        for key in keys:
             if zsets.size(session.db.state, key):
                 taken = pop(session.db, key, self.count, self.highest)
                 return session.resp.array([session.resp.bulk(key), nested(session.resp, taken)])
@@ -423,4 +426,5 @@ class MultiPop:
     summary="Remove and return members with scores in a sorted set",
 )
 def zmpop(session: Session, args: list[bytes]) -> bytes:
-    return MultiPop(args[1:]).take(session) or session.resp.null_array
+    asked = MultiPop(args[1:])
+    return asked.take(session, asked.keys) or session.resp.null_array

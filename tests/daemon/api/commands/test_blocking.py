@@ -69,6 +69,24 @@ SCENES = {
     "hung up": "a: BLPOP k 0 / b: BLPOP k 0 / a! / w: RPUSH k x / w: LLEN k",
     "unblocked": "a: BLPOP k 0 / w: UNBLOCK a / a: BLPOP k 0 / w: UNBLOCK a ERROR / a: BLMOVE k t LEFT LEFT 0 /"
     " w: UNBLOCK a TIMEOUT / w: UNBLOCK a / w: RPUSH k x / w: LLEN k",
+    "sorted sets": "a: BZPOPMIN k 0 / b: BZPOPMAX k 0 / w: ZADD k 1 x 2 y 3 z / w: ZRANGE k 0 -1 /"
+    " a: BZMPOP 0 2 l k MAX COUNT 2 / c: BZMPOP 0 2 l k MAX COUNT 2 / w: ZADD l 1 x 2 y 3 z / w: ZADD k INCR 1 q",
+    "sorted sets, other types": "a: BZPOPMIN k 0 / w: SET k v / w: DEL k / w: RPUSH k v / w: DEL k / w: ZADD k 1.5 x /"
+    " w: SET k v / a: BZPOPMIN k 0 / a: BZPOPMAX q k 0 / a: BZMPOP 0 1 k MIN",
+    "sorted sets that are stored": "a: BZPOPMIN k 0 / w: ZADD z 1 x / w: ZUNIONSTORE k 1 z / b: BZPOPMAX q 0 /"
+    " w: ZRANGESTORE q z 0 -1 / a: BZPOPMIN k 0 / w: ZINCRBY k 5 y",
+    "sorted sets, in RESP3":
+    "a: HELLO 3 SETNAME a / a: BZPOPMIN k 0 / w: ZADD k 1.5 x / a: BZMPOP 0 1 k MIN / w: ZADD k inf x",
+    "sorted sets, in a transaction": "a: MULTI / a: BZPOPMIN k 0 / a: BZMPOP 0 1 k MIN / a: EXEC / a: BZPOPMIN k 0.01",
+    "streams":
+    "a: XREAD BLOCK 0 STREAMS k 0 / b: XREAD BLOCK 0 STREAMS l k $ $ / w: XADD k 1-1 f v / w: XADD k 2-1 f v /"
+    " a: XREAD BLOCK 0 COUNT 1 STREAMS k 1-1 / a: XREAD BLOCK 0 STREAMS k 2-1 / w: XADD k 3-1 f v",
+    "streams, other types": "a: XREAD BLOCK 0 STREAMS k 0 / w: RPUSH k v / w: DEL k / w: XADD k 1-1 f v / w: DEL k /"
+    " w: SET k v / a: XREAD BLOCK 0 STREAMS k 0 / a: XREAD BLOCK x STREAMS k 0 / a: XREAD BLOCK -1 STREAMS k 0",
+    "streams, in a transaction": "a: MULTI / a: XREAD BLOCK 0 STREAMS k 0 / a: EXEC / b: XREAD BLOCK 0 STREAMS k $ /"
+    " w: MULTI / w: XADD k 1-1 f v / w: XADD k 2-1 f v / w: EXEC",
+    "streams, in RESP3":
+    "a: HELLO 3 SETNAME a / a: XREAD BLOCK 0 STREAMS k $ / w: XADD k 1-1 f v / a: XREAD STREAMS k q 0 0",
     "out of reach": "a: BLPOP k -1 / a: BLPOP k x / a: BLPOP k nan / a: BLPOP k inf / a: BLPOP k -0.0001 / a: BLPOP k /"
     " a: BLMPOP 0 0 k LEFT / a: BLMPOP 0 1 k UP / a: BLMPOP 0 2 k LEFT / a: BLMPOP 0 1 k LEFT COUNT 0 /"
     " a: BLMOVE k t UP LEFT 0 / a: BLMOVE k t LEFT LEFT x / a: BRPOPLPUSH k t -1",
