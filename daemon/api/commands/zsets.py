@@ -176,11 +176,8 @@ def _increase(session: Session, key: bytes, member: bytes, by: float, old: float
     summary="Increment the score of a member in a sorted set",
 )
 def zincrby(session: Session, args: list[bytes]) -> bytes:
-    db, key, by, member = session.db, args[1], double(args[2]), args[3]
-    old = zsets.score(db.state, key, member)
-    if old is not None and isnan(old + by):
-        raise UsageError(zsets.NOT_A_SCORE)
-    return session.resp.double(_increase(session, key, member, by, old))
+    options = _Add(args[2:])  # as in Redis, where `NX` in the place of the increment is an option
+    return _zadd_incr(session, args[1], options, double(options.rest[0]), options.rest[1])
 
 
 @command(
