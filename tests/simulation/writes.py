@@ -93,8 +93,8 @@ def _hincr(state: State, key: int, member: int, amount: int) -> None:
 
 
 def _xtrim(state: State, key: int, member: int, amount: int) -> None:
-    entry = streams.find(state, b"x%d" % key)
-    streams.remove(state, b"x%d" % key, list(entry.ids[: member % 5]) if entry else [], trimmed=True)
+    entry = streams.find(state, b"y%d" % key)
+    streams.remove(state, b"y%d" % key, list(entry.ids[: member % 5]) if entry else [], trimmed=True)
 
 
 _PLAIN: dict[str, Any] = {
@@ -114,7 +114,7 @@ _PLAIN: dict[str, Any] = {
         kind: lambda s, k, m, n, kind=kind: _document(s, kind, b"j%d" % k, m, n)
         for kind in ("jset", "jnum", "jarr", "jpop", "jdel", "jroot")
     },
-    "xadd": lambda s, k, m, n: streams.add(s, b"x%d" % k, streams.next_id(s, b"x%d" % k), [b"f", b"%d" % m]),
+    "xadd": lambda s, k, m, n: streams.add(s, b"y%d" % k, streams.next_id(s, b"y%d" % k), [b"f", b"%d" % m]),
     "xtrim": _xtrim,
     "grow": lambda s, k, m, n: counters.grow(s, b"g%d" % k, abs(n)),
 }
