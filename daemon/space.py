@@ -93,6 +93,7 @@ class Space:
         self._timer: asyncio.TimerHandle | None = None
         self._armed_for = float("inf")
         self._settling = False
+        self._closed = False
         self._dropped = 0  # reasons of drops that were told
         self._uncommitted = 0  # bytes of own frames that were cut since the last commit
         self._logged = 0  # bytes of log that a start would have to replay
@@ -206,7 +207,9 @@ class Space:
         self.database.begin(time.time_ns() // 1_000_000)
 
     def receive(self, sender: str, inbox: bool, data: bytes) -> None:
-        """A message arrived."""
+        """A message arrived; after `close` it comes too late."""
+        if self._closed:
+            return
         self.begin()
         self._handle(Received(sender, inbox, data))
         self.state.begin(self.state.clock.wall_ms)  # what is written from now on sorts after what was absorbed
@@ -227,7 +230,7 @@ class Space:
 
     def _store_received(self) -> None:
         self._settling = False
-        if self._underway is None:
+        if self._underway is None and not self._closed:
             self.commit()  # else when the worker is done with those before: `_on_stored`
 
     def now(self) -> float:
@@ -243,12 +246,14 @@ class Space:
 
     def connected(self) -> None:
         """A broker became reachable."""
-        self.begin()
-        self._handle(Connected())
+        if not self._closed:
+            self.begin()
+            self._handle(Connected())
 
     def disconnected(self, session: int) -> None:
         """No broker is left; `session` names the next connection."""
-        self._handle(Disconnected(session))
+        if not self._closed:
+            self._handle(Disconnected(session))
 
     def settle(self, much: bool = False) -> None:
         """The turn that wrote is over: commit if this durability asks for it, cut if much is pending.
@@ -511,5 +516,6 @@ class Space:
         if self._timer is not None:
             self._timer.cancel()
         self._worker.shutdown()
+        self._closed = True  # the links go after the spaces: what they still bring is left to the next start
         self._witness.close()
         self.store.close()

@@ -1,4 +1,4 @@
-"""Real daemons and a real mosquitto, cut, killed and stopped at random while programs write; then the account.
+"""Real daemons and two real mosquittos, cut, killed and stopped at random while programs write; then the account.
 
     python tests/chaos.py --minutes 30
     python tests/chaos.py --minutes 3 --seed 4711 --daemons 5
@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import random
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -30,7 +31,7 @@ from redis.exceptions import RedisError
 from tests.chaos_parts import checks
 from tests.chaos_parts.arena import NAMES, SPACES, SYNCED, Arena, Failed
 from tests.chaos_parts.ledger import Kind, Ledger
-from tests.chaos_parts.plan import Act, draw
+from tests.chaos_parts.plan import Act, Fault, draw
 from tests.chaos_parts.reader import Reader
 from tests.chaos_parts.verdict import Line, judge
 from tests.chaos_parts.writer import ANSWER_WITHIN, Program, Writer
@@ -52,6 +53,7 @@ class Chaos:
     seed: int
     daemons: int = 4
     durability: str = "always"
+    without: tuple[Fault, ...] = ()
     round_seconds: float = ROUND
     say: Callable[[str], None] = print
     arena: Arena = field(init=False)
@@ -67,7 +69,7 @@ class Chaos:
     def run(self) -> bool:
         """Whether everything held."""
         self._say(f"seed {self.seed}: {self.daemons} daemons, durability {self.durability}, about {self.seconds:.0f} s")
-        self.arena = Arena(self.daemons, self.durability)
+        self.arena = Arena(self.daemons, self.durability, self.without)
         trouble: list[str] = []
         interrupted = False
         try:
@@ -84,6 +86,8 @@ class Chaos:
 
     def _run(self) -> None:
         self.arena.start()
+        if impossible := [fault.word for fault in Fault if fault not in self.arena.faults()]:
+            self._say(f"left out or not possible here: {', '.join(impossible)}")
         end = time.monotonic() + self.seconds
         while self.rounds == 0 or time.monotonic() < end:
             self._round(min(self.round_seconds, max(5.0, end - time.monotonic())))
@@ -100,7 +104,11 @@ class Chaos:
         for program in programs:
             program.start()
         self._phase = f"round {self.rounds}"
-        self._storm(draw(f"{self.seed}/{self.rounds}", seconds, self.arena.names), seconds, programs)
+        arena = self.arena
+        acts = draw(
+            f"{self.seed}/{self.rounds}", seconds, arena.names, tuple(arena.ways), tuple(arena.brokers), arena.faults()
+        )
+        self._storm(acts, seconds, programs)
         self.arena.undo_all()
         self.arena.wait_until_all_serve()
         self._stop(programs)
@@ -110,6 +118,7 @@ class Chaos:
         self.arena.sample()
         self.slowest = max(self.slowest, took)
         self._look_at(ledgers)
+        self.arena.end_copies()
         if self.arena.trouble():
             raise Failed("a daemon complained")
         self._say(f"{self._phase}: equal after {took:.1f} s, {_sum(ledgers):,} acknowledged writes are everywhere")
@@ -142,7 +151,20 @@ class Chaos:
                 self.arena.strike(act)
             else:
                 self.arena.undo(act)
+                if act.fault is Fault.COPY:
+                    programs.append(self._beside_copy(f"{act.victim}-copy", programs))
         self._wait(began + seconds, programs)
+
+    def _beside_copy(self, name: str, programs: list[Program]) -> Program:
+        """A writer of the first space beside a daemon that came later."""
+        beside = next(program for program in programs if isinstance(program, Writer))
+        names, socket = beside.names, self.arena.copies[name].socket
+        names.append(f"{name}{len(names)}")
+        made = Writer(
+            len(names) - 1, names, name, socket, beside.ledger, f"{self.seed}/{self.rounds}/0", PAUSE, f"r{self.rounds}"
+        )
+        made.start()
+        return made
 
     def _wait(self, until: float, programs: list[Program]) -> None:
         """Until that moment; raises Failed if something goes wrong meanwhile."""
@@ -180,7 +202,7 @@ class Chaos:
         before = checks.hashes(self.arena)
         if self.durability != "always":
             time.sleep(SYNCED)  # what was received is synced no faster than what was written
-        self.arena.world.broker.stop()
+        self.arena.stop_brokers()
         for daemon in self.arena.daemons.values():
             daemon.kill()
         for daemon in self.arena.daemons.values():
@@ -210,7 +232,7 @@ class Chaos:
         for kind, line in lines.items():
             self.say(f"{kind.value:40} {line.acknowledged:12,} {line.doubtful:9,}")
         self.say(f"\n{'what was done to it':40}        times")
-        for fault, times in sorted(self.arena.done.items(), key=lambda item: item[0].word):
+        for fault, times in sorted((+self.arena.done).items(), key=lambda item: item[0].word):
             self.say(f"{fault.word:40} {times:12,}")
         repairs = self.arena.repairs()
         self.say(f"\n{repairs['frames']:,} repairs with frames, {repairs['snapshot']:,} with snapshots")
@@ -236,12 +258,21 @@ def main() -> int:
     parser.add_argument("--seed", type=int, help="what is drawn (default: another one each time)")
     parser.add_argument("--daemons", type=int, choices=range(3, len(NAMES) + 1), default=4, help="default 4")
     parser.add_argument("--durability", choices=("always", "interval"), default="always", help="default always")
+    parser.add_argument(
+        "--without",
+        action="append",
+        default=[],
+        choices=[fault.name for fault in Fault],
+        help="a fault that is left out",
+    )
     args = parser.parse_args()
     if MOSQUITTO is None:
         print("chaos needs mosquitto, and it is not installed: on Debian and Ubuntu, apt install mosquitto")
         return 2
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what was started is ended then as well
     seed = args.seed if args.seed is not None else random.SystemRandom().randrange(1_000_000)
-    chaos = Chaos(args.minutes * 60, seed, args.daemons, args.durability, say=lambda text: print(text, flush=True))
+    without = tuple(Fault[name] for name in args.without)
+    chaos = Chaos(args.minutes * 60, seed, args.daemons, args.durability, without, say=lambda t: print(t, flush=True))
     try:
         return 0 if chaos.run() else 1
     except KeyboardInterrupt:

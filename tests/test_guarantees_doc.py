@@ -12,7 +12,8 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "guarantees.md").read_text(encoding="utf-8")
 TEST = re.compile(r"`(tests/[\w/]+\.py)::(test_\w+)`")
-NAMED = sorted(set(TEST.findall(PAGE)))
+CONTROLS = (ROOT / "docs" / "negative-controls.md").read_text(encoding="utf-8")
+NAMED = sorted(set(TEST.findall(PAGE + CONTROLS)))
 INVARIANT = re.compile(r"invariant (I\d+)")
 
 
@@ -33,6 +34,14 @@ def test_each_promise_names_a_test() -> None:
     rows = [line for line in promised.splitlines() if line.startswith("| ") and "shown by" not in line]
     assert len(rows) > 30
     assert [row for row in rows if not TEST.search(row)] == []
+
+
+def test_each_invariant_has_a_negative_control() -> None:
+    listed = set(re.findall(r"^\| (I\d+) \|", PAGE, re.MULTILINE))
+    controlled = {
+        number for line in CONTROLS.splitlines() if line.startswith("| ") for number in re.findall(r"I\d+", line)
+    }
+    assert controlled == listed
 
 
 def test_docstrings_name_invariants_of_the_page() -> None:

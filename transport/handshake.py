@@ -8,11 +8,12 @@ Must not know: when to try, what to do with the connection.
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import ssl
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -140,7 +141,35 @@ def _client(attempt: Attempt) -> aiomqtt.Client:
     paho.disable_logger()  # a call per packet, and its errors reach us as exceptions anyway
     paho.connect_timeout = TCP_TIMEOUT_SECONDS
     _listen_for_answer(client, attempt)
+    _write_with_care(client, attempt)
     return client
+
+
+def _write_with_care(client: aiomqtt.Client, attempt: Attempt) -> None:
+    """CONNECT is written from the thread that connects; the socket may be reset before the loop hears of it.
+
+    aiomqtt would give the loop the number of a socket that is closed, and that by then may be another's.
+    """
+    paho: Any = paho_of(client)
+    loop = asyncio.get_running_loop()
+
+    def write() -> None:
+        try:
+            paho.loop_write()
+        except Exception:
+            attempt.abandon()
+
+    def add(sock: Any) -> None:
+        if paho.socket() is sock and sock.fileno() >= 0:
+            with suppress(OSError):  # closed in that thread just now
+                loop.add_writer(sock.fileno(), write)
+
+    def register(paho: Any, userdata: Any, sock: Any) -> None:
+        if sock is None:
+            raise ConnectionResetError("the connection was reset before CONNECT was written")
+        loop.call_soon_threadsafe(add, sock)
+
+    paho.on_socket_register_write = register
 
 
 def _listen_for_answer(client: aiomqtt.Client, attempt: Attempt) -> None:

@@ -6,6 +6,7 @@ beyond it. Must not know: faults, programs.
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterable
 from typing import Any
@@ -16,16 +17,16 @@ from daemon.demo.clients import connect
 from tests.chaos_parts.arena import SPACES, Arena, Failed
 from tests.chaos_parts.ledger import Kind, Ledger
 from tests.chaos_parts.verdict import Reading
-from tests.chaos_parts.writer import siblings
+from tests.chaos_parts.writer import MEMBER, siblings
 
-SETTLE_WITHIN = 90.0
+SETTLE_WITHIN = 180.0
 """Seconds; a daemon may wait 30 s before it tries the broker again."""
 _LOOK = 0.2
 
 
 def client(arena: Arena, name: str, space: int) -> Any:
     """A redis.Redis whose replies are text."""
-    made = connect(arena.daemons[name].socket)
+    made = connect(arena.running[name].socket)
     made.connection_pool.connection_kwargs["db"] = space
     return made
 
@@ -56,7 +57,7 @@ def settle(arena: Arena, within: float = SETTLE_WITHIN) -> float:
 def differences(arena: Arena) -> str:
     """In what the daemons differ, in words; empty if in nothing. Raises Failed for a divergence."""
     spaces: dict[str, dict[str, dict[str, Any]]] = {}
-    for name, daemon in arena.daemons.items():
+    for name, daemon in arena.running.items():
         for space in daemon.status()["spaces"]:
             spaces.setdefault(space["name"], {})[name] = space
     found = []
@@ -97,6 +98,12 @@ def _read(arena: Arena, name: str, space: int, keys: Iterable[tuple[Kind, str]])
                 reading.merged[key] = siblings(there, key)[1]
             elif kind is Kind.FILL:
                 reading.fills[key] = there.get(key) or ""
+            elif kind is Kind.PUSH:
+                reading.lists[key] = [int(element) for element in there.lrange(key, 0, -1)]
+            elif kind is Kind.SCORE:
+                reading.numbers[key] = int(there.zscore(key, MEMBER) or 0)
+            elif kind is Kind.LEAF:
+                reading.numbers[key] = int((json.loads(there.execute_command("JSON.GET", key, "$.n") or "[0]"))[0])
             else:
                 reading.numbers[key] = int(there.get(key) or 0)
     except RedisError as error:

@@ -21,6 +21,10 @@ class Kind(Enum):
     LAST = "value that only rises, of one writer"
     MERGE = "merge of siblings"
     FILL = "large value"
+    PUSH = "element of a list"
+    SCORE = "increment of a score"
+    MORTAL = "value with a lifetime, of one writer"
+    LEAF = "leaf of a JSON document, of one writer"
 
 
 @dataclass(slots=True)
@@ -39,7 +43,7 @@ class Write:
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """With `durability = interval`: what this replica acknowledged in this time may have been lost in a kill."""
+    """What this replica acknowledged in this time may have been lost: not yet synced, or only on a lost disk."""
 
     replica: str
     since: float
@@ -53,6 +57,8 @@ class Ledger:
     space: int
     writes: list[Write] = field(default_factory=list)
     losses: list[Loss] = field(default_factory=list)
+    rolled: set[str] = field(default_factory=set)
+    """Replicas whose disk went back or was lost: what their writers wrote before and after may be concurrent."""
     said: dict[str, list[Write]] = field(default_factory=dict)
     """The writes of kind SAY by key: readers look at them all the time."""
 

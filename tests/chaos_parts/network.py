@@ -1,4 +1,4 @@
-"""A way to the broker for each daemon, cut in one direction or in both.
+"""Ways of daemons to brokers, cut in one direction or in both.
 
 Knows: bytes and directions. Promises: its loop runs in a thread of its own; what is cut is cut when `cut` returns; the
 broker behind the ways may come and go. Must not know: who is cut, when and why.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 from daemon.demo.link import Cut, Link
@@ -30,12 +30,16 @@ class Way(Link):
 
     def strike(self, fault: Fault) -> None:
         """From now on nothing passes, or nothing in one direction."""
-        if fault in (Fault.SILENT, Fault.MUTE, Fault.RESET):
+        if fault in (Fault.SILENT, Fault.MUTE, Fault.RESET, Fault.HALF_OPEN):
             # With MUTE a new connection waits as in a silent cut: its CONNECT must not arrive when it was given up.
             self.cut(Cut.RESET if fault is Fault.RESET else Cut.SILENT)
             self._towards.clear()
         if fault is not Fault.MUTE:
             self._back.clear()
+        if fault is Fault.HALF_OPEN:
+            for writer in self._writers:
+                if self._to_broker(writer):
+                    writer.transport.abort()
 
     def heal(self) -> None:
         super().heal()
@@ -43,9 +47,7 @@ class Way(Link):
         self._back.set()
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        # What is written to the broker goes out on a connection to its port.
-        peer = writer.get_extra_info("peername")
-        gate = self._towards if peer is not None and peer[1] == self._upstream[1] else self._back
+        gate = self._towards if self._to_broker(writer) else self._back
         while True:
             chunk = await reader.read(_CHUNK)
             await gate.wait()
@@ -54,23 +56,28 @@ class Way(Link):
             writer.write(chunk)
             await writer.drain()
 
+    def _to_broker(self, writer: asyncio.StreamWriter) -> bool:
+        """What is written to the broker goes out on a connection to its port."""
+        peer = writer.get_extra_info("peername")
+        return peer is not None and peer[1] == self._upstream[1]
+
 
 class Network:
-    """The ways of all daemons to one broker."""
+    """Ways by their names. `ports`: where each of them leads."""
 
-    def __init__(self, port: int, names: Sequence[str]) -> None:
+    def __init__(self, ports: Mapping[str, int]) -> None:
         self._ways: dict[str, Way] = {}
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="network", daemon=True)
         self._thread.start()
-        self._call(self._start(port, names))
+        self._call(self._start(ports))
 
     def url(self, name: str) -> str:
-        """The broker as this daemon sees it."""
+        """The broker as it is seen through this way."""
         return f"mqtt://127.0.0.1:{self._ways[name].port}"
 
     def strike(self, name: str, fault: Fault) -> None:
-        """Cuts one way."""
+        """Cuts a way."""
         self._call(_now(lambda: self._ways[name].strike(fault)))
 
     def heal(self, name: str) -> None:
@@ -89,8 +96,8 @@ class Network:
     def _call(self, work: Coroutine[Any, Any, None]) -> None:
         asyncio.run_coroutine_threadsafe(work, self._loop).result(_WITHIN)
 
-    async def _start(self, port: int, names: Sequence[str]) -> None:
-        for name in names:
+    async def _start(self, ports: Mapping[str, int]) -> None:
+        for name, port in ports.items():
             self._ways[name] = Way("127.0.0.1", port)
             await self._ways[name].start()
 

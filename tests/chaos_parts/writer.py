@@ -24,6 +24,10 @@ ANSWER_WITHIN = 40.0
 """Seconds; longer than any pause: a write that is given up could be done after the next one."""
 FILL = 16 * 1024
 """Bytes of a large value: they make the log outgrow its budget."""
+MEMBER = "m"
+"""The one member of each sorted set."""
+LIFETIME = 30 * 86_400
+"""Seconds; longer than any run, and than most of what clocks are off by."""
 _RETRY = 0.1
 _SHARED = 3
 """Counters, sets and registers that all clients of a round write."""
@@ -92,13 +96,15 @@ class Writer(Program):
     ) -> None:
         super().__init__(names[number], replica, socket, ledger, seed, pause)
         self._number = number
-        self._names = names
+        self.names = names
         self._prefix = key
         self._n = 0
         self._mine: list[tuple[str, int]] = []
+        self._followed: dict[str, int] = {}
         self._acts: dict[Callable[[], None], int] = {
             self._add: 4, self._count: 4, self._say: 3, self._pair: 3, self._follow: 1, self._merge: 1,
             self._transact: 3, self._churn: 2, self._remove: 1, self._fill: 2, self._look: 1,
+            self._push: 3, self._score: 2, self._mortal: 1, self._leaf: 2,
         }  # fmt: skip
 
     def step(self) -> None:
@@ -153,9 +159,11 @@ class Writer(Program):
 
     def _follow(self) -> None:
         """An effect of what another wrote, perhaps elsewhere."""
-        other = self.rng.choice(self._names)
+        other = self.rng.choice(self.names)
         seen = int(self.redis.get(self._key("y", other)) or 0)
-        self._rise(self._key("z", f"{other}:{self.name}"), seen)
+        if seen >= self._followed.get(other, 0):  # less is seen on a disk that went back
+            self._followed[other] = seen
+            self._rise(self._key("z", f"{other}:{self.name}"), seen)
 
     def _rise(self, key: str, n: int) -> None:
         self._do(Kind.LAST, key, n, lambda: self.redis.set(key, n))
@@ -186,7 +194,7 @@ class Writer(Program):
         self.redis.sadd(key, self._n)
 
     def _remove(self) -> None:
-        key = self._key("churn", self.rng.choice(self._names))
+        key = self._key("churn", self.rng.choice(self.names))
         element = self.redis.srandmember(key)
         if element is None:
             return
@@ -197,6 +205,24 @@ class Writer(Program):
     def _fill(self) -> None:
         key = self._key("fill", self.name)
         self._do(Kind.FILL, key, self._n, lambda: self.redis.set(key, fill(key, self._n, FILL)))
+
+    def _push(self) -> None:
+        key, element = self._key("list", self._some()), self._number * _ELEMENTS + self._n
+        self._do(Kind.PUSH, key, element, lambda: self.redis.rpush(key, element))
+
+    def _score(self) -> None:
+        key, by = self._key("score", self._some()), self.rng.choice((1, 3, 7, -2))
+        self._do(Kind.SCORE, key, by, lambda: self.redis.zincrby(key, by, MEMBER))
+
+    def _mortal(self) -> None:
+        key = self._key("mortal", self.name)
+        self._do(Kind.MORTAL, key, self._n, lambda: self.redis.set(key, self._n, ex=LIFETIME))
+
+    def _leaf(self) -> None:
+        key = self._key("leaf", self.name)
+        known = self.redis.exists(key)
+        words = ("$.n", str(self._n)) if known else ("$", json.dumps({"n": self._n}))
+        self._do(Kind.LEAF, key, self._n, lambda: self.redis.execute_command("JSON.SET", key, *words))
 
 
 def siblings(client: Any, key: str) -> tuple[Any, dict[str, int]]:

@@ -337,3 +337,16 @@ def test_groups_are_checked_in_rows_too() -> None:
     for bad in ([ms, groups * 2], [-1, groups], [ms, [[4, None, *groups[0][2:]]]], groups, None):
         with pytest.raises(PeerError):
             codec.decode_rows(msgpack.packb(bad))
+
+
+@pytest.mark.parametrize("wrong", ["nothing is checked", "nothing is caught"])
+def test_a_decoder_that_believes_is_caught(wrong: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Negative control of invariant I15."""
+    if wrong == "nothing is checked":
+        monkeypatch.setattr(codec, "_require", lambda condition, what: None)
+    else:
+        monkeypatch.setattr(codec, "_DECODING", ())
+    with pytest.raises(Exception) as caught:
+        for seed in range(8):
+            test_damaged_frames(seed)
+    assert caught.type is not PeerError

@@ -12,6 +12,9 @@ from typing import Any
 import pytest
 import structlog.testing
 
+from crdt.codec import encode_frame
+from crdt.dots import Actor
+from crdt.frame import Frame, Group
 from crdt.replica import messages
 from crdt.replica.effects import LogFrame
 from crdt.types import expiry, sets
@@ -609,6 +612,24 @@ async def test_a_damaged_frame_in_the_log_is_a_new_actor(make: Make, tmp_path: P
     assert len(a.members(b"s")) == 10
     a.add(b"s", b"new")
     await until(lambda: same(a, b) and len(b.members(b"s")) == 11, "b to have what a wrote as a new actor")
+
+
+async def test_what_comes_after_the_end_is_left_to_the_next_start(make: Make) -> None:
+    """The links are cut after the spaces are closed: found by real processes that were told to end under load."""
+    a, b = make("a"), make("b")
+    await a.start()
+    await b.start()
+    a.add(b"s", b"1")
+    await until(lambda: same(a, b), "both to converge")
+    frame = Frame(Actor("b", 77), 1, 1, {}, [Group(1, None, [b"late"], [b"v"], [1], [(1, 1 << 26)])])
+    late = messages.encode(messages.Delta([encode_frame(frame)]))
+    a.space.receive("b", False, late)  # its commit is due when this turn is over
+    a.close()
+    a.space.receive("b", False, late)
+    a.space.connected()
+    a.space.disconnected(1)
+    await asyncio.sleep(0.05)
+    assert a.failures == []
 
 
 async def test_the_store_rolled_back_behind_our_back(make: Make, tmp_path: Path) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import gc
 import socket
+import threading
 import time
 from pathlib import Path
 from typing import Any
 
 import aiomqtt
+import paho.mqtt.client as paho_mqtt
 import pytest
 
 from transport.embedded import EmbeddedBroker
@@ -85,6 +87,38 @@ async def test_hanging_up_is_an_answer() -> None:
         async with connected(attempt(server.sockets[0].getsockname()[1])):
             raise AssertionError("must not be let in")
     assert time.monotonic() - begin < 1
+    server.close()
+
+
+@pytest.mark.parametrize("known", [True, False])
+async def test_reset_while_connect_is_written(known: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The loop sees the end of the socket while paho, in its thread, is about to have CONNECT written."""
+    original = paho_mqtt.Client._call_socket_register_write
+    loop, ended = asyncio.get_running_loop(), threading.Event()
+
+    def end(sock: Any) -> None:
+        loop.remove_reader(sock.fileno())
+        sock.close()
+        ended.set()
+
+    def too_late(self: paho_mqtt.Client) -> None:
+        loop.call_soon_threadsafe(end, self._sock)
+        assert ended.wait(5)
+        if known:
+            self._registered_write = True
+            self.on_socket_register_write(self, None, None)  # type: ignore[misc, arg-type]
+        else:
+            original(self)
+
+    complaints: list[dict[str, Any]] = []
+    loop.set_exception_handler(lambda loop, context: complaints.append(context))
+    silent = Silent()
+    server = await asyncio.start_server(silent.serve, "127.0.0.1", 0)
+    monkeypatch.setattr(paho_mqtt.Client, "_call_socket_register_write", too_late)
+    with pytest.raises((aiomqtt.MqttError, OSError)):
+        async with connected(attempt(server.sockets[0].getsockname()[1], connect_timeout_seconds=0.05)):
+            raise AssertionError("must not be let in")
+    assert complaints == []
     server.close()
 
 

@@ -154,13 +154,9 @@ def _zadd_incr(session: Session, key: bytes, options: _Add, by: float, member: b
 
 def _increase(session: Session, key: bytes, member: bytes, by: float, old: float | None) -> float:
     db = session.db
-    if old is None:
-        zsets.put(db.state, key, [(member, by)])
-        new = by
-    elif old + by == old:
+    if old is not None and old + by == old:
         return old
-    else:
-        new = zsets.increase(db.state, key, member, by)
+    new = zsets.increase(db.state, key, member, by)  # of an absent member too: all who begin at once count
     if db.observed:
         db.touch(key, "zincr")
         session.served(db)
