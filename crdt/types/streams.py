@@ -46,7 +46,7 @@ NOTHING: Final = bytes(SIZE)
 TOO_SMALL: Final = "ERR The ID specified in XADD is equal or smaller than the target stream top item"
 EXHAUSTED: Final = "ERR The stream has exhausted the last possible ID, unable to add more items"
 _pack = msgpack.Packer(use_bin_type=True, autoreset=True).pack
-_MALFORMED: Final = (ValueError, TypeError, IndexError, msgpack.UnpackException, msgpack.ExtraData)
+_MALFORMED: Final = (ValueError, TypeError, IndexError, OverflowError, msgpack.UnpackException, msgpack.ExtraData)
 
 Place = tuple[bytes, int]  # the highest id when it arrived, itself included; the number among those that came late
 

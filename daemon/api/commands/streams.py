@@ -14,7 +14,7 @@ from typing import Final
 from crdt.errors import UsageError, WrongTypeError
 from crdt.types import streams
 from crdt.types.streams import MOST, NOTHING, Id, Left, StreamEntry
-from daemon.api.arguments import SYNTAX, integer, printable
+from daemon.api.arguments import MAX_INT64, SYNTAX, integer, printable
 from daemon.api.commands.blocking import wait
 from daemon.api.database import Database
 from daemon.api.registry import TABLE, command, wrong_arity
@@ -23,6 +23,8 @@ from daemon.api.session import Session
 INVALID: Final = "ERR Invalid stream ID specified as stream command argument"
 UNBALANCED: Final = "ERR Unbalanced XREAD list of streams: for each stream key an ID or '$' must be specified."
 ONLY_GROUPS: Final = "ERR The %s option is only supported by XREADGROUP. You called XREAD instead."
+LONGEST: Final = 127
+"""Bytes of an id."""
 _number = re.compile(rb"[ \t\n\v\f\r]*\+?[0-9]+").fullmatch
 LAST: Final = Id(MOST, MOST)
 FIRST: Final = Id(0, 0)
@@ -33,9 +35,11 @@ FIRST: Final = Id(0, 0)
 
 def strict(text: bytes, missing: int = 0) -> Id:
     """`ms` or `ms-seq`. Raises UsageError."""
+    if len(text) > LONGEST:  # before it is read: Python refuses numbers of thousands of digits in its own way
+        raise UsageError(INVALID)
     ms, dash, seq = text.partition(b"-")
     parts = [_natural(part) for part in ((ms, seq) if dash else (ms,))]
-    if len(text) > 127 or None in parts:
+    if None in parts:
         raise UsageError(INVALID)
     return Id(parts[0] or 0, (parts[1] or 0) if dash else missing)
 
@@ -439,7 +443,7 @@ def xinfo_stream(session: Session, args: list[bytes]) -> bytes:
         ("radix-tree-nodes", resp.integer(ceil(len(ids) / 100) + 1)),
         ("last-generated-id", resp.bulk(spelled(entry.last(state)))),
         ("max-deleted-entry-id", resp.bulk(spelled(left.highest))),
-        ("entries-added", resp.integer(len(ids) + left.removed)),
+        ("entries-added", resp.integer(min(len(ids) + left.removed, MAX_INT64))),
         ("recorded-first-entry-id", resp.bulk(spelled(ids[0] if ids else NOTHING))),
     ]
     if full:

@@ -286,8 +286,10 @@ def test_what_no_xadd_writes_stops_no_reader() -> None:
     put(state, (1, 0))
     for number, junk in enumerate((b"", b"\xc1", b"\x01", b"\x91\x01"), 2):
         entry_of(state).insert(state, Id(number, 0).field(), junk, 1 << 42 | number)
-    entry_of(state).insert(state, b"", b"junk", 1 << 42 | 9)
     entry = entry_of(state)
+    for number, note in enumerate((b"junk", msgpack.packb([bytes(16), float("inf"), bytes(16)])), 9):
+        entry.insert(state, b"", note, 1 << 42 | number)
+        assert entry.left(state) == Left()
     assert [entry.words(state, field) for field in entry.ids][1:] == [[], [], [], []]
     assert entry.left(state) == Left()
     assert not StreamEntry.check(b"short", b"")

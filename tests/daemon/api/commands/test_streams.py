@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from crdt.codec import decode_frame, encode_frame
 from crdt.dots import Actor
 from crdt.state import State
 from crdt.types import streams
 from crdt.types.streams import Id
+from daemon.api.arguments import MAX_INT64
 from tests.oracle import Hub
 
 Ask = Callable[..., Any]
@@ -52,3 +55,21 @@ def test_trimming_about_is_trimming(ask: Ask) -> None:
     assert ask("XTRIM k MAXLEN ~ 0 LIMIT 2") == 2
     assert ask("XADD k MINID ~ 7 8-1 f v") == b"8-1"
     assert ask("XLEN k") == 2
+
+
+@pytest.mark.parametrize(
+    "command", ["XADD k {} f v", "XDEL k {}", "XRANGE k {} +", "XREAD STREAMS k {}", "XSETID k {}"]
+)
+@pytest.mark.parametrize("text", ["9" * 5000, "1-" + "9" * 5000])
+def test_ids_of_thousands_of_digits_are_refused(ask: Ask, command: str, text: str) -> None:
+    ask("XADD k 1-1 f v")
+    assert ask(command.format(text)) == "-ERR Invalid stream ID specified as stream command argument"
+
+
+def test_what_a_stream_has_seen_fits_a_reply(ask: Ask) -> None:
+    """A number beyond 64 bits ends the connection of most clients."""
+    ask("XADD k 1-1 f v")
+    ask(f"XSETID k 5-5 ENTRIESADDED {MAX_INT64}")
+    ask("XADD k 6-6 f v")
+    told = ask("XINFO STREAM k")
+    assert told[told.index(b"entries-added") + 1] == MAX_INT64
