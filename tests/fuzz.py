@@ -222,8 +222,10 @@ _LINES: Final = (
     b"SADD s x y z", b"SET k v", b"INCRBY n 5", b"HSET h f v g 7", b"HINCRBY h g 3", b"SREM s y", b"DEL k", b"INCR n",
     b"FLAG.ENABLE f", b"GCOUNT.INCR c 3", b"GSET.ADD g x", b"SET n 9", b"APPEND k tail", b"HDEL h f",
     b"INCRBYFLOAT n 1.5", b"RPUSH l a b c", b"LPUSH l d", b"LSET l 0 x", b"LPOP l", b"ZADD z 1 x 2 y",
-    b"ZINCRBY z 2 x", b"ZREM z y", b"XADD t 5-1 f v", b"XDEL t 5-1", b'JSON.SET d $ {"a":[1,{"b":2}]}',
-    b"JSON.NUMINCRBY d $.a[0] 3", b"JSON.ARRAPPEND d $.a 7", b"TEXT.INSERT p 0 hello", b"TEXT.DELETE p 1 2", b"EXPIRE s 100", b"PERSIST s", b"SETEX q 9 v",
+    b"ZINCRBY z 2 x", b"ZREM z y", b"XADD t 5-1 f v",
+    b"XDEL t 5-1", b'JSON.SET d $ {"a":[1,{"b":2}]}',
+    b"JSON.NUMINCRBY d $.a[0] 3", b"JSON.ARRAPPEND d $.a 7", b"TEXT.INSERT p 0 hello",
+    b"TEXT.DELETE p 1 2", b"EXPIRE s 100", b"PERSIST s", b"SETEX q 9 v",
 )  # fmt: skip
 
 

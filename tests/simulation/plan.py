@@ -69,13 +69,15 @@ def draw(seed: int, always: tuple[str, ...] = (), operations: int = 45) -> Plan:
         actions += ordered.actions(seed, nodes, duration)
     if seed % 3 == 2:
         actions += writes.documents_in(seed, nodes, duration)
+    if seed % 5 == 1:
+        actions += writes.streams_in(seed, nodes, duration)
     return Plan(seed, nodes, duration, faults, tuple(sorted(actions, key=lambda action: action[0])))
 
 
 def _write(rng: Random, big: bool) -> tuple[Any, ...]:
     kind = rng.choice(("sadd", "sadd", "srem", "set", "incr", "incr", "number", "del", "hset", "hincr", "hdel",
                        "flag", "unflag", "link", "pair", "unpair", "delset", "burst", "grow", "zadd",
-                       "zincr", "zrem", "xadd", "xtrim"))  # fmt: skip
+                       "zincr", "zrem"))  # fmt: skip
     key = rng.randrange(KEYS)
     if kind == "burst":
         return "burst", key, rng.randrange(1000), (rng.choice([100, 300]) if big else rng.choice([3, 70]))

@@ -32,6 +32,16 @@ def documents_in(seed: int, nodes: int, duration: float) -> list[tuple[Any, ...]
     return out
 
 
+def streams_in(seed: int, nodes: int, duration: float) -> list[tuple[Any, ...]]:
+    """Writes to two streams, by dice of their own as well."""
+    rng = Random(f"streams {seed}")
+    out: list[tuple[Any, ...]] = []
+    for _ in range(rng.randrange(8, 25)):
+        what = rng.choice(("xadd", "xadd", "xtrim")), rng.randrange(2), rng.randrange(20), 1
+        out.append((rng.uniform(0, duration), "write", rng.randrange(nodes), *what))
+    return out
+
+
 def _document(state: State, kind: str, key: bytes, member: int, amount: int) -> None:
     """A write to some place of a document that has objects, numbers and arrays."""
     doc = documents.document(state, key)
