@@ -69,6 +69,7 @@ def test_a_snapshot_that_comes_late_is_harmless() -> None:
             assert failure(draw(seed, wrong.WRONG["snapshot without base"].needs)) is None, seed
 
 
+@pytest.mark.timeout(300)  # seconds on a quiet machine, however many histories a change makes it look at
 @pytest.mark.parametrize("name", sorted(wrong.WRONG))
 def test_a_deliberate_mistake_is_caught(name: str) -> None:
     assert wrong.seeds_needed(name, 2000, wrong.WRONG[name].start, helped=True) is not None

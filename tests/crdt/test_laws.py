@@ -558,6 +558,7 @@ def places_are_ordered_by_arrival(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(lists.ListEntry, "shown", wrong)
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("name", MISTAKES)
 def test_mistakes_are_caught(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     wrong, world = MISTAKES[name]
