@@ -148,6 +148,18 @@ def decode_frame(data: bytes) -> Frame:
     return frame
 
 
+def author(data: bytes) -> Actor:
+    """Whose frame it is, without reading the rest. Raises PeerError."""
+    try:
+        unpacker = msgpack.Unpacker(max_buffer_size=len(data))
+        unpacker.feed(data)
+        unpacker.read_array_header()
+        unpacker.read_array_header()
+        return decode_actor(unpacker.unpack(), unpacker.unpack())
+    except _DECODING as error:
+        raise PeerError("malformed", f"frame: {error}") from None
+
+
 def decode_rows(data: bytes) -> list[Group]:
     """Inverse of `encode_rows`. Raises PeerError."""
     try:

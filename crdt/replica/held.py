@@ -1,16 +1,31 @@
 """Received frames that wait for what they depend on.
 
-Promises: bounded bytes, bounded time; what is dropped here is not lost, a pull brings it again.
+Knows: which actor each of them waits for. Promises: bounded memory; to find what an advance sets free costs what it
+sets free, however many others wait; what is dropped here is not lost, a pull brings it again.
+Must not know: messages, what applying is.
+
+A frame that lacks several things is filed under one of them only, as a clause watches one literal in a SAT solver: when
+that one has come it is looked at again, and is ready or filed under another. Besides it is filed under its own actor's
+`last`: once that is reached (by a larger frame, a snapshot) it is pointless.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from heapq import heappop, heappush
 from itertools import islice
+from typing import Final
 
 from crdt.dots import Actor
 from crdt.frame import Frame
+from crdt.state import State
+
+FRAME_COST: Final = (
+    1024  # bytes that a decoded frame of one row takes beside its data: a few bytes must not fill memory
+)
+
+Name = tuple[Actor, int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,20 +38,20 @@ class HeldFrame:
 
 
 class Held:
-    """Frames by (actor, first, last), in order of arrival."""
+    """Frames by (actor, first, last), in order of arrival. `limit`: bytes, with what they take decoded."""
 
-    __slots__ = ("_frames", "bytes", "limit")
+    __slots__ = ("_entries", "_frames", "_waits", "bytes", "limit")
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.bytes = 0
-        self._frames: dict[tuple[Actor, int, int], HeldFrame] = {}
+        self._frames: dict[Name, HeldFrame] = {}
+        # actor -> heap of (n, frame): to be looked at when the actor has come to n; some of frames that are gone
+        self._waits: dict[Actor, list[tuple[int, Name]]] = {}
+        self._entries = 0
 
     def __len__(self) -> int:
         return len(self._frames)
-
-    def __iter__(self) -> Iterator[HeldFrame]:
-        return iter(list(self._frames.values()))
 
     def first(self, limit: int) -> Iterator[HeldFrame]:
         """The oldest ones."""
@@ -54,26 +69,77 @@ class Held:
                 out.append((actor, first, last))
         return out
 
-    def add(self, frame: Frame, data: bytes, now: float) -> bool:
-        """Hold a frame; False if there is no room."""
+    def add(self, state: State, frame: Frame, data: bytes, now: float) -> bool:
+        """Hold a frame that is not ready; False if there is no room."""
         name = (frame.actor, frame.first, frame.last)
         if name in self._frames:
             return True
-        if self.bytes + len(data) > self.limit:
+        if self.bytes + len(data) + FRAME_COST > self.limit:
             return False
         self._frames[name] = HeldFrame(frame, data, now)
-        self.bytes += len(data)
+        self.bytes += len(data) + FRAME_COST
+        self._file(frame.actor, frame.last, name)
+        self._watch(state, frame, name)
         return True
 
-    def remove(self, held: HeldFrame) -> None:
-        """It was applied, became pointless or too old."""
-        frame = held.frame
-        if self._frames.pop((frame.actor, frame.first, frame.last), None) is not None:
-            self.bytes -= len(held.data)
+    def pop(self, state: State, actor: Actor) -> HeldFrame | None:
+        """Take out a frame that is ready, of those that had waited for this actor; None if there is none (more)."""
+        heap, applied = self._waits.get(actor), state.applied(actor)
+        while heap and heap[0][0] <= applied:
+            name = heappop(heap)[1]
+            self._entries -= 1
+            held = self._frames.get(name)
+            if held is None:
+                continue
+            if held.frame.last <= state.applied(held.frame.actor):
+                self._remove(name)
+            elif state.ready(held.frame):
+                self._remove(name)
+                return held
+            else:
+                self._watch(state, held.frame, name)
+        if heap is not None and not heap and self._waits.get(actor) is heap:
+            del self._waits[actor]
+        return None
+
+    def awaited(self) -> list[Actor]:
+        """All actors that something waits for."""
+        return list(self._waits)
 
     def expire(self, before: float) -> int:
         """Drop what came before this time; how many."""
-        old = [held for held in self if held.since < before]
-        for held in old:
-            self.remove(held)
+        old = []
+        for name, held in self._frames.items():
+            if held.since >= before:
+                break
+            old.append(name)
+        for name in old:
+            self._remove(name)
         return len(old)
+
+    def _remove(self, name: Name) -> None:
+        self.bytes -= len(self._frames.pop(name).data) + FRAME_COST
+
+    def _watch(self, state: State, frame: Frame, name: Name) -> None:
+        """File it under something that it lacks."""
+        if frame.first - 1 > state.applied(frame.actor):
+            self._file(frame.actor, frame.first - 1, name)
+            return
+        for actor, n in frame.deps.items():
+            if n > state.applied(actor):
+                self._file(actor, n, name)
+                return
+
+    def _file(self, actor: Actor, n: int, name: Name) -> None:
+        heappush(self._waits.setdefault(actor, []), (n, name))
+        self._entries += 1
+        if self._entries > 4 * len(self._frames) + 64:
+            self._tidy()
+
+    def _tidy(self) -> None:
+        """Forget what is filed of frames that are gone."""
+        for actor, heap in list(self._waits.items()):
+            heap[:] = sorted({entry for entry in heap if entry[1] in self._frames})  # in place: `pop` may be at it
+            if not heap:
+                del self._waits[actor]
+        self._entries = sum(map(len, self._waits.values()))

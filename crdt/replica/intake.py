@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Final
 
 from xxhash import xxh3_64_intdigest
 
-from crdt.codec import decode_frame
+from crdt.codec import author, decode_frame
+from crdt.dots import Actor
 from crdt.errors import PeerError
 from crdt.frame import Frame
 from crdt.mending import content, preserve, row_at, rows_of, spent_twice
@@ -39,9 +40,11 @@ class Intake:
         try:
             if sender == replica.name and xxh3_64_intdigest(data) in self._published:
                 return  # our own frame came back to us
-            frame = decode_frame(data)
             if first_hand:
-                self._check_origin(sender, frame)
+                self._check_room(data)
+            frame = decode_frame(data)
+            if first_hand and frame.actor.name != sender:
+                raise PeerError("forged", f"frame of {frame.actor.name} on the topic of {sender}")
         except PeerError as error:
             replica.drop(error.reason)
             return
@@ -52,9 +55,9 @@ class Intake:
             replica.counts["duplicates"] += 1
         elif state.ready(frame):
             self._apply(frame, data)
-            self.release()
+            self.release(frame.actor)
         else:
-            if not self.held.add(frame, data, now):
+            if not self.held.add(state, frame, data, now):
                 replica.drop("held_full")
             replica.recovery.suspect(sender, now + replica.patience, gap=True)
 
@@ -76,11 +79,10 @@ class Intake:
                     return True
         return False
 
-    def _check_origin(self, sender: str, frame: Frame) -> None:
-        if frame.actor.name != sender:
-            raise PeerError("forged", f"frame of {frame.actor.name} on the topic of {sender}")
+    def _check_room(self, data: bytes) -> None:
+        """Once there are as many actors as may be, frames of others cost no more than a look at their author."""
         known = self._replica.state.indexes
-        if frame.actor not in known and len(known) >= self._replica.tuning.actors:
+        if len(known) >= self._replica.tuning.actors and author(data) not in known:
             raise PeerError("actors", "limits.actors reached")
 
     def _apply(self, frame: Frame, data: bytes) -> None:
@@ -102,15 +104,13 @@ class Intake:
         if changes:
             replica.out.order(Notify(tuple(changes)))
 
-    def release(self) -> None:
-        """Apply what was waiting for what has just been applied, and what waited for that."""
-        state, progress = self._replica.state, True
-        while progress:
-            progress = False
-            for held in self.held:
-                if held.frame.last <= state.applied(held.frame.actor):
-                    self.held.remove(held)
-                elif state.ready(held.frame):
-                    self.held.remove(held)
-                    self._apply(held.frame, held.data)
-                    progress = True
+    def release(self, *advanced: Actor) -> None:
+        """Apply what was waiting for these actors, and what waited for that; without any: for whomever."""
+        state, todo = self._replica.state, list(advanced) or self.held.awaited()
+        while todo:
+            held = self.held.pop(state, todo[-1])
+            if held is None:
+                todo.pop()
+                continue
+            self._apply(held.frame, held.data)
+            todo.append(held.frame.actor)

@@ -6,7 +6,9 @@ their pids; `undo_all` leaves everything running and whole. Must not know: when 
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import re
 import shutil
 import signal
@@ -42,6 +44,7 @@ _EXPLAINED = {
     Fault.SKEW: ("clock",),
 }
 """And those that these explain."""
+_FULL = os.strerror(errno.ENOSPC)
 _ENDING = (Fault.KILL, Fault.RESTART, Fault.FULL, Fault.RESTORE, Fault.LOSE, Fault.COPY)
 _BROKERS = (BROKER, "second broker")
 
@@ -377,6 +380,8 @@ class Arena:
         explained = _EXPECTED + tuple(event for fault, of in _EXPLAINED.items() if self.done[fault] for event in of)
         for name, daemon in self.running.items():
             for line in daemon.said().splitlines():
+                if self.done[Fault.FULL] and line.startswith("gossamer: cannot write") and _FULL in line:
+                    continue  # it was starting
                 record = _record(line)
                 event = str(record.get("event", ""))
                 bad = record.get("level") in ("error", "critical", None) and not event.startswith(explained)

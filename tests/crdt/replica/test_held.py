@@ -1,24 +1,121 @@
-"""What waits, in bounds."""
+"""What waits, in bounds, and what an advance sets free."""
 
 from __future__ import annotations
 
-from crdt.dots import Actor
-from crdt.frame import Frame
-from crdt.replica.held import Held
+import random
 
-A, B = Actor("a", 1), Actor("b", 2)
+import pytest
+
+from crdt.dots import Actor
+from crdt.frame import Frame, Group
+from crdt.replica.held import FRAME_COST, Held
+from crdt.state import State
+
+A, B, C = Actor("a", 1), Actor("b", 2), Actor("c", 3)
+
+
+def frame(actor: Actor, first: int, last: int = 0, **deps: int) -> Frame:
+    seqs = list(range(first, (last or first) + 1))
+    group = Group(1, None, [b"k%d" % n for n in seqs], [b"v"] * len(seqs), seqs, [(len(seqs), 1 << 26)])
+    return Frame(actor, first, last or first, {by[name]: n for name, n in deps.items()}, [group])
+
+
+by = {"a": A, "b": B, "c": C}
 
 
 def test_bounded_by_bytes_and_each_once() -> None:
-    held = Held(10)
-    assert held.add(Frame(A, 2, 3), b"12345", 0.0) and held.add(Frame(A, 2, 3), b"12345", 1.0)
-    assert held.bytes == 5 and not held.add(Frame(A, 4, 4), b"123456", 0.0)
+    held, state = Held(FRAME_COST + 10), State(C)
+    assert held.add(state, frame(A, 2, 3), b"12345", 0.0) and held.add(state, frame(A, 2, 3), b"12345", 1.0)
+    assert held.bytes == FRAME_COST + 5 and not held.add(state, frame(A, 4), b"1", 0.0)
     assert held.expire(0.5) == 1 and (held.bytes, len(held)) == (0, 0)
+    assert held.pop(state, A) is None
 
 
 def test_spans_join_neighbours() -> None:
-    held = Held(1000)
+    held = Held(100_000)
     for actor, first, last in ((A, 5, 6), (B, 2, 2), (A, 2, 3), (A, 4, 4), (A, 9, 9)):
-        held.add(Frame(actor, first, last), b"x", 0.0)
+        held.add(State(C), frame(actor, first, last), b"x", 0.0)
     assert held.spans(9) == [(A, 2, 6), (A, 9, 9), (B, 2, 2)]
     assert held.spans(1) == [(A, 2, 6)]
+
+
+def test_it_waits_for_one_thing_after_the_other() -> None:
+    held, state = Held(100_000), State(C)
+    held.add(state, frame(A, 2, b=2), b"x", 0.0)
+    state.apply(frame(B, 1, 2))
+    assert held.pop(state, B) is None and len(held) == 1
+    state.apply(frame(A, 1))
+    one = held.pop(state, A)
+    assert one is not None and one.frame.first == 2 and held.pop(state, A) is None and held.bytes == 0
+
+
+def test_what_a_larger_one_brought_is_dropped() -> None:
+    held, state = Held(100_000), State(C)
+    held.add(state, frame(A, 2, b=1), b"x", 0.0)
+    state.apply(frame(A, 1, 3))
+    assert held.pop(state, A) is None and len(held) == 0
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_it_sets_free_what_a_look_at_everything_would(seed: int) -> None:
+    rng = random.Random(seed)
+    actors = [Actor(name, 1) for name in "abcdef"]
+    made: dict[Actor, int] = dict.fromkeys(actors, 0)
+    frames: list[Frame] = []
+    for _ in range(120):
+        actor = rng.choice(actors)
+        saw = {a: n for a, n in made.items() if a != actor and n and rng.random() < 0.4}
+        first = made[actor] + 1
+        made[actor] += rng.randrange(1, 4)
+        one = frame(actor, first, made[actor])
+        one.deps = saw
+        frames.append(one)
+    came = rng.sample(frames, len(frames)) + rng.sample(frames, 30)
+    held, state = Held(1 << 30), State(C)
+    for now, one in enumerate(came):
+        if one.last <= state.applied(one.actor):
+            continue
+        if not state.ready(one):
+            held.add(state, one, b"x", now)
+            if rng.random() < 0.1:
+                held.expire(now - 60)
+            continue
+        state.apply(one)
+        todo = [one.actor]
+        while todo:
+            free = held.pop(state, todo[-1])
+            if free is None:
+                todo.pop()
+                continue
+            state.apply(free.frame)
+            todo.append(free.frame.actor)
+        assert not any(state.ready(h.frame) or h.frame.last <= state.applied(h.frame.actor) for h in held.first(1000))
+    assert len(held._frames) * 4 + 64 >= held._entries == sum(map(len, held._waits.values()))
+
+
+def test_a_chain_and_a_crowd_of_strangers_cost_what_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thousand frames in a row that come backwards, beside a thousand that wait for what never comes."""
+    held, state, looks = Held(1 << 30), State(C), 0
+    ready = State.ready
+
+    def counted(self: State, one: Frame) -> bool:
+        nonlocal looks
+        looks += 1
+        return ready(self, one)
+
+    for n in range(1000, 1, -1):
+        held.add(state, frame(A, n), b"x", 0.0)
+        held.add(state, frame(Actor("stranger", n), 2), b"x", 0.0)
+    monkeypatch.setattr(State, "ready", counted)
+    state.apply(frame(A, 1))
+    while (one := held.pop(state, A)) is not None:
+        state.apply(one.frame)
+    assert state.applied(A) == 1000 and len(held) == 999 and looks <= 1000
+
+
+def test_what_comes_and_expires_for_ever_leaves_nothing() -> None:
+    held, state = Held(1 << 30), State(C)
+    for n in range(3000):
+        held.add(state, frame(Actor("x", n), 2, b=9), b"x", n)
+        held.expire(n - 5)
+    assert len(held) <= 6 and held._entries <= 4 * 6 + 64 and len(held._waits) <= 4 * 6 + 64

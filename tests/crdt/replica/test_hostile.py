@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import time
+import tracemalloc
+from collections.abc import Callable
+
 import msgpack
+import pytest
 
 from crdt.codec import encode_frame
 from crdt.dots import Actor
 from crdt.frame import Frame, Group
-from crdt.replica import messages
+from crdt.replica import intake, messages
 from crdt.replica.messages import Delta, Hello, Piece, Pull, Repair, envelope
 from crdt.replica.tuning import Tuning
 from crdt.types import sets, strings
@@ -28,9 +33,9 @@ def victim(tuning: Tuning | None = None) -> Desk:
     return a
 
 
-def goes_on(a: Desk) -> None:
+def goes_on(a: Desk, actor: Actor = B, n: int = 1) -> None:
     """What an honest peer says is still taken."""
-    a.receive("b", Delta([frame()]), inbox=False)
+    a.receive("b", Delta([frame(actor, n, n, n)]), inbox=False)
     assert strings.get(a.state, b"t") == b"v"
 
 
@@ -79,6 +84,77 @@ def test_many_made_up_actors_are_bounded() -> None:
     assert len(a.state.indexes) <= 51 and a.replica.drops["actors"] >= 449
 
 
+def crowd(numbers: range, first: int = 1) -> list[bytes]:
+    """Frames of as many actors of one name, from a template: to encode a million would take longer than the rest."""
+    template = 1 << 63
+    before, after = frame(Actor("b", template), first, first, first).split(template.to_bytes(8, "big"))
+    return [before + (template + n).to_bytes(8, "big") + after for n in numbers]
+
+
+def growth(act: Callable[[], None]) -> int:
+    """Bytes that are still held afterwards."""
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        act()
+        return tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+
+
+def test_beyond_the_limit_frames_of_strangers_are_not_even_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`python -m tests.crdt.replica.test_hostile` does it with a million."""
+    a = victim(Tuning(interval=0.0, actors=200))
+    flood(a, 300)
+    assert len(a.state.indexes) == 200 and a.state.applied(Actor("b", 1 << 63)) == 1
+    dropped = a.replica.drops["actors"]
+
+    def never(data: bytes) -> Frame:
+        raise AssertionError("it was decoded")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(intake, "decode_frame", never)
+        assert growth(lambda: flood(a, 20_000, 1000)) < 64 << 10
+    assert a.replica.drops["actors"] == dropped + 20_000
+    before = a.state.hash
+    assert a.replica.drops.keys() == {"actors"} and a.state.hash == before
+    # Whoever was known before is still heard, and strangers that a peer has applied come by REPAIR.
+    goes_on(a, Actor("b", 1 << 63), 2)
+    a.receive("c", Repair(crowd(range(5000, 5001)), 1, True, 0), inbox=True)
+    assert a.state.applied(Actor("b", (1 << 63) + 5000)) == 1
+
+
+def flood(a: Desk, strangers: int, start: int = 0) -> None:
+    for n in range(start, start + strangers, 500):
+        a.receive("b", Delta(crowd(range(n, min(n + 500, start + strangers)))), inbox=False)
+
+
+def test_frames_of_strangers_that_wait_are_bounded_with_what_they_take_decoded() -> None:
+    limit = 500_000
+    a = victim(Tuning(interval=0.0, held_bytes=limit))
+
+    def wait_for_ever() -> None:
+        for n in range(0, 3000, 500):
+            a.receive("b", Delta(crowd(range(n, n + 500), first=2)), inbox=False)
+
+    assert growth(wait_for_ever) < 3 * limit
+    assert 0 < a.replica.held.bytes <= limit and a.replica.drops["held_full"] > 2000
+    assert len(a.state.indexes) == 1
+    goes_on(a)
+
+
+def test_a_message_beyond_all_bounds() -> None:
+    a = victim()
+    before = a.state.hash
+    huge = bytes(8 << 20)
+    for kind in range(1, len(messages._KINDS) + 1):
+        a.receive("b", envelope(kind, huge), envelope(kind, b"\xc6\x00\x80\x00\x00" + huge), inbox=False)
+    sent = [messages.encode(Delta([huge])), messages.encode(Delta([b"\x98" + huge]))]
+    assert growth(lambda: a.receive("b", *sent, inbox=False)) < 1 << 20
+    assert a.state.hash == before and set(a.replica.drops) == {"malformed"}
+    goes_on(a)
+
+
 def test_a_time_far_ahead_is_applied_and_moves_no_clock() -> None:
     a = victim()
     before = a.state.clock.now
@@ -103,3 +179,12 @@ def test_pieces_of_what_never_comes_are_bounded() -> None:
         )
     assert a.replica.pieces.bytes <= 20_000
     goes_on(a)
+
+
+if __name__ == "__main__":
+    for limit in (1000, 100_000):
+        desk = victim(Tuning(interval=0.0, actors=limit))
+        began = time.process_time()
+        flood(desk, 1_000_000)
+        dropped, seconds = desk.replica.drops["actors"], time.process_time() - began
+        print(f"limits.actors {limit:,}: {dropped:,} of 1,000,000 dropped, {seconds:.1f} s of CPU")

@@ -42,9 +42,9 @@ def test_a_frame_waits_for_what_its_author_had_seen() -> None:
 
 
 def test_what_waits_is_bounded_and_forgotten_after_a_time() -> None:
-    b = Desk("b", 2, Tuning(interval=0.0, held_bytes=300, held_time=2.0, heartbeat=1.0))
+    b = Desk("b", 2, Tuning(interval=0.0, held_bytes=16_000, held_time=2.0, heartbeat=1.0))
     b.receive("a", *deltas(40)[1:], inbox=False)
-    assert b.replica.held.bytes <= 300 and b.replica.drops["held_full"] > 20
+    assert b.replica.held.bytes <= 16_000 and b.replica.drops["held_full"] > 20
     b.wait(5)
     assert len(b.replica.held) == 0
 
