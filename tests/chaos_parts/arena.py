@@ -24,7 +24,7 @@ from redis.exceptions import RedisError
 
 from daemon.demo.clients import connect
 from tests.chaos_parts.ledger import Ledger, Loss
-from tests.chaos_parts.machine import FAKETIME, Clock, Disks
+from tests.chaos_parts.machine import Clock, Disks
 from tests.chaos_parts.network import Network
 from tests.chaos_parts.plan import BROKER, Act, Fault
 from tests.daemon.processes import Broker, Daemon, World, free_port, until
@@ -108,8 +108,8 @@ class Arena:
             self.daemons[name] = self.world.daemon(
                 name, *self._way_flags(name), "--durability", durability, *spaces,
                 "--http", f"127.0.0.1:{self._ports[name]}", GOSSAMER_STORE__LOG_BUDGET="1MiB",
-                **(self.clocks[name].environ() if Fault.SKEW in self.faults() else {}),
             )  # fmt: skip
+            self.daemons[name].program = self.clocks[name].program()
             self.daemons[name].data = self.disks.path(name) / "data"
 
     def _way_flags(self, name: str) -> list[str]:
@@ -121,8 +121,6 @@ class Arena:
         impossible = set(self._without)
         if not self.disks.real:
             impossible.add(Fault.FULL)
-        if FAKETIME is None:
-            impossible.add(Fault.SKEW)
         if self.durability != "always":
             impossible |= {Fault.RESTORE, Fault.LOSE}  # WAIT could not tell that others have it on disk
         return tuple(fault for fault in Fault if fault not in impossible)

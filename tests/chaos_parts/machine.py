@@ -1,21 +1,30 @@
 """What of this machine a fault needs: disks that fill up, clocks that are wrong.
 
-Knows: tmpfs (root alone may mount one), libfaketime. Promises: says which faults are possible here; what it mounted is
-unmounted by `release`. Must not know: daemons.
+Knows: tmpfs (root alone may mount one), how a daemon is started. Promises: says whether disks can fill up here; what it
+mounted is unmounted by `release`. Must not know: when, whose.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import struct
 import subprocess
+import sys
 from pathlib import Path
+
+from tests.daemon.processes import GOSSAMER
 
 _SIZE = "96m"
 _CHUNK = bytes(1 << 16)
 _BALLAST = "ballast"
-FAKETIME = next((str(path) for path in Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1")), None)
-"""The library that shows a program another time (Debian: libfaketime); None where it is not installed."""
+_SKEWED = """
+import mmap, os, struct, time
+clock = mmap.mmap(os.open({file!r}, os.O_RDONLY), 8, prot=mmap.PROT_READ)
+right, off = time.time_ns, struct.Struct("q").unpack_from
+time.time_ns = lambda: right() + off(clock)[0]
+time.time = lambda: time.time_ns() / 1e9
+"""
 
 
 class Disks:
@@ -51,7 +60,11 @@ class Disks:
 
 
 class Clock:
-    """The clock of one daemon, in a file that libfaketime reads."""
+    """The clock of one daemon: by how much it is off is in a file that the daemon has mapped.
+
+    libfaketime would leave the program alone, but with it a daemon stands still for seconds now and then, even
+    while the time it shows is right.
+    """
 
     def __init__(self, file: Path) -> None:
         self._file = file
@@ -59,21 +72,12 @@ class Clock:
 
     def set(self, skew: float) -> None:
         """Wrong by that many seconds; 0 is right."""
-        fresh = self._file.with_suffix(".new")
-        fresh.write_text(f"{skew:+.0f}\n")
-        fresh.replace(self._file)
+        with self._file.open("r+b" if self._file.exists() else "wb", buffering=0) as file:
+            file.write(struct.pack("q", round(skew * 1e9)))
 
-    def environ(self) -> dict[str, str]:
-        """What a program that goes by it needs; the monotonic clock stays the machine's."""
-        if FAKETIME is None:
-            return {}
-        return {
-            "LD_PRELOAD": FAKETIME,
-            "FAKETIME_TIMESTAMP_FILE": str(self._file),
-            "FAKETIME_CACHE_DURATION": "1",
-            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-            "NO_FAKE_STAT": "1",
-        }
+    def program(self) -> tuple[str, ...]:
+        """A daemon whose wall clock is this one; the monotonic clock stays the machine's."""
+        return (sys.executable, "-P", "-c", _SKEWED.format(file=str(self._file)) + GOSSAMER[-1])
 
 
 def _runs(*command: str) -> bool:

@@ -122,6 +122,7 @@ class Daemon:
         self.log = world.folder / f"{name}.log"
         self.flags = flags
         self.environ = environ
+        self.program: tuple[str, ...] = GOSSAMER
         self.process: subprocess.Popen[bytes] | None = None
         self._client: redis.Redis | None = None
 
@@ -137,7 +138,7 @@ class Daemon:
         if "--embedded-broker" in given:
             at = usual.index("--broker")
             del usual[at : at + 2]
-        return [*GOSSAMER, "run", *usual, *self.flags]
+        return [*self.program, "run", *usual, *self.flags]
 
     def launch(self) -> None:
         """Start the process, and return at once."""

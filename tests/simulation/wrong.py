@@ -473,7 +473,7 @@ WRONG: dict[str, Wrong] = {
         "merging drops a dot together with its removal", "I3, I4", merge_drops_removes, ("loss", "partition"), 1855
     ),
     "merge keeps ranged rows": Wrong(
-        "merging keeps adds that a later range covers", "I3, I7", merge_keeps_ranged, ("big",), 2828
+        "merging keeps adds that a later range covers", "I3, I7", merge_keeps_ranged, ("big",), 605
     ),
     "snapshot unions": Wrong("joining a snapshot never removes", "I4", snapshot_unions, ("prune", "checkpoint")),
     "snapshot without base": Wrong(
