@@ -46,6 +46,7 @@ _STAR: Final = 0x2A
 _DOLLAR: Final = 0x24
 # What hiredis would read as a string or an array although Redis does not ...
 _foreign = re.compile(rb"\n[+=(>~|%]").search
+_odd = re.compile(rb"[+=(>~|%]").search
 # ... and counts for which it would reserve memory before anything has come.
 _crowd = re.compile(rb"\*[0-9]{5}").search
 _number = re.compile(rb"-?[1-9][0-9]{0,18}|0").fullmatch
@@ -179,18 +180,27 @@ class RequestParser:
         add = requests.append
         reader = self._reader
         gets = reader.gets
+        whole = False
         try:
             reader.feed(data)
             reader.feed(_SENTINEL)
             while request := gets():
                 _join(request)  # raises unless every argument is bytes
                 add(request)
-            if request == [] and not reader.has_data():
-                return
+            whole = request == [] and not reader.has_data()
         except (hiredis.ProtocolError, TypeError, MemoryError):
             pass
+        odd = _odd(data) is not None
+        if whole and not odd:
+            return
+        end = _fit(requests, len(data))
+        if odd and not data.startswith(_spelled(requests)):
+            requests.clear()  # behind a badly ended argument hiredis took for a string what is none
+            end = 0
+        elif whole and end == len(data):
+            return
         self._reader = hiredis.Reader()
-        self._exact(data[_fit(requests, len(data)) :], requests)
+        self._exact(data[end:], requests)
 
     # -- Redis's grammar
 
@@ -361,6 +371,15 @@ def _fit(requests: list[list[bytes]], size: int) -> int:
             break
         end = after
     return end
+
+
+def _spelled(requests: list[list[bytes]]) -> bytes:
+    """The requests as clients write them."""
+    return _join([part for args in requests for part in (b"*%d\r\n" % len(args), *map(_bulk, args))])
+
+
+def _bulk(arg: bytes) -> bytes:
+    return b"$%d\r\n%b\r\n" % (len(arg), arg)
 
 
 _ESCAPES: Final = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"b": b"\b", b"a": b"\a"}
