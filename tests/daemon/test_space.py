@@ -621,15 +621,19 @@ async def test_what_comes_after_the_end_is_left_to_the_next_start(make: Make) ->
     await b.start()
     a.add(b"s", b"1")
     await until(lambda: same(a, b), "both to converge")
-    frame = Frame(Actor("b", 77), 1, 1, {}, [Group(1, None, [b"late"], [b"v"], [1], [(1, 1 << 26)])])
-    late = messages.encode(messages.Delta([encode_frame(frame)]))
-    a.space.receive("b", False, late)  # its commit is due when this turn is over
+    late = []
+    for n in (1, 2):
+        frame = Frame(Actor("b", 77), n, n, {}, [Group(1, None, [b"late"], [b"v"], [n], [(1, 1 << 26)])])
+        late.append(messages.encode(messages.Delta([encode_frame(frame)])))
+    complaints: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: complaints.append(context))
+    a.space.receive("b", False, late[0])  # its commit is due when this turn is over
     a.close()
-    a.space.receive("b", False, late)
+    a.space.receive("b", False, late[1])
     a.space.connected()
     a.space.disconnected(1)
     await asyncio.sleep(0.05)
-    assert a.failures == []
+    assert a.failures == [] and complaints == []
 
 
 async def test_the_store_rolled_back_behind_our_back(make: Make, tmp_path: Path) -> None:
