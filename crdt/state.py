@@ -62,7 +62,7 @@ class State(Expiries):
     __slots__ = (
         "actors", "chunks_held", "clock", "cut_dot", "dot", "encode", "entries", "fields", "frozen", "hash", "heals",
         "indexes", "latecomers", "live", "loading", "mark",
-        "me", "orphans", "ranges", "removed", "seen", "stamp_hlcs", "stamp_starts", "swept", "thin",
+        "me", "orphans", "ranges", "removed", "seen", "stamp_hlcs", "stamp_starts", "streamed", "swept", "thin",
         "vector_hash", "vector_sum",
     )  # fmt: skip
 
@@ -235,6 +235,7 @@ class State(Expiries):
         self.ranges: list[tuple[tuple[bytes, ...], dict[Actor, int]]] = []
         self.swept: list[tuple[Entry, Iterator[tuple[bytes | None, int, Raw]]]] = []
         self.heals: list[tuple[Actor, int, int]] = []  # see Frame
+        self.streamed: set[bytes] = set()  # streams with pending entries: what comes to them, comes later
 
     def cut(self) -> Frame | None:
         """Turn everything pending into one frame; None if there is nothing."""

@@ -470,8 +470,9 @@ class World(Network):
         assert replica is not None
         for frame in order.frames:
             if frame.actor == replica.state.actor:
-                node.notes[order.batch] = (frame.last, node.pending)
-                node.pending = []
+                notes = node.notes.setdefault(order.batch, [])
+                notes += [(frame.last, note) for note in node.pending if note.seq <= frame.last]
+                node.pending = [note for note in node.pending if note.seq > frame.last]
         if order.snapshot:
             if self._drain(node):
                 node.disk.finish_checkpoint(replica.state, node.checkpoint, order.frames, dict(order.floors))
@@ -523,8 +524,7 @@ class World(Network):
     def _stored(self, node: Node, order: Persist) -> None:
         for frame in order.frames:
             self.oracle.stored(frame.data, frame.actor.name == node.name)
-        last, notes = node.notes.pop(order.batch, (0, []))
-        for note in notes:
+        for last, note in node.notes.pop(order.batch, []):
             note.last = last
 
     def _persisted(self, node: Node, order: Persist) -> None:

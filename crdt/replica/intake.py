@@ -93,6 +93,9 @@ class Intake:
                 replica.fork(True)
             preserve(replica.state, frame)
             replica.healing.mended()
+        streamed = replica.state.streamed
+        if streamed and any(group.key in streamed for group in frame.groups):
+            replica.cut()  # what readers have seen before, stands before it in the log
         changes = replica.state.apply(frame)
         assert changes is not None
         replica.merging.follow(frame)

@@ -13,9 +13,10 @@ leave behind (the last id, how many there were, the highest that was removed), a
 Readers follow a stream in the order in which its entries arrived at *this* replica. An entry of a peer may arrive late,
 with an id below others that have been read: it stands behind them in the order of arrival, so whoever reads on from the
 last id he got, skips nothing. Most entries are not late, and the order of arrival is the order of ids but for the late
-ones, of which it is remembered behind which id they came (`State.latecomers`, kept with checkpoints). An id that is not
-there (0, or one that was removed) stands where it would have stood had it not been late: so something may be repeated
-then, and nothing is skipped.
+ones, of which it is remembered behind which id they came (`State.latecomers`, kept with checkpoints). After a start the
+order of the log is that of arrival: therefore own entries are cut before what a peer has for the same stream is applied
+(`State.streamed`). An id that is not there (0, or one that was removed) stands where it would have stood had it not
+been late: so something may be repeated then, and nothing is skipped.
 
 Source: the order of ids follows Redis's streams; arrival order is our own.
 """
@@ -287,6 +288,7 @@ def add(state: State, key: bytes, entry_id: Id, words: Sequence[bytes]) -> None:
         target.dots[field] = state.add(target, field)
         target.values[field] = payload
     target._came(state, [field])
+    state.streamed.add(key)
 
 
 def remove(state: State, key: bytes, fields: Sequence[bytes], trimmed: bool = False) -> int:

@@ -38,7 +38,7 @@ class Node:
     commit_due: bool = False
     order: int = 0  # of local operations, over all lives
     pending: list[Counted] = field(default_factory=list)
-    notes: dict[int, tuple[int, list[Counted]]] = field(default_factory=dict)  # by batch, until it is stored
+    notes: dict[int, list[tuple[int, Counted]]] = field(default_factory=dict)  # by batch, until it is stored
     durable: dict[Actor, int] = field(default_factory=dict)
     reached: dict[Actor, int] = field(default_factory=dict)  # the most that ever was durable here
     sum_seen: int = 0

@@ -39,6 +39,7 @@ class Counted:
     key: bytes
     amount: int
     seen: dict[Actor, int]
+    seq: int = 0  # the own operations there were after it
     last: int = 0
 
     def saw(self, other: Counted) -> bool:

@@ -139,6 +139,7 @@ def _count(oracle: Oracle, node: Node, state: State, kind: str, key: bytes, amou
         oracle.setters[state.actor, _dot_of_set(state, key)] = note
     elif not keyspace.delete(state, key):
         return
+    note.seq = state.seq
     node.pending.append(note)
     oracle.counted.append(note)
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from crdt.codec import decode_frame
 from crdt.replica.messages import Delta
 from crdt.replica.tuning import Tuning
-from crdt.types import sets, strings
+from crdt.state import State
+from crdt.types import sets, streams, strings
+from crdt.types.streams import Id
 from tests.crdt.replica.desk import Desk
 
 
@@ -39,6 +42,23 @@ def test_a_frame_waits_for_what_its_author_had_seen() -> None:
     assert strings.get(c.state, b"answer") == b"because"
     c.commit()
     assert [frame.actor.name for _, frame in c.disk.image.log] == ["a", "b"]
+
+
+def test_the_log_has_entries_of_streams_in_the_order_in_which_readers_got_them() -> None:
+    """A reader that had got an own entry, and not yet a peer's that came behind it, skipped that one after a start."""
+    a, b = Desk("a"), Desk("b", 2)
+    streams.add(a.state, b"k", Id(5, 0), [b"f", b"peer"])
+    a.commit()
+    streams.add(b.state, b"k", Id(3, 0), [b"f", b"own"])
+    b.receive("a", *a.take(Delta), inbox=False)
+    b.commit()
+    again = State(b.state.actor)
+    for _, frame in b.disk.image.log:
+        again.replay(decode_frame(frame.data))
+    for state in (b.state, again):
+        entry = streams.find(state, b"k")
+        assert entry is not None and list(entry.after(state, Id(3, 0).field())) == [Id(5, 0).field()]
+    assert b.state.cut() is None and not b.state.streamed
 
 
 def test_what_waits_is_bounded_and_forgotten_after_a_time() -> None:
