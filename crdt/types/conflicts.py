@@ -8,15 +8,18 @@ from typing import NamedTuple
 from crdt.clock import milliseconds
 from crdt.entry import Entry
 from crdt.state import State
-from crdt.types import documents, lists, strings
+from crdt.types import documents, lists, streams, strings
 from crdt.types.hashes import HashEntry
 from crdt.types.jsontree import JsonEntry
 from crdt.types.lists import ListEntry
+from crdt.types.streams import StreamEntry
 from crdt.types.strings import Sibling
 
 
 class Conflict(NamedTuple):
-    """One cell or key. `field`: an index in a list, a path in a document; None for a string, and for several types."""
+    """One cell or key. `field`: an index in a list, a path in a document, an id in a stream; None for a string, and for
+    several types.
+    """
 
     key: bytes
     field: bytes | None
@@ -56,6 +59,9 @@ def conflicts(state: State) -> Iterator[Conflict]:
         if isinstance(entry, HashEntry):
             assert field is not None
             found = strings.standing(state, entry.values[field], entry.dots.get(field, -1))
+            if isinstance(entry, StreamEntry) and field != streams.META:
+                found = [one._replace(value=b" ".join(streams.unpacked(one.value))) for one in found]
+                field = b"%d-%d" % streams.id_of(field)
         else:
             found = strings.siblings(state, entry.key) or []
         yield Conflict(entry.key, field, entry.NAME, found)

@@ -202,12 +202,7 @@ class StreamEntry(HashEntry):
     def words(self, state: State, field: bytes) -> list[bytes]:
         """Fields and values of one entry, flat."""
         value = self.values[field]
-        payload = value.text(state) if isinstance(value, Number) else value
-        try:
-            found = msgpack.unpackb(payload or b"\x90")
-        except _MALFORMED:  # no XADD writes that: a peer's must not stop a reader
-            return []
-        return [word for word in found if type(word) is bytes] if type(found) is list else []
+        return unpacked(value.text(state) if isinstance(value, Number) else value)
 
     def left(self, state: State) -> Left:
         """What removed entries have left behind: the highest of what replicas noted at the same time."""
@@ -222,6 +217,15 @@ class StreamEntry(HashEntry):
         """The last id that was given, as far as this replica knows."""
         left = self.left(state).last
         return max(left, self.ids[-1]) if self.ids else left
+
+
+def unpacked(payload: bytes | None) -> list[bytes]:
+    """The words in a payload."""
+    try:
+        found = msgpack.unpackb(payload or b"\x90")
+    except _MALFORMED:  # no XADD writes that: a peer's must not stop a reader
+        return []
+    return [word for word in found if type(word) is bytes] if type(found) is list else []
 
 
 def _plain(raw: bytes | tuple[Any, ...]) -> bytes:

@@ -11,6 +11,7 @@ from crdt.codec import decode_frame, encode_frame
 from crdt.dots import Actor
 from crdt.state import State
 from crdt.types import streams
+from crdt.types.conflicts import conflicts
 from crdt.types.streams import Id
 from daemon.api.arguments import MAX_INT64
 from tests.oracle import Hub
@@ -73,3 +74,15 @@ def test_what_a_stream_has_seen_fits_a_reply(ask: Ask) -> None:
     ask("XADD k 6-6 f v")
     told = ask("XINFO STREAM k")
     assert told[told.index(b"entries-added") + 1] == MAX_INT64
+
+
+def test_a_conflict_of_two_entries_is_shown_as_people_write_it(ask: Ask, hub: Hub) -> None:
+    ask("XADD k 5-1 who me")
+    peer = State(Actor("peer", 7))
+    peer.begin(1)
+    streams.add(peer, b"k", Id(5, 1), [b"who", b"peer"])
+    frame = peer.cut()
+    assert frame is not None
+    hub.states[0].apply(decode_frame(encode_frame(frame)))
+    (found,) = conflicts(hub.states[0])
+    assert found.field == b"5-1" and {one.value for one in found.siblings} == {b"who me", b"who peer"}
