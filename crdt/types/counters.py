@@ -12,7 +12,7 @@ from crdt.dots import SEQ_BITS
 from crdt.entry import Wire
 from crdt.errors import UsageError, WrongTypeError
 from crdt.state import State
-from crdt.types import number, strings
+from crdt.types import expiry, number
 from crdt.types.number import Number
 from crdt.types.strings import StringEntry
 
@@ -97,7 +97,7 @@ def incr_float(state: State, key: bytes, by: Decimal) -> bytes:
     shown = number.shown_of(state, value)
     text, before, amount = number.float_sum(shown, by, NOT_FLOAT)
     if before is None:
-        strings.put(state, key, text)
+        expiry.put(state, key, text)  # it was hexadecimal; the lifetime goes on
         return text
     target = entry or state.create(StringEntry, key)
     assert isinstance(target, StringEntry)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from decimal import Decimal
 
 import msgpack
 import pytest
@@ -272,3 +273,12 @@ def test_well_formed_rows() -> None:
     for payload in (None, b"x", msgpack.ExtType(1, b"\xc1"), msgpack.ExtType(1, b"")):
         assert not ExpiryEntry.check(None, payload)
     assert ExpiryEntry(K).row(None, 1) is GONE
+
+
+def test_counting_on_a_hexadecimal_text_keeps_its_lifetime() -> None:
+    state = State(Actor("a", 1))
+    state.begin(1_000)
+    strings.put(state, K, b"0x10")
+    expiry.expire(state, K, 99_000)
+    counters.incr_float(state, K, Decimal(1))
+    assert (strings.get(state, K), expiry.deadline(state, K)) == (b"17", 99_000)
