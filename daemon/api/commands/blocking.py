@@ -12,6 +12,7 @@ from typing import Final
 
 from crdt import longdouble
 from crdt.errors import UsageError, WrongTypeError
+from crdt.state import State
 from crdt.types import lists
 from daemon.api.arguments import MAX_INT64
 from daemon.api.blocked import Waiter
@@ -57,28 +58,40 @@ def wait(session: Session, keys: list[bytes], seconds: float | None, attempt: Ta
     return session.park(seconds, lambda: nothing, lambda: db.unblock(waiter))
 
 
-def _holds(session: Session, key: bytes) -> bool:
-    """Whether there is a list under the key; another type is waited over, once the client is blocked."""
+Size = Callable[[State, bytes], int]
+"""How much there is under a key. Raises WrongTypeError."""
+
+
+def holds(session: Session, key: bytes, size: Size) -> bool:
+    """Whether there is something under the key; another type is waited over, once the client is blocked."""
     try:
-        return lists.size(session.db.state, key) > 0
+        return size(session.db.state, key) > 0
     except WrongTypeError:
         return False
 
 
-def _pop(session: Session, args: list[bytes], left: bool) -> bytes:
-    seconds = timeout(args[-1])
-    keys, db, resp = args[1:-1], session.db, session.resp
-
-    def attempt(key: bytes) -> bytes | None:
-        taken = take(db, key, 1, left) if _holds(session, key) else []
-        return resp.bulks([key, taken[0]]) if taken else None
-
+def pop_or_wait(
+    session: Session, keys: list[bytes], seconds: float | None, size: Size, pop: Callable[[bytes], bytes | None]
+) -> bytes:
+    """The reply of `pop` for the first key that holds something; where none does, wait. Raises WrongTypeError."""
     for key in keys:
-        if lists.size(db.state, key):
-            reply = attempt(key)
+        if size(session.db.state, key):
+            reply = pop(key)
             assert reply is not None
             return reply
-    return wait(session, keys, seconds, attempt, resp.null_array) if session.may_park() else resp.null_array
+    if not session.may_park():
+        return session.resp.null_array
+
+    def attempt(key: bytes) -> bytes | None:
+        return pop(key) if holds(session, key, size) else None
+
+    return wait(session, keys, seconds, attempt, session.resp.null_array)
+
+
+def _pop(session: Session, args: list[bytes], left: bool) -> bytes:
+    seconds = timeout(args[-1])
+    db, resp = session.db, session.resp
+    return pop_or_wait(session, args[1:-1], seconds, lists.size, lambda key: resp.bulks([key, *take(db, key, 1, left)]))
 
 
 @command(
@@ -115,14 +128,7 @@ def brpop(session: Session, args: list[bytes]) -> bytes:
 def blmpop(session: Session, args: list[bytes]) -> bytes:
     keys, left, count = pop_words(args[2:])
     seconds = timeout(args[1])
-    reply = pop_first(session, keys, left, count)
-    if reply is not None or not session.may_park():
-        return reply or session.resp.null_array
-
-    def attempt(key: bytes) -> bytes | None:
-        return pop_first(session, [key], left, count) if _holds(session, key) else None
-
-    return wait(session, keys, seconds, attempt, session.resp.null_array)
+    return pop_or_wait(session, keys, seconds, lists.size, lambda key: pop_first(session, [key], left, count))
 
 
 def _move(session: Session, args: list[bytes], from_left: bool, to_left: bool) -> bytes:
@@ -137,7 +143,7 @@ def _move(session: Session, args: list[bytes], from_left: bool, to_left: bool) -
         return resp.null
 
     def attempt(key: bytes) -> bytes | None:
-        found = moved(session, key, target, from_left, to_left) if _holds(session, key) else None
+        found = moved(session, key, target, from_left, to_left) if holds(session, key, lists.size) else None
         return None if found is None else resp.bulk(found)
 
     return wait(session, [source], seconds, attempt, resp.null_array)  # an array: so does Redis

@@ -2,38 +2,22 @@
 
 from __future__ import annotations
 
-from crdt.errors import WrongTypeError
 from crdt.types import zsets
-from daemon.api.commands.blocking import timeout, wait
+from daemon.api.commands.blocking import pop_or_wait, timeout
 from daemon.api.commands.zsets import MultiPop, pop
 from daemon.api.registry import command
 from daemon.api.session import Session
 
 
-def _holds(session: Session, key: bytes) -> bool:
-    """Whether there is a sorted set under the key; another type is waited over, once the client is blocked."""
-    try:
-        return zsets.size(session.db.state, key) > 0
-    except WrongTypeError:
-        return False
-
-
 def _pop(session: Session, args: list[bytes], highest: bool) -> bytes:
     seconds = timeout(args[-1])
-    keys, resp = args[1:-1], session.resp
+    resp = session.resp
 
-    def attempt(key: bytes) -> bytes | None:
-        if not _holds(session, key):
-            return None
+    def taken(key: bytes) -> bytes:
         score, member = pop(session.db, key, 1, highest)[0]
         return resp.array([resp.bulk(key), resp.bulk(member), resp.double(score)])
 
-    for key in keys:
-        if zsets.size(session.db.state, key):
-            reply = attempt(key)
-            assert reply is not None
-            return reply
-    return wait(session, keys, seconds, attempt, resp.null_array) if session.may_park() else resp.null_array
+    return pop_or_wait(session, args[1:-1], seconds, zsets.size, taken)
 
 
 @command(
@@ -72,11 +56,4 @@ def bzpopmax(session: Session, args: list[bytes]) -> bytes:
 def bzmpop(session: Session, args: list[bytes]) -> bytes:
     asked = MultiPop(args[2:])
     seconds = timeout(args[1])
-    reply = asked.take(session, asked.keys)
-    if reply is not None or not session.may_park():
-        return reply or session.resp.null_array
-
-    def attempt(key: bytes) -> bytes | None:
-        return asked.take(session, [key]) if _holds(session, key) else None
-
-    return wait(session, asked.keys, seconds, attempt, session.resp.null_array)
+    return pop_or_wait(session, asked.keys, seconds, zsets.size, lambda key: asked.take(session, [key]))
