@@ -11,7 +11,7 @@ Source: the observed-remove map of Almeida, Shoker, Baquero 2018, section 7.4.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -135,6 +135,14 @@ class HashEntry(Entry):
             for dot, raw in cell.rows():
                 yield field, dot, raw
 
+    def draw(self, rng: Random) -> bytes | None:
+        """One field at random."""
+        if self.sampler is None:
+            self.sampler = Sampler()
+        if self.sampler.spent:
+            self.values = compacted(self.values)
+        return self.sampler.draw(self.values, rng)
+
     def visible(self) -> bool:
         return bool(self.values)
 
@@ -197,12 +205,16 @@ def _made(state: State, key: bytes) -> HashEntry:
 
 def put(state: State, key: bytes, pairs: Sequence[tuple[bytes, bytes]]) -> int:
     """HSET. How many fields are new. Raises WrongTypeError."""
-    entry = _made(state, key)
-    values, dots, mark, added = entry.values, entry.dots, state.mark, 0
+    return write(state, _made(state, key), pairs)
+
+
+def write(state: State, entry: HashEntry, pairs: Iterable[tuple[bytes, bytes]]) -> int:
+    """Set fields of an entry that is in its place. How many of them are new."""
+    values, dots, added = entry.values, entry.dots, 0
     for field, value in pairs:
         dot = dots.get(field)
         if dot is not None:
-            if dot <= mark:
+            if dot <= state.mark:
                 state.retire(dot, entry, field, values[field])
                 dots[field] = state.add(entry, field)
             values[field] = value
@@ -299,13 +311,7 @@ def incr_float(state: State, key: bytes, field: bytes, by: Decimal) -> bytes:
 def sample(state: State, key: bytes, rng: Random) -> bytes | None:
     """One field at random, None if there is none. Raises WrongTypeError."""
     entry = _of(state, key)
-    if entry is None:
-        return None
-    if entry.sampler is None:
-        entry.sampler = Sampler()
-    if entry.sampler.spent:
-        entry.values = compacted(entry.values)
-    return entry.sampler.draw(entry.values, rng)
+    return None if entry is None else entry.draw(rng)
 
 
 def siblings(state: State, key: bytes, field: bytes) -> list[Sibling] | None:

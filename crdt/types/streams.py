@@ -35,7 +35,7 @@ from crdt.dots import Actor
 from crdt.entry import Gone, Leaving, Raw, Wire
 from crdt.errors import UsageError, WrongTypeError
 from crdt.state import State
-from crdt.types.hashes import HashEntry
+from crdt.types.hashes import HashEntry, write
 from crdt.types.number import Number
 
 META: Final = b""  # the field of what removed entries leave behind
@@ -284,13 +284,7 @@ def add(state: State, key: bytes, entry_id: Id, words: Sequence[bytes]) -> None:
         raise UsageError(EXHAUSTED if entry.last(state) == b"\xff" * SIZE else TOO_SMALL)
     target = entry or state.create(StreamEntry, key)
     assert isinstance(target, StreamEntry)
-    payload = _pack(list(words))
-    if field in target.ghosts:
-        target.number(field).assign(state, target, field, payload)
-        target.tidy(field)
-    else:
-        target.dots[field] = state.add(target, field)
-        target.values[field] = payload
+    write(state, target, ((field, _pack(list(words))),))
     target._came(state, [field])
     state.streamed.add(key)
 
@@ -326,19 +320,8 @@ def replace(state: State, key: bytes, entries: Sequence[tuple[bytes, list[bytes]
 
 
 def _leave(state: State, entry: StreamEntry, left: Left) -> None:
-    payload, dot = _pack(list(left)), entry.dots.get(META)
     entry.top = max(entry.top, left.last)
-    if dot is not None:
-        if dot <= state.mark:
-            state.retire(dot, entry, META, entry.values[META])
-            entry.dots[META] = state.add(entry, META)
-        entry.values[META] = payload
-    elif META in entry.values or META in entry.ghosts:
-        entry.number(META).assign(state, entry, META, payload)
-        entry.tidy(META)
-    else:
-        entry.dots[META] = state.add(entry, META)
-        entry.values[META] = payload
+    write(state, entry, ((META, _pack(list(left))),))
 
 
 def size(state: State, key: bytes) -> int:

@@ -19,7 +19,7 @@ that changed since. Rank, range and count are O(log n). Must not know: the synta
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from decimal import Decimal
 from math import inf, isnan
 from typing import TYPE_CHECKING, Any, Protocol
@@ -28,10 +28,9 @@ from sortedcontainers import SortedList
 
 from crdt.entry import Gone, Leaving, Raw, Wire
 from crdt.errors import UsageError, WrongTypeError
-from crdt.sampler import Sampler, compacted
 from crdt.state import State
 from crdt.types import number
-from crdt.types.hashes import HashEntry
+from crdt.types.hashes import HashEntry, write
 from crdt.types.number import Amount, Number
 
 if TYPE_CHECKING:
@@ -68,10 +67,6 @@ class ZSetEntry(HashEntry):
         self.order: Order | None = None
         self.placed: dict[bytes, float] = {}  # the score under which a member stands in `order`
         self.stale: set[bytes] = set()
-
-    @classmethod
-    def event(cls, payload: Wire) -> str:
-        return cls.ADDED
 
     def insert(self, state: State, field: bytes | None, payload: Wire, dot: int) -> None:
         super().insert(state, field, payload, dot)
@@ -155,21 +150,8 @@ def put(state: State, key: bytes, scores: Sequence[tuple[bytes, float]]) -> None
         return
     entry = _of(state, key) or state.create(ZSetEntry, key)
     assert isinstance(entry, ZSetEntry)
-    values, dots = entry.values, entry.dots
-    for member, score in scores:
-        dot, payload = dots.get(member), text(score)
-        if dot is not None:
-            if dot <= state.mark:
-                state.retire(dot, entry, member, values[member])
-                dots[member] = state.add(entry, member)
-            values[member] = payload
-        elif member in values or member in entry.ghosts:
-            entry.number(member).assign(state, entry, member, payload)
-            entry.tidy(member)
-        else:
-            dots[member] = state.add(entry, member)
-            values[member] = payload
-        entry.stale.add(member)
+    write(state, entry, [(member, text(score)) for member, score in scores])
+    entry.stale.update([member for member, _ in scores])
 
 
 def increase(state: State, key: bytes, member: bytes, by: float) -> float:
@@ -236,6 +218,12 @@ def rank(state: State, key: bytes, member: bytes) -> int | None:
     return order.index((entry.placed[member], member))
 
 
+def members(state: State, key: bytes) -> Collection[bytes]:
+    """The members, in no order: a live view, not to be kept over a write. Raises WrongTypeError."""
+    entry = _of(state, key)
+    return () if entry is None else entry.values.keys()
+
+
 def items(state: State, key: bytes) -> list[tuple[bytes, float]]:
     """Members and scores, in no order. Raises WrongTypeError."""
     entry = _of(state, key)
@@ -245,10 +233,4 @@ def items(state: State, key: bytes) -> list[tuple[bytes, float]]:
 def sample(state: State, key: bytes, rng: Random) -> bytes | None:
     """One member at random, None if there is none. Raises WrongTypeError."""
     entry = _of(state, key)
-    if entry is None:
-        return None
-    if entry.sampler is None:
-        entry.sampler = Sampler()
-    if entry.sampler.spent:
-        entry.values = compacted(entry.values)
-    return entry.sampler.draw(entry.values, rng)
+    return None if entry is None else entry.draw(rng)

@@ -6,6 +6,7 @@ about (a set that was large stays a hashtable). Must not know sessions.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from itertools import islice
 from typing import Final
 
@@ -62,7 +63,7 @@ def compact_hash(state: State, key: bytes) -> bool:
 def compact_zset(state: State, key: bytes) -> bool:
     """Whether Redis would hold the sorted set as one list: then ZSCAN returns it in one piece."""
     return zsets.size(state, key) <= COMPACT_MEMBERS and all(
-        len(member) <= COMPACT_VALUE for member, _ in zsets.items(state, key)
+        len(member) <= COMPACT_VALUE for member in zsets.members(state, key)
     )
 
 
@@ -77,11 +78,8 @@ def usage(state: State, key: bytes, samples: int) -> int | None:
         return _ENTRY + len(key) + _estimate(sizes, len(fields))
     if kind == "stream":
         return _ENTRY + len(key) + streams.size(state, key) * 2 * _ROW
-    if kind == "zset":
-        scored = zsets.items(state, key)
-        return _ENTRY + len(key) + _estimate([len(m) for m, _ in scored[: samples or None]], len(scored))
-    if kind in ("set", "gset"):
-        members = sets.members(state, key, sets.GROW if kind == "gset" else sets.SetEntry)
+    if kind in ("set", "gset", "zset"):
+        members = _members(state, key, kind)
         return _ENTRY + len(key) + _estimate([len(m) for m in islice(members, samples or None)], len(members))
     if kind == "list":
         values = lists.values(state, key, 0, samples or None)
@@ -97,6 +95,12 @@ def usage(state: State, key: bytes, samples: int) -> int | None:
     if kind == "string":
         return _ENTRY + len(key) + len(strings.get(state, key) or b"")
     return _ENTRY + len(key) + (len(str(counters.grown(state, key))) if kind == "gcount" else 0)
+
+
+def _members(state: State, key: bytes, kind: str) -> Collection[bytes]:
+    if kind == "zset":
+        return zsets.members(state, key)
+    return sets.members(state, key, sets.GROW if kind == "gset" else sets.SetEntry)
 
 
 def _estimate(sizes: list[int], count: int) -> int:

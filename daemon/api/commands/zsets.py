@@ -303,11 +303,11 @@ def zrandmember(session: Session, args: list[bytes]) -> bytes:
 def zscan(session: Session, args: list[bytes]) -> bytes:
     state, key = session.db.state, args[1]
     cursor = parse_cursor(args[2])
-    members = [member for member, _ in zsets.items(state, key)]
+    members = zsets.members(state, key)
     if not members:
         return nothing(session.resp)
     options = Scan(args[3:])
-    page = members
+    page: Iterable[bytes] = members
     spell: Callable[[float], bytes] = format_double
     if compact_zset(state, key):
         cursor, spell = 0, _packed
