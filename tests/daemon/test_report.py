@@ -64,6 +64,7 @@ async def test_of_two_that_talk(pair: tuple[Node, Node], folder: Path) -> None:
     await ask(folder / "a.sock", "SADD s 1 2")
     await until(lambda: report.status(b)["spaces"][0]["live_dots"] == 2, "b to have it")
     await until(lambda: a.status()["peers"][0]["lag_operations"] == 0, "a to know it")
+    await until(lambda: b.status()["peers"][0]["lag_operations"] == 0, "b to have heard a say what it has")
     mine, theirs = report.status(a), report.status(b)
     actor = str(a.spaces[0].state.actor)
     assert mine["spaces"][0]["incarnation"] == actor.partition("/")[2]
