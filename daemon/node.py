@@ -262,7 +262,6 @@ class Node:
                 brokers=tuple(_address(broker) for broker in mqtt.brokers),
                 replica=settings.replica.name,
                 spaces=settings.replica.spaces,
-                session=f"{self.rng.getrandbits(48):012x}",
                 prefix=mqtt.prefix,
                 keepalive_seconds=max(2, round(mqtt.keepalive)),
                 max_message=mqtt.max_message,

@@ -11,6 +11,7 @@ Each of these disks is opened again, and must hold a prefix of what was acknowle
 as durable (invariant I14), and must not spend a dot that has left the machine (I6).
 
     python tests/crash_matrix.py [--length 3] [--durability always]      every workload; needs strace
+    python tests/crash_matrix.py --sample 60 --seed 1                    so many of them, drawn at random
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from random import Random
 from typing import Any, Final
 
 from xxhash import xxh3_64_digest
@@ -360,6 +362,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else "")
     parser.add_argument("--length", type=int, default=3)
     parser.add_argument("--durability", choices=("always", "interval"), action="append")
+    parser.add_argument("--sample", type=int, help="so many workloads drawn at random, instead of all")
+    parser.add_argument("--seed", type=int, default=0, help="of --sample (default 0)")
     parser.add_argument("--share", default="1/1", help="I/N: the I-th of N parts, to use several cores")
     parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -370,9 +374,10 @@ def main() -> int:
         print(reason, file=sys.stderr)
         return 1
     part, parts = map(int, options.share.split("/"))
-    todo = list(itertools.product(options.durability or ("always", "interval"), workloads(options.length)))[
-        part - 1 :: parts
-    ]
+    todo = list(itertools.product(options.durability or ("always", "interval"), workloads(options.length)))
+    if options.sample is not None:
+        todo = Random(options.seed).sample(todo, min(options.sample, len(todo)))
+    todo = todo[part - 1 :: parts]
     tally = Tally()
     for number, (durability, workload) in enumerate(todo):
         run(workload, durability, tally, birth=number == 0)

@@ -46,10 +46,14 @@ _CALLBACKS = (
 
 @dataclass(slots=True)
 class Attempt:
-    """One try at one broker: what to say, and what the broker said."""
+    """One try at one broker: what to say, and what the broker said.
+
+    `client_id` is another one at each try, so that no broker takes two starts for one, nor two clones of a machine.
+    """
 
     address: BrokerAddress
     settings: MqttSettings
+    client_id: str
     v5: bool
     will: tuple[str, bytes] | None
     """Topic and payload."""
@@ -126,7 +130,7 @@ def _client(attempt: Attempt) -> aiomqtt.Client:
         address.port,
         username=attempt.user,
         password=address.password,
-        identifier=settings.client_id,
+        identifier=attempt.client_id,
         protocol=aiomqtt.ProtocolVersion.V5 if attempt.v5 else aiomqtt.ProtocolVersion.V311,
         will=_will(attempt),
         # Always a clean start: what was missed is pulled from a peer, and a broker that kept a queue for us would only

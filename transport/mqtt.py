@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import secrets
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Protocol
@@ -69,7 +70,7 @@ class MqttLink:
         self._farewell: Sequence[tuple[str, str, bytes]] = ()
         self._task: asyncio.Task[None] | None = None
         # The session, if there is one.
-        self._attempt = Attempt(address, settings, v5=True, will=None)
+        self._attempt = Attempt(address, settings, "", v5=True, will=None)
         self._pipe: Pipe | None = None
         self._let_in_at: float | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -132,7 +133,7 @@ class MqttLink:
                 await self._session(self._attempt)
                 continue
             except (aiomqtt.MqttError, OSError, Refused, HungUp) as error:
-                verdict = judge(error, self._settings.client_id, self._attempt.user)
+                verdict = judge(error, self._attempt.client_id, self._attempt.user)
             except Exception as error:
                 verdict = Verdict(f"unexpected {type(error).__name__}: {error}")
                 if verdict.reason != self._reason:
@@ -142,7 +143,9 @@ class MqttLink:
 
     def _new_attempt(self) -> Attempt:
         v5 = not (self._only_old_protocol or self._try_old_protocol)
-        return Attempt(self._address, self._settings, v5, self._door.will())
+        # From the system, not from our own dice: those of a clone fall alike.
+        client_id = f"{self._settings.replica}-{secrets.token_hex(6)}"
+        return Attempt(self._address, self._settings, client_id, v5, self._door.will())
 
     async def _session(self, attempt: Attempt) -> None:
         """From CONNECT to the end of the connection: raises what ended it, returns when told to stop."""

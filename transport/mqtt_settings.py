@@ -60,8 +60,6 @@ class MqttSettings:
     """All are used at once; the first is not special."""
     replica: str
     spaces: tuple[str, ...]
-    session: str
-    """Different at every start: client id = `{replica}-{session}`, so that no broker takes two starts for one."""
     prefix: str = "gs"
     keepalive_seconds: int = 20
     """A dead peer's last will comes after 1.5 times this. 15 to 20 is a good value; at least 2."""
@@ -99,8 +97,3 @@ class MqttSettings:
     def topics(self) -> Topics:
         """The topics of this replica; ValueError if a name is not allowed."""
         return Topics(self.prefix, self.replica, self.spaces)
-
-    @property
-    def client_id(self) -> str:
-        """The MQTT client id of this start."""
-        return f"{self.replica}-{self.session}"

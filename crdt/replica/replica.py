@@ -69,7 +69,7 @@ if TYPE_CHECKING:
     from random import Random
 
 NEVER: Final = float("inf")
-TWICE: Final = 65_536
+REISSUED: Final = 1_000  # rows that are written anew in one frame
 
 
 @dataclass(frozen=True, slots=True)
@@ -371,7 +371,7 @@ class Replica:
         """A peer knows more of us than we do: our disk is not what it was. Go on as a new actor, and say so.
 
         What we wrote since we may have been cloned (`twice`: certainly were) may stand for something else elsewhere,
-        and removals cannot say which they mean: so it is written anew, the latest TWICE rows of it.
+        and removals cannot say which they mean: so all of it is written anew, before any of them is applied.
         """
         rows, old = self.state.me, self.state.actor
         since = self._alone if twice or rows.applied > self._alone else rows.applied
@@ -380,10 +380,12 @@ class Replica:
         for peer in self.peers.by_name.values():
             peer.acked = 0
         self._alone = self._heard = 0
-        for seq in live_between(rows, since + 1, rows.applied)[-TWICE:]:
+        for number, seq in enumerate(live_between(rows, since + 1, rows.applied), 1):
             mine = row_at(self.state, rows, seq)
             if mine is not None:
                 reissue(self.state, rows, seq, [mine])
+            if number % REISSUED == 0:
+                self.cut()
         self.out.order(Alarm("fork", f"{why}; {old} goes on as {self.state.actor}"))
 
     def restate(self) -> None:

@@ -7,9 +7,11 @@ both grow old at once. What follows from them:
 - A vector tells both, for the moment it was sent. What the peer has applied since (its sum grew) counts as what it
   lacked, until there is nothing more of that: it asks for what it lacks before anything else.
 - Without a vector: it has all its own operations, so what we lack of those is the least that we are behind.
-- Its own operations are never among those it lacks, wherever we got them from.
+- Its own operations are never among those it lacks, wherever we got them from: those of its present actor, or of every
+  actor of its name where no HELLO has said yet which one that is.
 
-Knows: vectors and sums. Promises: O(actors) for a peer whose vector is kept, O(1) for others; a bounded number of
+Knows: vectors and sums. Promises: O(actors) for a peer whose vector is kept or whose HELLO is still to come, O(1) for
+others; a bounded number of
 vectors is kept. Must not know: what to do about it (recovery.py asks by its own rules).
 """
 
@@ -86,12 +88,15 @@ class Moments:
 
 def gap(state: State, peer: Peer, vector: dict[Actor, int] | None) -> tuple[int, int]:
     """How many operations the peer lacks, and how many of its we lack."""
-    own = peer.seq if peer.actor is None else max(peer.seq, state.applied(peer.actor))
+    if peer.actor is None:  # all that was heard are its frames, or an ACK
+        own = sum(rows.applied for rows in state.actors.values() if rows.actor.name == peer.name)
+        behind = max(0, peer.vector_sum - state.vector_sum)
+        return state.vector_sum + behind - max(peer.vector_sum, own), behind
+    own = max(peer.seq, state.applied(peer.actor))
     total = peer.vector_sum + own - peer.seq
     difference = state.vector_sum - total
-    if vector is None or peer.actor is None:
-        unseen = 0 if peer.actor is None else own - state.applied(peer.actor)
-        behind = max(unseen, -difference, 0)
+    if vector is None:
+        behind = max(own - state.applied(peer.actor), -difference, 0)
         return difference + behind, behind
     lag = behind = known = 0
     for actor, n in vector.items():

@@ -18,7 +18,7 @@ from functools import lru_cache
 from typing import Final
 
 from crdt.entry import Entry
-from crdt.places import is_place
+from crdt.places import is_place, renamed
 from crdt.state import State
 from crdt.types import number
 from crdt.types.jsontext import DEPTH, is_scalar
@@ -66,6 +66,15 @@ def is_path(field: bytes) -> bool:
         return False
     above, kind, name = last_step(field)
     return _is_name(kind, name) and (_known_depth if len(above) <= CACHED else _depth)(above) < DEPTH
+
+
+def moved(field: bytes, old: bytes, new: bytes, cut: int) -> bytes:
+    """The field of a place whose author goes on as another actor: every element on the way may be named by it."""
+    out: list[bytes] = []
+    while field:
+        field, kind, name = last_step(field)
+        out.append(component(kind, renamed(name, old, new, cut) if kind == ELEMENT else name))
+    return b"".join(reversed(out))
 
 
 def _depth(field: bytes) -> int:

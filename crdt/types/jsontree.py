@@ -40,6 +40,7 @@ from crdt.types.jsoncell import (
     is_path,
     is_text,
     last_step,
+    moved,
     rank_of,
 )
 from crdt.types.jsontext import quoted
@@ -405,6 +406,10 @@ class JsonEntry(Entry):
             return False
         row = msgpack.unpackb(payload.data)
         return row[0] != number.SET or is_text(row[1])
+
+    @classmethod
+    def renamed(cls, field: bytes, old: int, new: int, cut: int) -> bytes:
+        return moved(field, seed_bytes(old), seed_bytes(new), cut)
 
     # -- local writes
 

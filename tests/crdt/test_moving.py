@@ -12,14 +12,14 @@ from crdt.errors import UsageError
 from crdt.frame import Frame
 from crdt.moving import go_on_as
 from crdt.state import State
-from crdt.types import counters, flags, hashes, keyspace, lists, sets, strings, texts
+from crdt.types import counters, documents, flags, hashes, keyspace, lists, sets, strings, texts
 
 OLD, NEW, OTHER = Actor("a", 1), Actor("a", 2), Actor("b", 3)
 
 
 def write(state: State, rng: Random) -> None:
     """One random operation."""
-    n, key = rng.randrange(15), rng.choice((b"x", b"y"))
+    n, key = rng.randrange(18), rng.choice((b"x", b"y"))
     try:
         if n < 3:
             counters.incr(state, b"n" + key, rng.randrange(-3, 9))
@@ -47,10 +47,30 @@ def write(state: State, rng: Random) -> None:
             lists.put(state, b"l" + key, -1, b"%d" % rng.randrange(99))
         elif n == 13:
             texts.insert(state, b"t" + key, rng.randint(0, texts.size(state, b"t" + key)), "abc")
-        else:
+        elif n == 14:
             strings.siblings(state, b"n" + key)  # names what is pending
+        else:
+            change(state, b"j" + key, rng)
     except UsageError:
         pass
+
+
+def change(state: State, key: bytes, rng: Random) -> None:
+    """Something in a document: members, elements, elements within elements, counts."""
+    doc = documents.document(state, key)
+    if doc is None or rng.random() < 0.1:
+        documents.put(state, key, {"a": [1, [2, 3]], "n": 5})
+        return
+    node = rng.choice(list(doc.root.below()))
+    kind, value = documents.kind(state, node), rng.choice([7, [8], {"m": [9]}])
+    if kind == "array":
+        documents.insert(state, doc, node, rng.randint(0, documents.size(node)), [value, 1])
+    elif kind == "object":
+        documents.add(state, doc, node, b"%d" % rng.randrange(3), value)
+    elif kind in ("integer", "number"):
+        documents.increase(state, doc, node, 2)
+    elif node.live and rng.random() < 0.3:
+        documents.remove(state, doc, node)
 
 
 def shown(state: State) -> dict[bytes, object]:
@@ -67,11 +87,20 @@ def shown(state: State) -> dict[bytes, object]:
             if kind == "list"
             else texts.get(state, key)
             if kind == "text"
+            else document(state, key)
+            if kind == "ReJSON-RL"
             else True
             if kind == "flag"
             else strings.get(state, key)
         )
     return out
+
+
+def document(state: State, key: bytes) -> bytes:
+    """As text."""
+    doc = documents.document(state, key)
+    assert doc is not None
+    return documents.text(state, doc.root)
 
 
 def cut(state: State) -> Frame | None:
@@ -193,3 +222,32 @@ def test_clones_that_went_on_with_one_run_keep_both_their_elements() -> None:
         assert held[at : at + 3] == [name + b"0", name + b"1", name + b"2"]
     text = texts.get(clones[0], b"t")
     assert text is not None and b"aaa" in text and b"bbb" in text and len(text) == 12
+
+
+def test_clones_that_went_on_with_one_array_keep_both_their_elements() -> None:
+    """Both put whole containers into it, by the same operations, in the middle and at the end, and wrote in those."""
+    clones = [State(OLD), State(OLD)]
+    for state in clones:
+        state.begin(1000)
+        documents.put(state, b"j", [[0], 1])
+    first, _ = cut(clones[0]), cut(clones[1])
+    assert first is not None
+    for name, state in zip("ab", clones, strict=True):
+        doc = documents.document(state, b"j")
+        assert doc is not None
+        documents.insert(state, doc, doc.root, 1, [[name], {name: [name, {}]}])
+        documents.insert(state, doc, doc.root, 4, [name])
+        documents.insert(state, doc, documents.elements(doc.root, 0, 1)[0], 1, [name])
+        documents.insert(state, doc, documents.elements(doc.root, 1, 2)[0], 1, [name * 2])
+    known = cut(clones[0])
+    assert known is not None
+    before = document(clones[1], b"j")
+    go_on_as(clones[1], NEW)
+    assert document(clones[1], b"j") == before
+    moved = cut(clones[1])
+    assert moved is not None
+    clones[1].apply(known)
+    clones[0].apply(moved)
+    texts = [document(state, b"j") for state in clones]
+    assert texts[0] == texts[1] and clones[0].hash == clones[1].hash
+    assert texts[0] == b'[[0,"b","a"],["b","bb"],{"b":["b",{}]},["a","aa"],{"a":["a",{}]},1,"b","a"]'

@@ -201,7 +201,7 @@ class MqttWorld(World):
             "refused_retry_seconds": 0.1,
             "probe_timeout_seconds": 0.3,
         }
-        settings = MqttSettings(addresses, name, spaces, session="0001", **(fast | options))  # type: ignore[arg-type]
+        settings = MqttSettings(addresses, name, spaces, **(fast | options))  # type: ignore[arg-type]
         return MqttTransport(settings, random.Random(name))
 
     def address(self, name: str, index: int) -> BrokerAddress:
@@ -229,7 +229,7 @@ from transport.multi import MqttTransport
 
 async def main(port, name, will):
     address = BrokerAddress.parse(f"mqtt://127.0.0.1:{port}")
-    transport = MqttTransport(MqttSettings((address,), name, ("s",), session="9"))
+    transport = MqttTransport(MqttSettings((address,), name, ("s",)))
     transport.listen(lambda message: None, lambda: print("connected", flush=True), lambda: None,
                      lambda: Outgoing("s", "p", None, bytes.fromhex(will)))
     await transport.start()

@@ -24,8 +24,8 @@ from transport.topics import Topics
 
 def attempt(port: int, v5: bool = True, **options: Any) -> Attempt:
     address = BrokerAddress.parse(f"mqtt://127.0.0.1:{port}")
-    settings = MqttSettings((address,), "me", ("s",), "1", **options)
-    return Attempt(address, settings, v5, ("gs/v1/s/b/me/p", b"\x01gone"))
+    settings = MqttSettings((address,), "me", ("s",), **options)
+    return Attempt(address, settings, "me-1", v5, ("gs/v1/s/b/me/p", b"\x01gone"))
 
 
 class Silent:
@@ -166,7 +166,7 @@ async def test_what_connect_says() -> None:
 
 async def test_tls_files_that_cannot_be_read_are_a_refusal() -> None:
     address = BrokerAddress("mqtts://h", "h", 8883, tls=True, ca_file=None, cert_file=Path("/no/such"))
-    one = Attempt(address, MqttSettings((address,), "me", ("s",), "1"), True, None)
+    one = Attempt(address, MqttSettings((address,), "me", ("s",)), "me-1", True, None)
     with pytest.raises(Refused, match="cannot use the TLS files"):
         async with connected(one):
             raise AssertionError("must not be let in")

@@ -33,12 +33,15 @@ class Fake:
     def __init__(self, script: Script) -> None:
         self.script = script
         self.levels: list[int] = []
+        self.ids: list[bytes] = []
         self.port = 0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             _, body = await packet(reader)
             self.levels.append(body[6])
+            at = 10 + (1 + body[10] if body[6] == 5 else 0)  # behind the properties, which are few
+            self.ids.append(body[at + 2 : at + 2 + int.from_bytes(body[at : at + 2], "big")])
             await self.script(reader, writer, body[6])
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
@@ -75,7 +78,7 @@ class Watched:
 
     def __init__(self, address: BrokerAddress, **options: Any) -> None:
         fast: dict[str, Any] = {"retry_base_seconds": 0.01, "retry_max_seconds": 0.05, "refused_retry_seconds": 60}
-        settings = MqttSettings((address,), "me", ("s",), "1", **(fast | options))
+        settings = MqttSettings((address,), "me", ("s",), **(fast | options))
         self.transport = MqttTransport(settings, random.Random(0))
         self.ups = 0
         self.heard: list[bytes] = []
@@ -158,6 +161,16 @@ async def test_being_thrown_out_after_connack_is_not_asked_for_without_pause() -
         assert time.monotonic() - begin < 1.5, "the loss is noticed at once, though a SUBSCRIBE is under way"
         assert broker.levels == [5]
         assert me.ups == 0
+
+
+async def test_each_attempt_has_an_id_of_its_own_and_that_of_a_clone_another() -> None:
+    """A broker throws off whoever has the id of a newcomer: two clones of a machine must not share one for long."""
+    async with fake(hang_up) as broker:
+        for _ in range(2):  # the dice of both fall alike
+            async with watched(broker.port) as me:
+                seen = len(broker.ids)
+                await me.until(lambda seen=seen: len(broker.ids) > seen + 2, "some attempts")  # type: ignore[misc]
+        assert len(set(broker.ids)) == len(broker.ids) and all(name.startswith(b"me-") for name in broker.ids)
 
 
 async def test_a_refused_subscription_is_a_refusal() -> None:

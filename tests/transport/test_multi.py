@@ -33,7 +33,7 @@ class Stub:
 
 
 async def made(*links: Stub) -> MqttTransport:
-    settings = MqttSettings((BrokerAddress.parse("mqtt://h"),), "me", ("s",), "1", max_message=2000)
+    settings = MqttSettings((BrokerAddress.parse("mqtt://h"),), "me", ("s",), max_message=2000)
     transport = MqttTransport(settings, random.Random(0))
     transport._links = cast(Any, list(links))
     return transport

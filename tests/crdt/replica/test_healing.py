@@ -14,6 +14,7 @@ from crdt.replica.effects import Lane
 from crdt.replica.events import Connected, Disconnected
 from crdt.replica.healing import ANSWERS
 from crdt.replica.messages import ALL, MAX_LIST, Compare, Delta, Differ, Hello
+from crdt.replica.replica import REISSUED
 from crdt.replica.tuning import Tuning
 from crdt.types import counters, sets, strings
 from tests.crdt.replica.desk import Desk
@@ -277,6 +278,24 @@ def test_a_reverted_machine_takes_its_future_back(wrote: bool) -> None:
     assert set(sets.members(b.state, b"s")) - {b"x"} == ({b"y", b"z"} if wrote else {b"y"})
     assert wrote or b"x" not in sets.members(b.state, b"s")
     assert b.state.hash == reverted.state.hash
+
+
+def test_whatever_may_have_been_spent_twice_is_written_anew_in_portions() -> None:
+    """However much that is: no row is left to what the clone removes by number, and no frame holds all of them."""
+    a, clone = Desk("a", 1), Desk("a", 1)
+    rows = 2 * REISSUED + 7
+    sets.add(a.state, b"s", [b"%d" % i for i in range(rows)])
+    a.commit()
+    sets.add(clone.state, b"s", [b"its own"])
+    clone.commit()
+    (delta,) = clone.take(Delta)
+    logged = len(a.disk.image.log)
+    a.receive("a", delta, inbox=False)
+    a.commit()
+    anew = [frame for _, frame in a.disk.image.log[logged:] if frame.actor == a.state.actor]
+    assert [frame.last - frame.first + 1 for frame in anew] == [REISSUED, REISSUED, 7]
+    assert all(a.state.name(dot).actor == a.state.actor for _, dot, _ in a.state.keys[b"s"].rows())
+    assert len(list(sets.members(a.state, b"s"))) == rows
 
 
 def test_clones_draw_sessions_of_their_own() -> None:

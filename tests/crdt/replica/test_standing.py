@@ -62,6 +62,14 @@ def test_one_that_was_never_heard_of_may_lack_everything() -> None:
     assert gap(standing({A: 5}), Peer("b"), None) == (5, 0)
 
 
+def test_one_of_whom_only_frames_came_does_not_lack_them() -> None:
+    """Whatever life of it wrote them; what an ACK said of its vector counts as well."""
+    state = standing({A: 5, B: 6, Actor("b", 9): 2})
+    assert gap(state, Peer("b"), None) == (5, 0)
+    assert gap(state, Peer("b", vector_sum=10), None) == (3, 0)
+    assert gap(state, Peer("b", vector_sum=15), None) == (0, 2)
+
+
 def test_vectors_are_bounded_and_the_oldest_go() -> None:
     vectors = Vectors(limit=5)
     for name in "bcd":
