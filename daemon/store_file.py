@@ -68,6 +68,9 @@ DISK_TROUBLE: Final = frozenset(
     }
 )
 
+DISK_FULL: Final = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE})
+"""The second is what a database that cannot be opened on a full disk says; SQLite's own words are "disk I/O error"."""
+
 
 class StoreError(Exception):
     """What can go wrong with a store; the text says what happened and what to do next."""
@@ -323,8 +326,11 @@ def _tell(error: BaseException, path: Path) -> None:
     if isinstance(error, OSError):
         raise _unwritable(path, error) from error
     if isinstance(error, sqlite3.Error):
+        code = getattr(error, "sqlite_errorcode", 0)
+        if code in DISK_FULL:
+            raise StoreUnwritable(f"cannot write {path}: {os.strerror(errno.ENOSPC)}; free space") from error
         # The low byte is the primary result code.
-        if getattr(error, "sqlite_errorcode", 0) & 0xFF in DISK_TROUBLE:
+        if code & 0xFF in DISK_TROUBLE:
             raise StoreUnwritable(f"cannot write {path}: {error}; check its owner, its rights and the disk") from error
         raise StoreCorrupt(f"{path} is damaged or no database: {error}; restore it or move it away") from error
     if isinstance(error, (KeyError, TypeError, ValueError)):

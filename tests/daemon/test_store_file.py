@@ -82,6 +82,19 @@ def test_a_database_that_cannot_be_written(tmp_path: Path) -> None:
         Store.open(tmp_path, "default")
 
 
+def test_a_start_on_a_full_disk_says_so(tmp_path: Path) -> None:
+    """SQLite cannot make its shared memory then; it calls that "disk I/O error"."""
+    Store.open(tmp_path, "default").close()
+    code = (
+        "import resource, pathlib, sys; from daemon.store import Store, StoreUnwritable;"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
+        "try: Store.open(pathlib.Path(sys.argv[1]), 'default')\n"
+        "except StoreUnwritable as error: print(error)"
+    )
+    said = subprocess.run([sys.executable, "-c", code, str(tmp_path)], cwd=ROOT, capture_output=True, text=True)
+    assert said.stdout.strip().endswith("default.db: No space left on device; free space"), said
+
+
 def test_files_of_others_are_left_alone(tmp_path: Path) -> None:
     text = tmp_path / "text.db"
     text.write_text("my diary " * 1000)
