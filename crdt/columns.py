@@ -7,7 +7,7 @@ Must not know: state; how a payload becomes wire is told by the caller.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, Final
 
 import msgpack
 from xxhash import xxh3_64_intdigest, xxh3_128_intdigest
@@ -17,6 +17,7 @@ from crdt.entry import GONE, Entry, Raw, Wire
 from crdt.frame import Group, stamps_of
 from crdt.hashing import CLOCK_FACTOR, STRUCTURED, type_seed
 
+MANY: Final = 256  # rows of one entry from which they are asked for together
 Row = tuple[int, Entry, bytes | None, Raw, int]  # packed dot, entry, field, raw payload, timestamp
 Dead = tuple[int, Entry, bytes | None, Raw]  # a row that is no more: packed dot, entry, field, raw payload
 
@@ -35,16 +36,19 @@ class _Column:
 
 
 def gathered(
-    dots: Iterable[int],
+    dots: Sequence[int],
     entries: Sequence[Entry | None],
-    fields: Iterable[bytes | None],
-    hlcs: Iterable[int],
+    fields: Sequence[bytes | None],
+    hlcs: list[int],
     wire: Callable[[Raw, int], Wire],
 ) -> tuple[list[Group], list[int]]:
     """Rows, ascending by dot, as groups: one for each key and type, or for each type with a cell per key.
 
     Where the entry is None is no row. Also the positions of rows that their entries do not hold (any more).
     """
+    alone = _alone(dots, entries, fields, hlcs, wire)
+    if alone is not None:
+        return alone
     by: dict[Any, _Column] = {}
     stale: list[int] = []
     at: Any = None
@@ -69,6 +73,25 @@ def gathered(
         column.dots.append(dot)
         column.hlcs.append(hlc)
     return [_group(where, column, wire) for where, column in by.items()], stale
+
+
+def _alone(
+    dots: Sequence[int],
+    entries: Sequence[Entry | None],
+    fields: Sequence[bytes | None],
+    hlcs: list[int],
+    wire: Callable[[Raw, int], Wire],
+) -> tuple[list[Group], list[int]] | None:
+    """`gathered` of many rows, all live and of one entry with fields: what one long command writes. None of others."""
+    if len(entries) < MANY or entries[0] is None or entries[-1] is not entries[0] or fields[0] is None:
+        return None
+    entry = entries[0]
+    if entries.count(entry) < len(entries):
+        return None
+    column = _Column(entry)
+    column.names, column.dots, column.hlcs = list(fields), list(dots), hlcs  # type: ignore[arg-type]
+    column.raws = entry.raws(column.names, dots)
+    return None if GONE in column.raws else ([_group(entry, column, wire)], [])
 
 
 def grouped(rows: Iterable[Row], wire: Callable[[Raw, int], Wire]) -> list[Group]:

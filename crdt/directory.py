@@ -139,9 +139,9 @@ class Directory:
             self.settle_contested()
 
     def settle_contested(self) -> None:
-        """Forget the cells that have no siblings any more."""
+        """Forget the cells that have no siblings any more; those of a type that is not shown now may be shown later."""
         cells = self.contested.items()
         self.contested = {
-            name: (e, field) for name, (e, field) in cells if self.keys.get(e.key) is e and e.contested(field)
+            name: (e, field) for name, (e, field) in cells if e.contested(field) and e in self.all_of(e.key)
         }
         self.contested_limit = 2 * len(self.contested) + 100

@@ -61,6 +61,10 @@ class Entry:
         """The raw payload of a live row, else GONE."""
         raise NotImplementedError
 
+    def raws(self, fields: list[bytes], dots: Sequence[int]) -> list[Raw | Gone]:
+        """`row` of many."""
+        return [self.row(field, dot) for field, dot in zip(fields, dots, strict=True)]
+
     def insert(self, state: State, field: bytes | None, payload: Wire, dot: int) -> None:
         """Take in a row that a peer wrote. The payload has been checked by `check`."""
         raise NotImplementedError
@@ -89,6 +93,10 @@ class Entry:
     def discard(self, state: State, field: bytes | None, dot: int) -> Raw | Gone:
         """Drop a row; the raw payload it had, or GONE if it was not live."""
         raise NotImplementedError
+
+    def discard_all(self, state: State, fields: list[bytes], dots: Sequence[int]) -> list[Raw | Gone]:
+        """`discard` of many."""
+        return [self.discard(state, field, dot) for field, dot in zip(fields, dots, strict=True)]
 
     @classmethod
     def event(cls, payload: Wire) -> str:

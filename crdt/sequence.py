@@ -193,6 +193,41 @@ class Sequence:
         place = self._blocks[b].places[i]
         return (place, *self._take(b, i))
 
+    def cut(self, start: int, stop: int) -> tuple[list[bytes], list[int], list[Any]]:
+        """Take the elements start <= index < stop out in one go: their places, numbers and items; 0 <= start."""
+        places: list[bytes] = []
+        numbers: list[int] = []
+        items: list[Any] = []
+        if start >= min(stop, self._length):
+            return places, numbers, items
+        first = self._locate(start)[0]
+        spans = list(self.spans(start, stop))
+        for block, i, j in spans:
+            places += block.places[i:j]
+            numbers += block.numbers[i:j]
+            items += block.items[i:j]
+            del block.places[i:j], block.numbers[i:j], block.items[i:j]
+        self._length -= len(places)
+        if len(spans) == 1 and self._tree:
+            self._count(first, -len(places))
+        else:
+            self._tree = []
+        for b in range(first + len(spans) - 1, first - 1, -1):
+            if len(self._blocks[b].places) < LOAD // 4:
+                self._shrink(b)
+        return places, numbers, items
+
+    def alike(self, start: int, places: list[bytes], numbers: Column[int], at: int) -> int:
+        """How many of these columns from `at` on are the elements from index `start` on, written as they stand here."""
+        total = 0
+        for block, i, j in self.spans(start, start + len(places) - at):
+            wanted, own = places[at : at + j - i], block.numbers[i:j]
+            if block.places[i:j] != wanted or own != array("Q", numbers[at : at + j - i]):
+                rows = zip(block.places[i:j], own, wanted, numbers[at : at + j - i], strict=True)
+                return total + next(n for n, (place, number, p, q) in enumerate(rows) if place != p or number != q)
+            total, at = total + j - i, at + j - i
+        return total
+
     def _take(self, b: int, i: int) -> tuple[int, Any]:
         block = self._blocks[b]
         del block.places[i]

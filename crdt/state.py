@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import chain, repeat
+from itertools import chain, compress, repeat
 from typing import TYPE_CHECKING, Final
 
 from crdt.clock import HybridClock
@@ -401,6 +401,8 @@ class State(Expiries):
 
     def _drop(self, owner: ActorRows, taken: Taken, leaving: Leaving, emptied: _Emptied) -> None:
         """What nothing has replaced leaves its entry as well; all of it is out of the hash then."""
+        if len(taken[0]) > RANGE_FROM:
+            self._drop_together(taken, leaving, emptied)
         dead: list[Dead] = []
         hlcs: list[int] = []
         last: Entry | None = None
@@ -419,6 +421,16 @@ class State(Expiries):
             hlcs.append(hlc)
         if dead:
             self._discount(owner, dead, hlcs)
+
+    def _drop_together(self, taken: Taken, leaving: Leaving, emptied: _Emptied) -> None:
+        """Take many rows that one list loses at once out of it in a few steps, not one by one."""
+        dots, entries, fields, _ = taken
+        entry = entries[0]
+        if not entry.PLACED or entries.count(entry) < len(entries):
+            return
+        raws = entry.discard_all(self, fields, dots)  # type: ignore[arg-type]
+        leaving.update(zip(dots, raws, strict=True))
+        self._cells(entry, emptied).extend(fields if GONE not in raws else compress(fields, map(GONE.__ne__, raws)))
 
     def _cells(self, entry: Entry, emptied: _Emptied) -> list[bytes | None]:
         """Where to note the fields of an entry that lose a row."""

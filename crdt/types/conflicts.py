@@ -28,9 +28,9 @@ class Conflict(NamedTuple):
 
 
 def _cells(state: State) -> list[tuple[Entry, bytes | None]]:
-    """Cells that still have siblings."""
+    """Cells that still have siblings, of the types that are shown."""
     state.settle_contested()
-    return list(state.contested.values())
+    return [cell for cell in state.contested.values() if state.keys.get(cell[0].key) is cell[0]]
 
 
 def _mixed(state: State) -> Iterator[bytes]:

@@ -6,10 +6,13 @@
                                is no string (STORE, RENAME, COPY)
 
     lifetime = the longest of the rows; for ever where there is none,
-               and where a value that a SET wrote is named by none of them
+               and where a value of a string is named by none of them
 
 A SET without KEEPTTL ends a lifetime. It needs no row of its own for that: an expire row names the values of the string
-that it saw, and a value that no row names was written by a SET that wants no lifetime, or saw another.
+that it saw, and a value that no row names was written by somebody who wants no lifetime, or saw another. The same goes
+for a string that an APPEND, SETRANGE or SETBIT has made: nobody has said when it is to go. What is written as a whole
+and is no string says in a row for the key that it lives for ever: a mark in each of its rows would cost every element
+something, and would be gone with the last of them, though others have added what nobody wanted to end.
 
 Truth table (A and B concurrent, then exchanged; the key held 5 before and was to live 100 s, both had seen it):
 

@@ -23,7 +23,7 @@ once, and the latest is shown. An element that was removed leaves nothing behind
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from crdt import places
@@ -117,6 +117,45 @@ class ListEntry(Entry):
             self.contests -= 1
         return value
 
+    def raws(self, fields: list[bytes], dots: Sequence[int]) -> list[Raw | Gone]:
+        if fields[0] > fields[-1]:  # pushed to the left
+            return self.raws(fields[::-1], dots[::-1])[::-1]
+        out: list[Raw | Gone] = []
+        while len(out) < len(fields):
+            at = len(out)
+            start, count = self._run(fields, dots, at)
+            if count:
+                out += self.elements.items(start, start + count)
+            else:
+                out.append(self.row(fields[at], dots[at]))
+        return out
+
+    def discard_all(self, state: State, fields: list[bytes], dots: Sequence[int]) -> list[Raw | Gone]:
+        if fields[0] > fields[-1]:
+            return self.discard_all(state, fields[::-1], dots[::-1])[::-1]
+        out: list[Raw | Gone] = []
+        while len(out) < len(fields):
+            at = len(out)
+            start, count = self._run(fields, dots, at)
+            if count:
+                out += self.elements.cut(start, start + count)[2]
+            else:
+                out.append(self.discard(state, fields[at], dots[at]))
+        return out
+
+    def _run(self, fields: list[bytes], dots: Sequence[int], at: int) -> tuple[int, int]:
+        """Index, and how many of these rows from `at` on are the only ones of elements that stand side by side there;
+        0: fewer than two.
+        """
+        found = self.elements.find(fields[at])
+        if found is None or at + 1 == len(fields):
+            return 0, 0
+        block, i = found
+        if block.places[i + 1 : i + 2] != fields[at + 1 : at + 2] and i + 1 < len(block.places):
+            return 0, 0  # as a rule nothing is in a row here: do not compare everything
+        start = self.elements.index(fields[at])
+        return start, self.elements.alike(start, fields, dots, at)
+
     def rows(self) -> Iterator[tuple[bytes | None, int, Raw]]:
         for place, number, item in self.elements:
             if number:
@@ -176,9 +215,10 @@ class ListEntry(Entry):
         if count == len(self.elements):
             self.erase(state)
             return
-        self.retire(state, [self.elements.pop(start) for _ in range(count)])
+        gone = [self.elements.pop(start)] if count == 1 else zip(*self.elements.cut(start, start + count), strict=True)
+        self.retire(state, gone)
 
-    def retire(self, state: State, gone: list[tuple[bytes, int, Any]]) -> None:
+    def retire(self, state: State, gone: Iterable[tuple[bytes, int, Any]]) -> None:
         """Rows that were taken out of `elements`: (place, number, item)."""
         committed = False
         for place, number, item in gone:
@@ -290,8 +330,15 @@ def remove(state: State, key: bytes, value: bytes, count: int = 0) -> int:
         return 0
     found = list(equal(entry.shown(state, 0, len(entry.elements)), value))
     found = found[:count] if count > 0 else found[count:] if count < 0 else found
-    gone: list[tuple[bytes, int, Any]] = [entry.elements.pop(index) for index in reversed(found)]
-    entry.retire(state, gone[::-1])
+    gone: list[tuple[bytes, int, Any]] = []
+    stop = len(found)
+    while stop:  # neighbours leave together, the last first
+        start = stop - 1
+        while start and found[start - 1] == found[start] - 1:
+            start -= 1
+        gone += zip(*entry.elements.cut(found[start], found[start] + stop - start), strict=True)
+        stop = start
+    entry.retire(state, gone)
     _settled(state, entry)
     return len(found)
 

@@ -22,7 +22,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from decimal import Decimal
 from math import inf, isnan
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from sortedcontainers import SortedList
 
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from random import Random
 
 NOT_A_SCORE = "ERR resulting score is not a number (NaN)"
+FEW: Final = 64  # changed scores that are put in order one by one, however small the set
 Scored = tuple[float, bytes]
 
 
@@ -52,7 +53,9 @@ class Order(Protocol):
 
 
 class ZSetEntry(HashEntry):
-    """A hash of scores, and their order. `order` is None until somebody asks; `stale`: members to look at again."""
+    """A hash of scores, and their order. `order` is None until somebody asks, and again when much has changed since
+    anybody did; `stale`: members to look at again.
+    """
 
     __slots__ = ("order", "placed", "stale")
 
@@ -70,29 +73,40 @@ class ZSetEntry(HashEntry):
 
     def insert(self, state: State, field: bytes | None, payload: Wire, dot: int) -> None:
         super().insert(state, field, payload, dot)
-        self.stale.add(field)  # type: ignore[arg-type]
+        self.changed([field])  # type: ignore[list-item]
 
     def insert_all(self, state: State, fields: list[bytes], payloads: list[Wire] | None, dots: Sequence[int]) -> None:
         super().insert_all(state, fields, payloads, dots)
-        self.stale.update(fields)
+        self.changed(fields)
 
     def swap_all(
         self, state: State, fields: list[bytes], payloads: list[Wire] | None, dots: Sequence[int], leaving: Leaving
     ) -> None:
         super().swap_all(state, fields, payloads, dots, leaving)
-        self.stale.update(fields)
+        self.changed(fields)
 
     def discard(self, state: State, field: bytes | None, dot: int) -> Raw | Gone:
-        self.stale.add(field)  # type: ignore[arg-type]
+        self.changed([field])  # type: ignore[list-item]
         return super().discard(state, field, dot)
 
     def erase_field(self, state: State, field: bytes) -> bool:
-        self.stale.add(field)
+        self.changed([field])
         return super().erase_field(state, field)
 
     def erase(self, state: State) -> None:
         super().erase(state)
-        self.order = None
+        self.forget_order()
+
+    def changed(self, members: Sequence[bytes]) -> None:
+        """These scores come, go or change. Where nobody asks for the order, nothing is noted for it."""
+        if self.order is not None:
+            self.stale.update(members)
+            if len(self.stale) > (len(self.values) >> 2) + FEW:
+                self.forget_order()
+
+    def forget_order(self) -> None:
+        """The order is made anew when somebody asks."""
+        self.order, self.placed, self.stale = None, {}, set()
 
     def score(self, state: State, member: bytes) -> float | None:
         """The shown score, None if it is no member."""
@@ -104,7 +118,7 @@ class ZSetEntry(HashEntry):
     def ordered(self, state: State) -> Order:
         """Every (score, member), ascending. Not to be kept over a write."""
         order, stale, placed = self.order, self.stale, self.placed
-        if order is None or len(stale) > len(self.values) >> 2:
+        if order is None:
             self.placed = {member: self.score(state, member) or 0.0 for member in self.values}
             order = SortedList((score, member) for member, score in self.placed.items())
             self.order = order
@@ -151,7 +165,7 @@ def put(state: State, key: bytes, scores: Sequence[tuple[bytes, float]]) -> None
     entry = _of(state, key) or state.create(ZSetEntry, key)
     assert isinstance(entry, ZSetEntry)
     write(state, entry, [(member, text(score)) for member, score in scores])
-    entry.stale.update([member for member, _ in scores])
+    entry.changed([member for member, _ in scores])
 
 
 def increase(state: State, key: bytes, member: bytes, by: float) -> float:
@@ -171,7 +185,7 @@ def increase(state: State, key: bytes, member: bytes, by: float) -> float:
     assert isinstance(target, ZSetEntry)
     total = number.exact(Decimal(repr(after)))
     target.number(member).increase(state, target, member, number.minus(total, exact), total)  # type: ignore[arg-type]
-    target.stale.add(member)
+    target.changed([member])
     return after
 
 

@@ -54,6 +54,15 @@ def test_it_is_a_sorted_list(data: st.DataObject) -> None:
                 for row in Random(count).sample(rows, count):
                     one.insert(*row)
             model[index:index] = rows[::-1] if leftwards else rows
+        elif data.draw(st.booleans()):
+            gone = list(map(list, zip(*model[index : index + count], strict=True))) or [[], [], []]
+            if gone[0]:
+                assert one.alike(index, gone[0], gone[1], 0) == len(gone[0])
+                middle = len(gone[0]) // 2
+                assert one.alike(index, gone[0], [*gone[1][:middle], 0, *gone[1][middle + 1 :]], 0) == middle
+                assert one.alike(index + 1, gone[0], gone[1], 0) == 0
+            assert one.cut(index, index + count) == tuple(gone)
+            del model[index : index + count]
         else:
             for place, number, item in model[index : index + count]:
                 if number % 2:
@@ -95,7 +104,10 @@ def test_a_long_one_with_its_ends_and_its_middle() -> None:
         assert one.remove(place) is not None
     agree(one, model)
     while model:
-        assert one.pop(0) == model.pop(0)
+        count = rng.randint(1, 300)
+        assert list(zip(*one.cut(0, count), strict=True)) == model[:count]
+        del model[:count]
+        agree(one, model)
     assert one._blocks == one._firsts == []
     one.insert(new[0], 1, None)
     agree(one, [(new[0], 1, None)])

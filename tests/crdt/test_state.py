@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable
 from decimal import Decimal
-from itertools import count
 from random import Random
 
 import pytest
@@ -292,38 +291,6 @@ def held(state: State) -> int:
     pending = len(state.entries) + len(state.removed) + len(state.swept) + len(state.orphans) + len(state.stamp_hlcs)
     chunks = sum(len(owner.chunks) + len(owner.firsts) for owner in state.actors.values())
     return rows + cells + pending + chunks + len(state.keys) + len(state.hidden) + len(state.actors) + len(state.seen)
-
-
-CYCLES: dict[str, tuple[Callable[[State, bytes], object], Callable[[State, bytes], object]]] = {
-    "members": (lambda s, n: sets.add(s, K, [n]), lambda s, n: sets.remove(s, K, [n])),
-    "keys": (lambda s, n: strings.put(s, n, n), keyspace.delete),
-    "one key": (lambda s, n: strings.put(s, K, n), lambda s, n: strings.put(s, K, n)),
-    "fields": (lambda s, n: hashes.put(s, K, [(n, n)]), lambda s, n: hashes.remove(s, K, [n])),
-    "counters": (lambda s, n: counters.incr(s, n, 1), keyspace.delete),
-    "floats": (lambda s, n: counters.incr_float(s, n, Decimal("0.5")), keyspace.delete),
-    "flags": (flags.enable, flags.disable),
-    "counted fields": (lambda s, n: hashes.incr(s, K, n, 1), lambda s, n: hashes.remove(s, K, [n])),
-}
-
-
-@pytest.mark.parametrize("name", CYCLES)
-def test_what_is_removed_is_forgotten(name: str) -> None:
-    """Writer and reader hold what is live, after any number of cycles; the remover is another than the writer."""
-    write, remove = CYCLES[name]
-    both = Replicas()
-    numbers = count()
-    for _ in range(40):
-        names = [b"%d" % next(numbers) for _ in range(125)]
-        for state, act in ((both[0], write), (both[1], remove)):
-            for one in names:
-                act(state, one)
-            made = state.cut()
-            if made is not None:
-                both[0 if state is both[1] else 1].apply(made)
-    both.exchange()
-    assert max(state.live for state in both.states) <= 1
-    for state in both.states:
-        assert held(state) < 20
 
 
 def test_a_hundred_thousand_cycles() -> None:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
+from crdt import codec
+from crdt.dots import Actor
 from crdt.state import State
 from crdt.types import hashes, keyspace, sets, strings
 from crdt.types.conflicts import Conflict, conflicts, count
@@ -45,6 +49,24 @@ def test_what_was_settled_is_none() -> None:
     both.exchange()
     assert both.agree(count) == 0
     assert list(conflicts(both[0])) == []
+
+
+def test_conflicts_of_a_type_that_is_not_shown_wait_until_it_is() -> None:
+    """A set behind which a disputed string stands is deleted: the string comes up, and with it its conflict."""
+    both = Replicas()
+    strings.put(both[0], K, b"0")
+    strings.put(both[1], K, b"1")
+    third = State(Actor("d", 99))
+    sets.add(third, K, [b"x"])
+    both.exchange()
+    seen = codec.decode_frame(codec.encode_frame(third.cut() or pytest.fail("it has written")))
+    for state in both.states:
+        state.apply(seen)
+    mixed = (K, None, "set", (b"set", b"string"))
+    assert both.agree(found) == {mixed}  # settles the list
+    sets.remove(both[0], K, [b"x"])
+    both.exchange()
+    assert both.agree(found) == {(K, None, "string", (b"1", b"0"))}
 
 
 def test_a_conflict_names_its_writers() -> None:

@@ -395,3 +395,25 @@ def test_memory_is_that_of_what_is_there() -> None:
     tracemalloc.stop()
     assert after - before < 100_000
     assert state.live == 100
+
+
+@pytest.mark.parametrize("leftwards", [False, True])
+def test_many_elements_go_at_once(leftwards: bool) -> None:
+    """What is written together is taken out together, here and at a peer, also around what others wrote or set."""
+    states = [State(Actor("a", 1)), State(Actor("b", 2))]
+    lists.push(states[0], K, [b"%d" % i for i in range(3000)], leftwards)
+    exchange(states)
+    lists.insert(states[1], K, b"1500", b"new", True)
+    lists.put(states[1], K, 700, b"set")
+    lists.trim(states[0], K, 1000, 2000)
+    expected = lists.values(states[0], K)
+    exchange(states)
+    shown = lists.values(states[0], K)
+    assert shown == lists.values(states[1], K)
+    assert [value for value in shown if value not in (b"new", b"set")] == expected
+    assert len(shown) == 1002
+    assert lists.remove(states[1], K, b"set") == 1
+    assert len(lists.pop(states[1], K, 900, True)) == 900
+    exchange(states)
+    assert lists.values(states[0], K) == lists.values(states[1], K)
+    assert lists.size(states[0], K) == 101
