@@ -47,6 +47,7 @@ class Entry:
     STRICT: ClassVar[bool] = False  # each row from outside is checked, even if its payload is plain bytes
     ADDED: ClassVar[str]  # keyspace event of a row that a peer added
     REMOVED: ClassVar[str]  # ... and of one that a peer removed
+    NOTED: ClassVar[str] = ""  # ... and of what notes what was removed; not told beside REMOVED
     PLACED: ClassVar[bool] = False  # fields end with a place (crdt/places.py): frames say runs of them in short
     POINTS: ClassVar[bool] = False  # payloads are single code points: frames say them as one text
 
@@ -102,6 +103,10 @@ class Entry:
     def event(cls, payload: Wire) -> str:
         """Keyspace event of a row that a peer added and whose payload is structured."""
         return cls.ADDED
+
+    def told(self, fields: list[bytes]) -> str:
+        """Keyspace event of rows that a peer added to these fields."""
+        return self.ADDED
 
     def rows(self) -> Iterator[tuple[bytes | None, int, Raw]]:
         """All live rows, committed or pending, as (field, dot, raw payload)."""

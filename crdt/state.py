@@ -455,6 +455,7 @@ class State(Expiries):
             name = id(entry)
             gone = entry.key not in self.keys
             if not (gone and entry.SINGLE) and any((name, field) not in overwritten for field in fields):
+                changes.pop((entry.key, entry.NOTED), None)
                 changes[entry.key, entry.REMOVED] = None
             if gone:
                 changes[entry.key, "del"] = None
@@ -514,7 +515,7 @@ class State(Expiries):
                     entry.swap_all(self, group.fields, group.payloads, fresh, leaving)
                 else:
                     entry.insert_all(self, group.fields, group.payloads, fresh)
-                self._shown(entry, entry.ADDED, added)
+                self._shown(entry, entry.told(group.fields), added)
                 entries += repeat(entry, len(fresh))
                 fields += group.fields
         hlcs = list(chain.from_iterable(group.hlcs() for group in kept))

@@ -50,7 +50,7 @@ def conflicts(state: State) -> Iterator[Conflict]:
     for entry, field in _cells(state):
         if isinstance(entry, JsonEntry):
             node = entry.nodes[field or b""]
-            yield Conflict(entry.key, documents.where(node), entry.NAME, documents.siblings(state, node))
+            yield Conflict(entry.key, where(entry, node.field), entry.NAME, documents.siblings(state, node))
             continue
         if isinstance(entry, ListEntry):
             assert field is not None
@@ -59,9 +59,9 @@ def conflicts(state: State) -> Iterator[Conflict]:
         if isinstance(entry, HashEntry):
             assert field is not None
             found = strings.standing(state, entry.values[field], entry.dots.get(field, -1))
-            if isinstance(entry, StreamEntry) and field != streams.META:
-                found = [one._replace(value=b" ".join(streams.unpacked(one.value))) for one in found]
-                field = b"%d-%d" % streams.id_of(field)
+            if isinstance(entry, StreamEntry):
+                found = [one._replace(value=streams.described(field, one.value)) for one in found]
+            field = where(entry, field)
         else:
             found = strings.siblings(state, entry.key) or []
         yield Conflict(entry.key, field, entry.NAME, found)
@@ -70,12 +70,23 @@ def conflicts(state: State) -> Iterator[Conflict]:
         yield Conflict(key, None, entries[0].NAME, [_newest(state, entry) for entry in entries])
 
 
+def where(entry: Entry, field: bytes) -> bytes:
+    """A field as people write it: see Conflict; empty for what the removed entries of a stream left behind."""
+    if isinstance(entry, JsonEntry):
+        return documents.where(entry.nodes[field])
+    if isinstance(entry, ListEntry):
+        return b"%d" % entry.elements.index(field)
+    if isinstance(entry, StreamEntry) and field != streams.META:
+        return b"%d-%d" % streams.id_of(field)
+    return field
+
+
 def _element(state: State, entry: ListEntry, place: bytes) -> Conflict:
     """An element of a list that was set at several replicas at once."""
     state.name_pending()
-    index, standing = lists.siblings(state, entry, place)
+    standing = lists.siblings(state, entry, place)
     found = [Sibling(value, state.name(dot).actor, milliseconds(state.hlc(dot))) for dot, value in standing]
-    return Conflict(entry.key, b"%d" % index, entry.NAME, found)
+    return Conflict(entry.key, where(entry, place), entry.NAME, found)
 
 
 def _newest(state: State, entry: Entry) -> Sibling:

@@ -386,9 +386,9 @@ def move(state: State, source: bytes, target: bytes, from_left: bool, to_left: b
     return taken[0]
 
 
-def siblings(state: State, entry: ListEntry, place: bytes) -> tuple[int, list[tuple[int, bytes]]]:
-    """An element that was set at several replicas at once: its index, and (dot, value) with the shown one first."""
+def siblings(state: State, entry: ListEntry, place: bytes) -> list[tuple[int, bytes]]:
+    """An element that was set at several replicas at once: (dot, value) with the shown one first."""
     at = entry.elements.find(place)
     assert at is not None
     several = at[0].items[at[1]]
-    return entry.elements.index(place), [(dot, several.values[dot]) for dot in several.order(state)]
+    return [(dot, several.values[dot]) for dot in several.order(state)]

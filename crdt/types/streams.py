@@ -98,6 +98,7 @@ class StreamEntry(HashEntry):
     RANK = 40
     ADDED = "xadd"
     REMOVED = "xdel"
+    NOTED = "xsetid"
 
     def __init__(self, key: bytes) -> None:
         super().__init__(key)
@@ -142,6 +143,12 @@ class StreamEntry(HashEntry):
     @classmethod
     def check(cls, field: object, payload: Wire) -> bool:
         return super().check(field, payload) and len(field) in (0, SIZE)  # type: ignore[arg-type]
+
+    def told(self, fields: list[bytes]) -> str:
+        return self.NOTED if fields == [META] else self.ADDED
+
+    def contested(self, field: bytes | None) -> bool:
+        return field != META and super().contested(field)  # of several notes nobody has to choose: `left`
 
     # -- order --------------------------------------------------------------------------------------------------------
 
@@ -217,6 +224,15 @@ class StreamEntry(HashEntry):
         """The last id that was given, as far as this replica knows."""
         left = self.left(state).last
         return max(left, self.ids[-1]) if self.ids else left
+
+
+def described(field: bytes, payload: bytes) -> bytes:
+    """A row for people: the words of an entry, or what removed entries left behind."""
+    if field != META:
+        return b" ".join(unpacked(payload))
+    last, removed, highest = _note(payload)
+    text = b"last id %d-%d, %d removed" % (*id_of(last), removed)
+    return text if highest == NOTHING else text + b" by XDEL up to %d-%d" % id_of(highest)
 
 
 def unpacked(payload: bytes | None) -> list[bytes]:

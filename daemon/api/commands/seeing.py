@@ -9,10 +9,11 @@ import msgpack
 
 from crdt.clock import milliseconds
 from crdt.entry import LIFETIME, Entry, Raw
-from crdt.types import conflicts, documents, expiry
+from crdt.types import conflicts, expiry, streams
 from crdt.types.jsoncell import body
 from crdt.types.jsontree import JsonEntry
 from crdt.types.number import BASE, COUNT, render
+from crdt.types.streams import StreamEntry
 from daemon import report
 from daemon.api.arguments import SYNTAX, integer
 from daemon.api.commands.convergence import space_of
@@ -132,24 +133,19 @@ def _row(resp: Resp, space: Space, entry: Entry, field: bytes | None, dot: int, 
         [
             (resp.bulk(b"dot"), resp.bulk(str(state.name(dot)).encode())),
             (resp.bulk(b"type"), resp.bulk(entry.NAME.encode())),
-            (resp.bulk(b"cell"), resp.null if field is None else resp.bulk(_where(entry, field))),
-            (resp.bulk(b"value"), _value(resp, space, entry, raw)),
+            (resp.bulk(b"cell"), resp.null if field is None else resp.bulk(conflicts.where(entry, field))),
+            (resp.bulk(b"value"), _value(resp, space, entry, field, raw)),
             (resp.bulk(b"time"), resp.integer(milliseconds(state.hlc(dot)))),
         ]
     )
 
 
-def _where(entry: Entry, field: bytes) -> bytes:
-    """A field as people write it."""
-    return documents.where(entry.nodes[field]) if isinstance(entry, JsonEntry) else field
-
-
-def _value(resp: Resp, space: Space, entry: Entry, raw: Raw) -> bytes:
-    """A plain value as it is; a number's rows and lifetimes in words; what is unknown as the bytes that travel."""
+def _value(resp: Resp, space: Space, entry: Entry, field: bytes | None, raw: Raw) -> bytes:
+    """A plain value as it is; the rows of numbers, streams and lifetimes in words; what is unknown as it travels."""
     if raw is None:
         return resp.null
     if isinstance(raw, bytes):
-        return resp.bulk(body(raw) if isinstance(entry, JsonEntry) else raw)
+        return resp.bulk(_plain(entry, field, raw))
     if isinstance(raw, msgpack.ExtType):  # which is a tuple, too
         return resp.bulk(expiry.described(raw).encode() if entry.CODE == LIFETIME else raw.data)
     name = space.state.name
@@ -157,4 +153,11 @@ def _value(resp: Resp, space: Space, entry: Entry, raw: Raw) -> bytes:
         return resp.bulk(b"count %s since %s" % (render(raw[2]), str(name(raw[1])).encode()))
     if raw[0] == BASE:
         return resp.bulk(b"taken %s of %s up to %d" % (render(raw[3]), str(name(raw[1])).encode(), raw[2]))
-    return resp.bulk(body(raw[1]) if isinstance(entry, JsonEntry) else raw[1])
+    return resp.bulk(_plain(entry, field, raw[1]))
+
+
+def _plain(entry: Entry, field: bytes | None, value: bytes) -> bytes:
+    if isinstance(entry, StreamEntry):
+        assert field is not None
+        return streams.described(field, value)
+    return body(value) if isinstance(entry, JsonEntry) else value

@@ -333,3 +333,40 @@ def test_wrong_types() -> None:
     ):
         with pytest.raises(WrongTypeError):
             call()
+
+
+def test_what_a_peer_is_told_of_entries_that_went_and_of_xsetid() -> None:
+    """What removed entries leave behind is a row, and no entry: nobody hears of an `xadd`."""
+    a, b = State(Actor("a", 1)), State(Actor("b", 2))
+    for state in (a, b):
+        state.begin(1_700_000_000_000)
+
+    def told() -> list[str]:
+        changes = b.apply(decode_frame(encode_frame(a.cut() or pytest.fail("nothing was written"))))
+        return [event for _, event in changes or ()]
+
+    for n in (1, 2, 3):
+        streams.add(a, K, streams.Id(n, 1), [b"f", b"v"])
+    assert told() == ["xadd"]
+    streams.remove(a, K, [streams.Id(1, 1).field()])
+    assert told() == ["xdel"]
+    streams.remove(a, K, [streams.Id(2, 1).field()], trimmed=True)
+    assert told() == ["xdel"]
+    streams.set_left(a, K, streams.Left(streams.Id(9, 1).field(), 7))
+    assert told() == ["xsetid"]
+    streams.add(a, K, streams.Id(10, 1), [b"f", b"v"])
+    streams.remove(a, K, [streams.Id(3, 1).field()], trimmed=True)
+    assert told() == ["xadd", "xdel"]
+    keyspace.delete(a, K)
+    assert told() == ["xdel", "del"]
+
+
+def test_notes_of_what_was_removed_are_no_conflict() -> None:
+    both = Replicas()
+    for n in (1, 2, 3):
+        streams.add(both[0], K, streams.Id(n, 1), [b"f", b"v"])
+    both.exchange()
+    streams.remove(both[0], K, [streams.Id(1, 1).field()])
+    streams.remove(both[1], K, [streams.Id(2, 1).field()])
+    both.exchange()
+    assert both.agree(conflicts.count) == 0

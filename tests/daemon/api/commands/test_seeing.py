@@ -149,6 +149,16 @@ async def test_debug_shows_the_rows(pair: Pair) -> None:
     await client.ask("JSON.SET j $", b'{"a":[1,{"b":"c"}]}')
     rows = {item[b"cell"]: item[b"value"] for item in maps(await client.ask("CRDT.DEBUG j"))}
     assert rows == {b"$": b"{}", b"$.a": b"[]", b"$.a[0]": b"1", b"$.a[1]": b"{}", b"$.a[1].b": b'"c"'}
+    await client.ask("RPUSH l x y z")
+    await client.ask("LPOP l")
+    assert {row[b"cell"]: row[b"value"] for row in maps(await client.ask("CRDT.DEBUG l"))} == {b"0": b"y", b"1": b"z"}
+    await client.ask("XADD stream 5-1 f v")
+    await client.ask("XADD stream 6-1 f v g w")
+    await client.ask("XDEL stream 5-1")
+    assert {row[b"cell"]: row[b"value"] for row in maps(await client.ask("CRDT.DEBUG stream"))} == {
+        b"6-1": b"f v g w",
+        b"": b"last id 6-1, 1 removed by XDEL up to 5-1",
+    }
     await client.ask("HSET h f v g w")
     assert {item[b"cell"] for item in maps(await client.ask("CRDT.DEBUG h"))} == {b"f", b"g"}
     await client.ask("FLAG.ENABLE flag")
