@@ -51,6 +51,7 @@ def test_honest_inputs(target: str) -> None:
         TARGETS[target](data)
 
 
+@pytest.mark.timeout(60 + EXAMPLES // 5)
 @pytest.mark.parametrize("target", NAMES)
 def test_nearly_honest_inputs(target: str) -> None:
     @settings(steady, max_examples=EXAMPLES)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 KEYS: Final = 64  # expired keys that one tick removes
 PLANS: Final = 1024  # expired keys that one tick takes note of
 PAUSE: Final = 0.02  # seconds between two ticks that found something
+HEED: Final = 0.02  # seconds between two looks at all peers' clocks, times the crowd; a small space looks at each HELLO
 
 
 class Reaper:
@@ -40,6 +41,7 @@ class Reaper:
         self._due: list[tuple[int, bytes, int]] = []  # heap of (corrected wall ms, key, the deadline that it had)
         self._shift = 0.0  # engine's time - corrected wall time, in seconds
         self._resume = 0.0  # not before this, by the engine's time
+        self._heed_at = 0.0
 
     @property
     def deadline(self) -> float:
@@ -56,7 +58,12 @@ class Reaper:
     def heed(self, now: float) -> None:
         """A peer has told its clock: correct the own by the median of all, if that is far from it."""
         replica = self.replica
-        skews = sorted([0, *(peer.skew_ms for peer in replica.peers.online(now) if peer.heard)])
+        if now < self._heed_at:
+            return
+        if replica.crowd > 1.0:
+            self._heed_at = now + HEED * replica.crowd
+        peers = replica.peers.by_name.values()
+        skews = sorted([0, *(peer.skew_ms for peer in peers if peer.heard and peer.state(now) == "online")])
         half = len(skews) // 2
         median = skews[half] if len(skews) % 2 else (skews[half - 1] + skews[half]) // 2
         self.off = abs(median) > replica.tuning.max_drift_ms

@@ -158,13 +158,12 @@ class Fleet:
         period = self.members[0].replica.tuning.hello_period(len(self.members) + number - 1)
         for i in range(number):
             hello = Hello(Actor(f"voice-{i:04}", i), i + 1, 0, 0, 0, 0, EPOCH_MS, int(period * 1000))
-            self.at(
-                self.now + self.rng.uniform(0, period), self._speak, f"voice-{i:04}", messages.encode(hello), period
-            )
+            self.at(self.now + self.rng.uniform(0, period), self._speak, f"voice-{i:04}", hello, period)
 
-    def _speak(self, name: str, hello: bytes, period: float) -> None:
+    def _speak(self, name: str, hello: Hello, period: float) -> None:
+        data = messages.encode(replace(hello, wall_ms=EPOCH_MS + int(self.now * 1000)))
         for member in self.members:
-            self._deliver(member, name, False, hello, TOPIC + len(name) + len(hello))
+            self._deliver(member, name, False, data, TOPIC + len(name) + len(data))
         self.at(self.now + period * self.rng.uniform(0.75, 1.25), self._speak, name, hello, period)
 
     def stop_broker(self, broker: int = 0) -> None:

@@ -112,6 +112,21 @@ def test_who_is_off_removes_nothing_and_reads_the_clocks_of_the_others() -> None
     assert a.state.live == 2
 
 
+def test_in_a_crowd_the_clocks_of_all_are_looked_at_now_and_then() -> None:
+    """Not at each HELLO: with a thousand peers that look would cost more than everything else."""
+    a, later = Desk("a", 1, TUNING), START + 3_600_000
+    for i in range(60):
+        name = f"p{i:02}"
+        a.receive(name, Hello(Actor(name, 2), 77 + i, 0, 0, 0, 0, START, 3_600_000, 0, ()), inbox=False)
+    for i in range(60):
+        name = f"p{i:02}"
+        a.receive(name, Hello(Actor(name, 2), 77 + i, 0, 0, 0, 0, later, 3_600_000, 0, ()), inbox=False)
+    assert a.replica.crowd > 1.0 and not a.replica.reaper.off
+    a.now += 2 * reaper.HEED * a.replica.crowd
+    a.receive("p00", Hello(Actor("p00", 2), 77, 0, 0, 0, 0, later, 3_600_000, 0, ()), inbox=False)
+    assert a.replica.reaper.off
+
+
 def test_two_that_disagree_meet_in_the_middle() -> None:
     a = Desk("a", 1, TUNING)
     a.receive("b", Hello(Actor("b", 2), 77, 0, 0, 0, 0, START + 3_600_000, 5000, 0, ()), inbox=False)
