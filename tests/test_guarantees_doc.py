@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.simulation.wrong import WRONG
+
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "guarantees.md").read_text(encoding="utf-8")
 TEST = re.compile(r"`(tests/[\w/]+\.py)::(test_\w+)`")
@@ -42,6 +44,16 @@ def test_each_invariant_has_a_negative_control() -> None:
         number for line in CONTROLS.splitlines() if line.startswith("| ") for number in re.findall(r"I\d+", line)
     }
     assert controlled == listed
+
+
+def test_each_invariant_names_what_it_fails_with() -> None:
+    rows = re.findall(r"^\| (I\d+) \|.*\| ([^|]+) \|$", PAGE, re.MULTILINE)
+    assert len(rows) > 10
+    for number, cell in rows:
+        mistakes = re.findall(r"\*([^*]+)\*", cell)
+        assert mistakes or TEST.search(cell), number
+        for name in mistakes:
+            assert number in WRONG[name].invariant.split(", "), (number, name)
 
 
 def test_docstrings_name_invariants_of_the_page() -> None:

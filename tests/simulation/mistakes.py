@@ -22,6 +22,7 @@ from crdt.replica import healing, intake, outbox, recovery, replica
 from crdt.replica.acks import Acks
 from crdt.replica.effects import Lane, LogFrame, Persist
 from crdt.replica.fetching import Fetch
+from crdt.replica.held import Held
 from crdt.replica.merging import Merging
 from crdt.replica.messages import Ack, Hello
 from crdt.replica.outbox import Outbox
@@ -312,7 +313,7 @@ def received_after_own() -> Iterator[None]:
 
 @contextmanager
 def transactions_torn() -> Iterator[None]:
-    """A frame is cut inside of a transaction: its first row travels alone."""
+    """A frame is cut inside of a transaction, and its first half travels alone: the other one has to be asked for."""
     original = State.cut
 
     def halves(self: Replica, floors: dict[Actor, int] | None = None) -> None:
@@ -324,11 +325,12 @@ def transactions_torn() -> Iterator[None]:
         if len(parts) < 2:
             return
         fresh = [(part, encode_frame(part)) for part in parts]
-        self._views[self.batch] = (self._views[self.batch][0], fresh)
+        self._views[self.batch] = (self._views[self.batch][0], fresh[:1])
         persist = self.out._effects[-1]
         assert isinstance(persist, Persist)
         logged = [LogFrame(part.actor, part.first, part.last, data) for part, data in fresh]
-        self.out._effects[-1] = replace(persist, frames=(*persist.frames[:-1], *logged))
+        before = [one for one in persist.frames if (one.actor, one.first) != (frame.actor, frame.first)]
+        self.out._effects[-1] = replace(persist, frames=(*before, *logged))
 
     original_flush = Replica.flush
     with mock.patch.object(Replica, "flush", halves), mock.patch.object(State, "cut", original):
@@ -353,7 +355,7 @@ def _halves(frame: Frame) -> list[Frame]:
 @contextmanager
 def never_asks_back() -> Iterator[None]:
     """What was missed is never pulled."""
-    with mock.patch.object(recovery.Recovery, "_ask", lambda *_: None):
+    with mock.patch.object(recovery.Recovery, "_ask", lambda *_, **__: None):
         yield
 
 
@@ -389,6 +391,17 @@ def heals_by_removing() -> Iterator[None]:
 @contextmanager
 def clone_goes_on() -> Iterator[None]:
     with mock.patch.object(Replica, "fork", lambda *_: None):
+        yield
+
+
+@contextmanager
+def waits_without_bound() -> Iterator[None]:
+    original = Held.__init__
+
+    def init(self: Held, limit: int) -> None:
+        original(self, limit * 1000)
+
+    with mock.patch.object(Held, "__init__", init):
         yield
 
 

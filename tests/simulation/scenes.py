@@ -10,6 +10,8 @@ from crdt.codec import decode_frame, encode_frame
 from crdt.dots import Actor
 from crdt.frame import Frame
 from crdt.replica import outbox
+from crdt.replica.messages import Delta
+from crdt.replica.tuning import Tuning
 from crdt.state import RANGE_FROM, State
 from crdt.types import keyspace, sets
 from tests.crdt.replica.desk import Desk, exchange
@@ -69,3 +71,15 @@ def second_hand() -> str | None:
     b.commit()
     exchange(b, c)
     return _differs(c.state, b.state)
+
+
+def waiting() -> str | None:
+    """A thousand frames come, but not what they go on from."""
+    a, b = State(Actor("a", 1)), Desk("b", 2, Tuning(held_bytes=ROOM))
+    a.begin(1000)
+    for i in range(1000):
+        sets.add(a, b"s", [b"%d" % i])
+        _, data = _cut(a)
+        if i:
+            b.receive("a", Delta([data]), inbox=False)
+    return f"holds {b.replica.held.bytes} bytes" if b.replica.held.bytes > ROOM else None

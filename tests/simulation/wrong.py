@@ -114,6 +114,9 @@ WRONG: dict[str, Wrong] = {
     "expire rows stay": Wrong(
         "the record of a lifetime outlives its key", "I11", mistakes.expire_rows_stay, ("mortal",)
     ),
+    "waits without bound": Wrong(
+        "frames that cannot be applied yet are all kept", "I12", mistakes.waits_without_bound, scene=scenes.waiting
+    ),
     "large messages": Wrong("messages of twice the limit", "I12", mistakes.large_messages),
     "never heals": Wrong("rows that differ are not written anew", "healing", mistakes.never_heals, ("defect",)),
     "heals with one content": Wrong(
@@ -150,6 +153,7 @@ def seeds_needed(name: str, seeds: int, start: int = 0, helped: bool = False) ->
         for number, seed in enumerate(range(start, start + seeds), 1):
             what = failure(draw(seed, WRONG[name].needs if helped else ()))
             if what is not None:
+                assert not what.startswith(("TypeError", "AttributeError")), f"the mistake itself is broken: {what}"
                 return number, what
     return None
 
@@ -173,7 +177,7 @@ def table(names: list[str], seeds: int, start: int) -> int:
         else:
             seen = plain[1] if plain else ""
         missed += not seen
-        seen = re.split(r": \[|, who|: lacks|; going", seen or "**not caught**")[0]
+        seen = re.split(r":? [\[(]|, who|: lacks|; going", seen or "**not caught**")[0]
         print(f"| {wrong.text} | {wrong.invariant} | {_number(plain, seeds)} | {where} | {seen} |", flush=True)
     return 1 if missed else 0
 
