@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
-import msgpack
 from xxhash import xxh3_64_intdigest, xxh3_128_intdigest
 
 from crdt.dots import MASK_64, SEQ_MASK
@@ -19,7 +18,32 @@ from crdt.hashing import CLOCK_FACTOR, STRUCTURED, type_seed
 
 MANY: Final = 256  # rows of one entry from which they are asked for together
 Row = tuple[int, Entry, bytes | None, Raw, int]  # packed dot, entry, field, raw payload, timestamp
-Dead = tuple[int, Entry, bytes | None, Raw]  # a row that is no more: packed dot, entry, field, raw payload
+
+
+class Dead:
+    """Rows that are no more, in any order: packed dots, entries, fields and raw payloads, side by side."""
+
+    __slots__ = ("dots", "entries", "fields", "raws")
+
+    def __init__(self) -> None:
+        self.dots: list[int] = []
+        self.entries: list[Entry] = []
+        self.fields: list[bytes | None] = []
+        self.raws: list[Raw] = []
+
+    def __len__(self) -> int:
+        return len(self.dots)
+
+    def append(self, dot: int, entry: Entry, field: bytes | None, raw: Raw) -> None:
+        """One more."""
+        self.dots.append(dot)
+        self.entries.append(entry)
+        self.fields.append(field)
+        self.raws.append(raw)
+
+    def drop(self, at: int) -> None:
+        """This one is not dead after all."""
+        del self.dots[at], self.entries[at], self.fields[at], self.raws[at]
 
 
 class _Column:
@@ -129,31 +153,36 @@ def _group(where: Any, column: _Column, wire: Callable[[Raw, int], Wire]) -> Gro
     )
 
 
-def dead_hash(actor_seed: int, dead: Iterable[Dead], hlcs: Iterable[int], wire: Callable[[Raw, int], Wire]) -> int:
-    """Sum of the hashes (hashing.row_hash) of these rows of one actor, in any order; not reduced mod 2^128."""
+def dead_hash(actor_seed: int, dead: Dead, hlcs: list[int], wire: Callable[[Raw, int], Wire]) -> int:
+    """Sum of the hashes (hashing.row_hash) of these rows of one actor, not reduced mod 2^128.
+
+    Seeds may exceed 64 bits: xxhash takes the lower ones (its README).
+    """
+    digest = xxh3_64_intdigest
     contents: list[bytes] = []
     seeds: list[int] = []
     last: Entry | None = None
-    types: dict[int, int] = {}
-    name, time, shift = 0, -1, 0
-    for (dot, entry, field, raw), hlc in zip(dead, hlcs, strict=True):
+    name, kind, code, time, shift = 0, 0, -1, -1, 0
+    for i in range(len(dead.dots)):
+        dot, entry, field, raw = dead.dots[i], dead.entries[i], dead.fields[i], dead.raws[i]
         if entry is not last:
-            last, code = entry, entry.CODE
-            kind = types.get(code)
-            if kind is None:
-                kind = types[code] = type_seed(actor_seed, code)
-            name = xxh3_64_intdigest(entry.key, kind)
-        if hlc != time:
-            time, shift = hlc, hlc * CLOCK_FACTOR & MASK_64
-        seed = (name + shift + (dot & SEQ_MASK)) & MASK_64
+            last = entry
+            if entry.CODE != code:
+                code = entry.CODE
+                kind = type_seed(actor_seed, code)
+            name = digest(entry.key, kind)
+        if hlcs[i] != time:
+            time = hlcs[i]
+            shift = time * CLOCK_FACTOR & MASK_64
+        seed = name + shift + (dot & SEQ_MASK)
         if raw is None:
             contents.append(field or b"")
             seeds.append(seed)
             continue
-        payload = wire(raw, dot) if raw.__class__ is tuple else raw
-        if payload.__class__ is msgpack.ExtType:
+        payload = raw if isinstance(raw, bytes) else wire(raw, dot)
+        if not isinstance(payload, bytes):  # structured
             seed ^= STRUCTURED
             payload = payload.data
         contents.append(payload)
-        seeds.append(seed if field is None else xxh3_64_intdigest(field, seed))
+        seeds.append(seed if field is None else digest(field, seed))
     return sum(map(xxh3_128_intdigest, contents, seeds))

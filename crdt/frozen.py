@@ -50,12 +50,12 @@ class Frozen:
                 columns = [(chunk.dots, chunk.entries[:], chunk.dead) for chunk in rows.chunks]
                 self._columns.append((rows.actor, rows.applied, rows.base, columns))
 
-    def keep(self, owner: ActorRows, dead: list[Dead], hlcs: list[int]) -> None:
+    def keep(self, owner: ActorRows, dead: Dead, hlcs: list[int]) -> None:
         """These rows of one actor are no more."""
         low, high = self._above.get(owner.index, 1), self._upto.get(owner.index, 0)
-        for row, hlc in zip(dead, hlcs, strict=True):
+        for row in zip(dead.dots, dead.entries, dead.fields, dead.raws, hlcs, strict=True):
             if low <= row[0] <= high:
-                self._dead.setdefault(row[0] >> _BUCKET, []).append((*row, hlc))
+                self._dead.setdefault(row[0] >> _BUCKET, []).append(row)
                 self.kept += 1
 
     def intervals(self) -> Iterator[tuple[Actor, int, Runs] | None]:

@@ -92,9 +92,11 @@ def _count(
     _, lineage, total = raw
     if lineage > cut:
         return (number.COUNT, lineage + offset, total)
-    for at, (before, where, cell, kept) in enumerate(state.removed):
-        if where is entry and cell == field and _is(kept, number.COUNT) and kept[1] == lineage:
-            del state.removed[at]
+    removed = state.removed
+    for at, where in enumerate(removed.entries):
+        before, kept = removed.dots[at], removed.raws[at]
+        if where is entry and removed.fields[at] == field and _is(kept, number.COUNT) and kept[1] == lineage:
+            removed.drop(at)
             entry.insert(state, field, state.wire(kept, before), before)
             moved[lineage] = (dot + offset, before & SEQ_MASK, kept[2])
             return (number.COUNT, dot + offset, number.minus(total, kept[2]))

@@ -27,6 +27,7 @@ CHUNK: Final = 2048
 
 # Dots, entries (None: no row), fields and timestamps, in ascending order of dots.
 Columns = tuple[Sequence[int], list["Entry | None"], list[bytes | None], list[int]]
+_INDEXED: Final = "a row that was live is indexed until its death is in the books"
 # Rows that were taken out of the books: dots, entries, fields, timestamps, in ascending order of dots.
 Taken = tuple[list[int], list["Entry"], list[bytes | None], list[int]]
 
@@ -39,7 +40,7 @@ class Chunk:
     long as every field is. Timestamps are runs: `hlcs[r]` is that of the rows from position `starts[r]` on.
     """
 
-    __slots__ = ("dead", "dots", "entries", "fields", "hlcs", "saved", "starts")
+    __slots__ = ("dead", "dots", "entries", "fields", "hlcs", "limit", "saved", "starts")
 
     def __init__(self) -> None:
         self.dots: Sequence[int] = range(0)
@@ -48,15 +49,16 @@ class Chunk:
         self.starts: array[int] = array("I")
         self.hlcs: array[int] = array("Q")
         self.dead = 0
+        self.limit = 0  # dead rows from which on it is thin
         # First dot under which the checkpoint holds these rows; None: not as they are now.
         self.saved: int | None = None
 
     def __len__(self) -> int:
         return len(self.entries)
 
-    def live(self) -> Iterator[int]:
+    def live(self) -> list[int]:
         """Positions of the live rows, at a frame boundary."""
-        return (i for i, entry in enumerate(self.entries) if entry is not None)
+        return [i for i, entry in enumerate(self.entries) if entry is not None]
 
     def cell(self, i: int) -> tuple[Entry | None, bytes | None]:
         """Entry and field at a position."""
@@ -93,27 +95,6 @@ class Chunk:
         i = bisect_left(dots, dot)
         return i if i < len(dots) and dots[i] == dot else -1
 
-    def positions(self, base: int, starts: list[int], stops: list[int]) -> list[int]:
-        """Where the dots base + seq of these runs are, as far as they are here."""
-        dots = self.dots
-        out: list[int] = []
-        if type(dots) is range:
-            first, total = dots.start - base, len(dots)
-            if starts[0] >= first and stops[-1] <= first + total and sum(stops) - sum(starts) == len(starts):
-                return [seq - first for seq in starts]
-            for start, stop in zip(starts, stops, strict=True):
-                out += range(max(start - first, 0), min(stop - first, total))
-            return out
-        i, total = 0, len(dots)
-        for start, stop in zip(starts, stops, strict=True):
-            i = bisect_left(dots, base + start, i)
-            # Dots are distinct, so the run cannot reach further: for a single one this is a comparison.
-            j = bisect_left(dots, base + stop, i, min(total, i + stop - start))
-            while i < j:
-                out.append(i)
-                i += 1
-        return out
-
     def append(
         self,
         dots: Sequence[int],
@@ -137,6 +118,19 @@ class Chunk:
             self.fields.extend(fields)
         self.dead += holes
         self.saved = None
+        self._measure()
+
+    def _measure(self) -> None:
+        """How many dead it may hold, now that it has so many rows.
+
+        A dense chunk may hold more of them: a slot costs it 8 bytes (16 with fields) and a spread row as much again, a
+        look-up there a subtraction instead of a bisection, and every compaction touches all that is alive.
+        """
+        size = len(self.entries)
+        if type(self.dots) is range:
+            self.limit = size - size // (8 if self.fields is None else 5)
+        else:
+            self.limit = size // 2 + 1
 
     def _stamp(self, hlcs: Iterable[int]) -> None:
         """Timestamps of the rows that follow."""
@@ -172,22 +166,23 @@ class Chunk:
         """Forget the dead."""
         if not self.dead:
             return
-        alive = [entry is not None for entry in self.entries]
-        hlcs = self.times(list(self.live()))
+        alive = self.live()
+        hlcs = self.times(alive)
         self.starts, self.hlcs = array("I"), array("Q")
-        self.dots = array("Q", compress(self.dots, alive))
-        self.fields = None if self.fields is None else list(compress(self.fields, alive))
-        entries = list(compress(self.entries, alive))
+        self.dots = array("Q", [self.dots[i] for i in alive])
+        self.fields = None if self.fields is None else [self.fields[i] for i in alive]
+        entries = [self.entries[i] for i in alive]
         self.entries = []
         self._stamp(hlcs)
         self.entries = entries
         self.dead = 0
         self.saved = None
+        self._measure()
 
     @property
     def thin(self) -> bool:
-        """Whether most of it is dead. A dense chunk may hold more of them: a slot costs it less, and a look-up too."""
-        return self.dead * (3 if type(self.dots) is range else 4) > len(self.entries) * 2
+        """Whether most of it is dead."""
+        return self.dead >= self.limit
 
 
 class ActorRows:
@@ -250,41 +245,78 @@ class ActorRows:
         i = chunk.position(dot)
         return None if i < 0 else (chunk, i)
 
+    def bury(self, dots: list[int]) -> list[int]:
+        """These rows, all of them live and in any order, leave the books; the timestamp of each."""
+        firsts, out = self.firsts, []
+        low, high, since, upto, hlc = 0, 0, 0, 0, 0
+        for dot in dots:
+            if not low <= dot < high:
+                at = bisect_right(firsts, dot) - 1
+                assert at >= 0, _INDEXED
+                low, high = firsts[at], firsts[at + 1] if at + 1 < len(firsts) else self.base + SEQ_MASK + 1
+                chunk = self.chunks[at]
+                cells, names, starts, hlcs = chunk.entries, chunk.fields, chunk.starts, chunk.hlcs
+                spread = None if type(chunk.dots) is range else chunk.dots
+                chunk.saved = None
+                since = upto = 0
+            i = dot - low if spread is None else bisect_left(spread, dot)
+            assert cells[i] is not None, _INDEXED
+            cells[i] = None
+            if names is not None:
+                names[i] = None
+            if not since <= i < upto:
+                r = bisect_right(starts, i) - 1
+                since, upto, hlc = starts[r], starts[r + 1] if r + 1 < len(starts) else len(cells), hlcs[r]
+            out.append(hlc)
+            chunk.dead += 1
+            if chunk.dead == chunk.limit:
+                self._thin += 1
+        return out
+
     def take(self, gone: Runs) -> Taken:
         """The rows with these seqs leave the books, as far as they are live."""
-        dots: list[int] = []
-        entries: list[Entry] = []
-        fields: list[bytes | None] = []
-        hlcs: list[int] = []
-        base, firsts, starts, stops = self.base, self.firsts, gone.starts, gone.stops
-        k, at = 0, -1
-        while k < len(starts):
-            at = max(at + 1, bisect_right(firsts, base + starts[k]) - 1)
-            if at >= len(firsts):
-                break
-            chunk = self.chunks[at]
-            high = firsts[at + 1] - base if at + 1 < len(firsts) else SEQ_MASK + 1
-            j = bisect_left(starts, high, k)
-            cells, names = chunk.entries, chunk.fields
-            found = [i for i in chunk.positions(base, starts[k:j], stops[k:j]) if cells[i] is not None]
-            k = j - 1 if stops[j - 1] > high else j
-            if found:
-                dots += map(chunk.dots.__getitem__, found)
-                entries += map(cells.__getitem__, found)  # type: ignore[arg-type]
-                hlcs += chunk.times(found)
-                if names is None:
-                    fields += repeat(None, len(found))
-                    for i in found:
-                        cells[i] = None
-                else:
-                    fields += map(names.__getitem__, found)
-                    for i in found:
-                        cells[i] = names[i] = None
-                thin = chunk.thin
-                chunk.dead += len(found)
-                chunk.saved = None
-                self._thin += not thin and chunk.thin
-        return dots, entries, fields, hlcs
+        taken: Taken = ([], [], [], [])
+        firsts, starts, stops = self.firsts, gone.starts, gone.stops
+        at, high = -1, 0
+        for k in range(len(starts)):
+            dot, stop = self.base + starts[k], self.base + stops[k]
+            while dot < stop and firsts:
+                if dot >= high:
+                    at = max(0, bisect_right(firsts, dot, at + 1) - 1)
+                    high = firsts[at + 1] if at + 1 < len(firsts) else self.base + SEQ_MASK + 1
+                self._take(self.chunks[at], dot, min(stop, high), taken)
+                dot = high
+        return taken
+
+    def _take(self, chunk: Chunk, dot: int, stop: int, taken: Taken) -> None:
+        """The live rows of a chunk with dot <= their dots < stop leave it."""
+        dots, cells, names = chunk.dots, chunk.entries, chunk.fields
+        if type(dots) is range:
+            i, j = max(0, dot - dots.start), min(stop - dots.start, len(cells))
+        else:
+            i = bisect_left(dots, dot)
+            # Dots are distinct, so a run cannot reach further: for a single one this is a comparison.
+            j = bisect_left(dots, stop, i, min(len(cells), i + stop - dot))
+        upto, hlc, dead = 0, 0, chunk.dead
+        while i < j:
+            entry = cells[i]
+            if entry is not None:
+                if i >= upto:
+                    r = bisect_right(chunk.starts, i) - 1
+                    hlc = chunk.hlcs[r]
+                    upto = chunk.starts[r + 1] if r + 1 < len(chunk.starts) else len(cells)
+                taken[0].append(dots[i])
+                taken[1].append(entry)
+                taken[2].append(None if names is None else names[i])
+                taken[3].append(hlc)
+                cells[i] = None
+                if names is not None:
+                    names[i] = None
+                dead += 1
+            i += 1
+        if dead > chunk.dead:
+            self._thin += chunk.dead < chunk.limit <= dead
+            chunk.dead, chunk.saved = dead, None
 
     def restore(self, dot: int, entry: Entry, field: bytes | None) -> None:
         """A row that was just taken stays in the books."""

@@ -183,7 +183,11 @@ class State(Expiries):
         """The caller took this row out of the entry. False if it was pending: then its add vanishes with it."""
         if dot > self.cut_dot:
             return False
-        self.removed.append((dot, entry, field, raw))
+        removed = self.removed
+        removed.dots.append(dot)
+        removed.entries.append(entry)
+        removed.fields.append(field)
+        removed.raws.append(raw)
         return True
 
     def name_pending(self) -> None:
@@ -231,7 +235,7 @@ class State(Expiries):
         self.fields: list[bytes | None] = []
         self.stamp_starts: list[int] = [0]
         self.stamp_hlcs: list[int] = [self.clock.now]
-        self.removed: list[Dead] = []
+        self.removed = Dead()
         self.ranges: list[tuple[tuple[bytes, ...], dict[Actor, int]]] = []
         self.swept: list[tuple[Entry, Iterator[tuple[bytes | None, int, Raw]]]] = []
         self.heals: list[tuple[Actor, int, int]] = []  # see Frame
@@ -270,40 +274,46 @@ class State(Expiries):
 
     def _settle_removed(self) -> dict[Actor, Runs]:
         """Take the removed rows out of the books; those that no range covers, by actor."""
-        swept = [(dot, e, field, raw) for e, rows in self.swept for field, dot, raw in rows if dot <= self.cut_dot]
-        for owner, dead in self._by_owner(swept):
-            self._bury(owner, dead)
+        if self.swept:
+            swept = Dead()
+            for entry, rows in self.swept:
+                for field, dot, raw in rows:
+                    if dot <= self.cut_dot:
+                        swept.append(dot, entry, field, raw)
+            for owner, dead in self._by_owner(swept):
+                self._bury(owner, dead)
         return {owner.actor: self._bury(owner, dead) for owner, dead in self._by_owner(self.removed)}
 
-    def _by_owner(self, dead: list[Dead]) -> Iterator[tuple[ActorRows, list[Dead]]]:
-        by: dict[int, list[Dead]] = {}
-        for row in dead:
-            index = row[0] >> SEQ_BITS
-            found = by.get(index)
+    def _by_owner(self, dead: Dead) -> list[tuple[ActorRows, Dead]]:
+        """Dead rows, parted by actor."""
+        if not dead.dots:
+            return []
+        first, last = min(dead.dots), max(dead.dots)
+        if first >> SEQ_BITS == last >> SEQ_BITS:
+            return [(self.actors[first >> SEQ_BITS], dead)]
+        by: dict[int, Dead] = {}
+        for i, dot in enumerate(dead.dots):
+            found = by.get(dot >> SEQ_BITS)
             if found is None:
-                by[index] = [row]
-            else:
-                found.append(row)
-        return ((self.actors[index], by[index]) for index in sorted(by))
+                found = by[dot >> SEQ_BITS] = Dead()
+            found.append(dot, dead.entries[i], dead.fields[i], dead.raws[i])
+        return [(self.actors[index], by[index]) for index in sorted(by)]
 
-    def _bury(self, owner: ActorRows, dead: list[Dead]) -> Runs:
+    def _bury(self, owner: ActorRows, dead: Dead) -> Runs:
         """Rows of one actor that the caller took out of their entries: out of the books; which they were."""
         base = owner.base
-        seqs = [row[0] - base for row in dead]
-        order = sorted(range(len(seqs)), key=seqs.__getitem__)
-        gone = Runs([seqs[i] for i in order])
-        hlcs = owner.take(gone)[3]
-        assert len(hlcs) == len(dead), "a row that was live is indexed until its death is in the books"
-        self._discount(owner, [dead[i] for i in order], hlcs)
-        return gone
+        seqs = [dot - base for dot in dead.dots]
+        seqs.sort()
+        self._discount(owner, dead, owner.bury(dead.dots))
+        return Runs(seqs)
 
-    def _discount(self, owner: ActorRows, dead: list[Dead], hlcs: list[int]) -> None:
+    def _discount(self, owner: ActorRows, dead: Dead, hlcs: list[int]) -> None:
         """Rows that died: out of the hash and the count."""
         if owner.thin:
             self.thin.add(owner.index)
         for frozen in self.frozen:
             frozen.keep(owner, dead, hlcs)
-        self.live -= len(dead)
+        self.live -= len(dead.dots)
         gone = dead_hash(owner.seed, dead, hlcs, self.wire)
         owner.hash = (owner.hash - gone) & MASK_128
         self.hash = (self.hash - gone) & MASK_128
@@ -403,12 +413,26 @@ class State(Expiries):
         """What nothing has replaced leaves its entry as well; all of it is out of the hash then."""
         if len(taken[0]) > RANGE_FROM:
             self._drop_together(taken, leaving, emptied)
-        dead: list[Dead] = []
-        hlcs: list[int] = []
+        dead, hlcs = Dead(), taken[3]
+        dead.dots, dead.entries, dead.fields = taken[0], taken[1], taken[2]
+        alone = False
+        for dot in dead.dots:
+            raw = leaving[dot]
+            alone |= raw is GONE
+            dead.raws.append(raw)
+        if alone:
+            dead, hlcs = self._drop_alone(owner, dead, hlcs, emptied)
+        if dead.dots:
+            self._discount(owner, dead, hlcs)
+
+    def _drop_alone(self, owner: ActorRows, taken: Dead, hlcs: list[int], emptied: _Emptied) -> tuple[Dead, list[int]]:
+        """`_drop`, where nothing has replaced some rows; all of them that are dead now."""
+        dead = Dead()
+        times: list[int] = []
         last: Entry | None = None
         cells: list[bytes | None] = []
-        for dot, entry, field, hlc in zip(*taken, strict=True):
-            raw = leaving[dot]
+        for i, dot in enumerate(taken.dots):
+            entry, field, raw = taken.entries[i], taken.fields[i], taken.raws[i]
             if raw is GONE:
                 raw = entry.discard(self, field, dot)
                 if raw is GONE:  # removed here too, and that is not cut yet
@@ -417,10 +441,9 @@ class State(Expiries):
                 if entry is not last:
                     last, cells = entry, self._cells(entry, emptied)
                 cells.append(field)
-            dead.append((dot, entry, field, raw))
-            hlcs.append(hlc)
-        if dead:
-            self._discount(owner, dead, hlcs)
+            dead.append(dot, entry, field, raw)
+            times.append(hlcs[i])
+        return dead, times
 
     def _drop_together(self, taken: Taken, leaving: Leaving, emptied: _Emptied) -> None:
         """Take many rows that one list loses at once out of it in a few steps, not one by one."""

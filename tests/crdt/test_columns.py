@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgpack
 
-from crdt.columns import dead_hash, gathered
+from crdt.columns import Dead, dead_hash, gathered
 from crdt.dots import SEQ_BITS, Actor
 from crdt.entry import Entry, Opaque, Raw, Wire
 from crdt.frame import Group
@@ -67,7 +67,10 @@ def test_dead_rows_hash_as_they_did() -> None:
         row_hash(3, entry.CODE, entry.key, field, wire(raw, dot), dot - BASE, hlc)
         for (dot, entry, field, raw), hlc in zip(rows, hlcs, strict=True)
     )
-    assert dead_hash(3, rows, hlcs, wire) == expected
+    dead = Dead()
+    for row in rows:
+        dead.append(*row)
+    assert dead_hash(3, dead, hlcs, wire) == expected
 
 
 def test_keys_of_one_type_and_fields_of_one_key() -> None:
