@@ -12,7 +12,7 @@ from typing import Any, Final
 from xxhash import xxh3_64_intdigest, xxh3_128_intdigest
 
 from crdt.dots import MASK_64, SEQ_MASK
-from crdt.entry import GONE, Entry, Raw, Wire
+from crdt.entry import GONE, Entry, Opaque, Raw, Wire
 from crdt.frame import Group, stamps_of
 from crdt.hashing import CLOCK_FACTOR, STRUCTURED, type_seed
 
@@ -61,8 +61,8 @@ class _Column:
 
 def gathered(
     dots: Sequence[int],
-    entries: Sequence[Entry | None],
-    fields: Sequence[bytes | None],
+    entries: list[Entry | None],
+    fields: list[bytes | None],
     hlcs: list[int],
     wire: Callable[[Raw, int], Wire],
 ) -> tuple[list[Group], list[int]]:
@@ -75,27 +75,31 @@ def gathered(
         return alone
     by: dict[Any, _Column] = {}
     stale: list[int] = []
-    at: Any = None
+    at: Any = None  # the entry or, of types with a cell per key, the class of the rows before: what is in `column`
     column: _Column | None = None
     i = -1
-    for dot, entry, field, hlc in zip(dots, entries, fields, hlcs, strict=True):
+    for dot in dots:
         i += 1
+        entry = entries[i]
         if entry is None:
             continue
+        field = fields[i]
         raw = entry.row(field, dot)
         if raw is GONE:
             stale.append(i)
             continue
-        where = entry.CODE if field is None else entry
-        if column is None or where is not at:
-            at = where
+        now: Any = type(entry) if field is None else entry
+        if column is None or now is not at or now is Opaque:  # whose entries are of many types
+            at = now
+            where = entry.CODE if field is None else entry
             column = by.get(where)
             if column is None:
                 column = by[where] = _Column(entry)
-        column.names.append(entry.key if field is None else field)
-        column.raws.append(raw)
-        column.dots.append(dot)
-        column.hlcs.append(hlc)
+            names, raws, held, times = column.names, column.raws, column.dots, column.hlcs
+        names.append(entry.key if field is None else field)
+        raws.append(raw)
+        held.append(dot)
+        times.append(hlcs[i])
     return [_group(where, column, wire) for where, column in by.items()], stale
 
 

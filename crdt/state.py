@@ -62,7 +62,7 @@ class State(Expiries):
     __slots__ = (
         "actors", "chunks_held", "clock", "cut_dot", "dot", "encode", "entries", "fields", "frozen", "hash", "heals",
         "indexes", "latecomers", "live", "loading", "mark",
-        "me", "orphans", "ranges", "removed", "seen", "stamp_hlcs", "stamp_starts", "streamed", "swept", "thin",
+        "me", "orphans", "ranges", "removed", "seen", "stamp_hlcs", "stamp_starts", "streamed", "swept", "thin", "told",
         "vector_hash", "vector_sum",
     )  # fmt: skip
 
@@ -80,6 +80,7 @@ class State(Expiries):
         self.live = 0  # live rows as of the last frame boundary
         self.loading = False  # rows that were here before come back, in no order that means anything
         self.thin: set[int] = set()  # actors with chunks that are mostly dead
+        self.told = True  # somebody wants to know what `apply` changed for readers
         self.seen: set[int] = set()  # actors applied since the own last cut: the next frame's deps
         self.orphans: list[tuple[Entry, bytes | None]] = []  # number cells that may hold baselines of own dead lineages
         self.dot = 0  # the own last operation, pending ones included
@@ -358,27 +359,29 @@ class State(Expiries):
         return frame.first - 1 <= self.applied(frame.actor) and all(self.applied(a) >= n for a, n in frame.deps.items())
 
     def apply(self, frame: Frame) -> Changes | None:
-        """Take in a peer's frame that is `ready`. What changed for readers, or None if nothing of it was new."""
+        """Take in a peer's frame that is `ready`. What changed for readers (some of it or nothing, if nobody is to be
+        `told`), or None if nothing of it was new.
+        """
         rows = self.intern(frame.actor)
         if frame.last <= rows.applied:
             return None
         assert rows is not self.me, "own frames come from the own log only"
         self.seen.add(rows.index)
-        return self._merge(rows, frame)
+        return self._merge(rows, frame, self.told)
 
     def replay(self, frame: Frame) -> None:
         """A frame of the own log, at start: own or a peer's, over rows that may be there already."""
         rows = self.intern(frame.actor)
         if frame.last <= rows.applied:
             return
-        self._merge(rows, frame)
+        self._merge(rows, frame, False)
         if rows is self.me:
             self.seen.clear()
             self._open()
         else:
             self.seen.add(rows.index)
 
-    def _merge(self, rows: ActorRows, frame: Frame) -> Changes:
+    def _merge(self, rows: ActorRows, frame: Frame, told: bool) -> Changes:
         """Rows that leave are taken out of the books first, then of their entries: by what replaces them, or alone."""
         leaving: Leaving = {}
         taken: list[tuple[ActorRows, Taken]] = []
@@ -391,7 +394,7 @@ class State(Expiries):
             for owner, doomed in self._in_range(path, vector):
                 taken.append(self._take(owner, doomed, leaving))
         changes: Changes = {}
-        added = _Added(changes)
+        added = _Added(changes if told else None)
         self._add(rows, frame.groups, rows.applied, leaving, added)
         for owner, part in taken:
             self._drop(owner, part, leaving, emptied)
@@ -556,20 +559,22 @@ class State(Expiries):
     def _insert_keys(self, group: Group, dots: list[int], leaving: Leaving, added: _Added) -> list[Entry]:
         """Rows of a type with a cell per key; the entry of each."""
         out: list[Entry] = []
-        code, keys, hidden, expired = group.code, self.keys, self.hidden, self.expired
+        code, names, payloads = group.code, group.fields, group.payloads
+        keys, hidden, expired, kind = self.keys, self.hidden, self.expired, self.kinds.get(code)
         changes = added.changes
-        for key, payload, dot in zip(group.fields, group.payloads or repeat(None), dots, strict=False):
+        for i in range(len(names)):
+            key, dot = names[i], dots[i]
+            payload = None if payloads is None else payloads[i]
             shown = keys.get(key)
-            entry = shown if shown is not None and shown.CODE == code else self._entry(code, key)
+            entry = shown if shown is not None and type(shown) is kind else self._entry(code, key)
             out.append(entry)
-            event = entry.ADDED if payload is None or payload.__class__ is bytes else entry.event(payload)
             if entry.swap(self, None, payload, dot, leaving) and entry is shown:
                 if changes is not None:
-                    changes[key, event] = None
+                    changes[key, _event(entry, payload)] = None
                 continue
             if shown is None and key not in hidden and key not in expired and entry.visible():
                 keys[key] = entry
-            self._shown(entry, event, added)
+            self._shown(entry, _event(entry, payload), added)
         return out
 
     def _shown(self, entry: Entry, event: str, added: _Added) -> None:
@@ -645,6 +650,11 @@ class State(Expiries):
         self.turn(self.time_ms - self.offset_ms)
         self.lapsed = [*lapsed, *(key for key in self.lapsed if key in other.keys)]
         self._open()
+
+
+def _event(entry: Entry, payload: Wire) -> str:
+    """Keyspace event of a row that a peer added."""
+    return entry.ADDED if payload is None or isinstance(payload, bytes) else entry.event(payload)
 
 
 def ranged(raw: Raw) -> bool:

@@ -299,6 +299,7 @@ class Space:
 
     def _handle(self, event: Event) -> None:
         self._promise()  # the engine may cut what clients wrote in this turn
+        self.state.told = self.database.observed
         self._run(self.replica.handle(event, self._loop.time()))
 
     def _tick(self) -> None:
