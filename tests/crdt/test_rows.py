@@ -197,3 +197,45 @@ def test_what_was_taken_can_stay() -> None:
     kill(owner, [2])
     owner.restore(BASE + 2, entry, b"2")
     assert (live(owner), owner.chunks[0].dead) == ([1, 2, 3], 0)
+
+
+@pytest.mark.parametrize("dense", [True, False])
+def test_bury_in_any_order(dense: bool) -> None:
+    entry = SetEntry(b"k")
+    owner = ActorRows(Actor("a", 1), 3, BASE)
+    seqs = [1, 2, 4, 5, 6, 7, 9, 10, 12, 13]
+    if dense:
+        append_dense(owner, entry, 1, "xx-xxxx-xx-xx")
+    else:
+        append(owner, entry, seqs)
+    for chunk in owner.chunks:
+        chunk.saved = 1
+    assert owner.bury([BASE + seq for seq in (12, 4, 13, 5)]) == [120, 40, 130, 50]
+    assert live(owner) == [1, 2, 6, 7, 9, 10]
+    for chunk in owner.chunks:
+        assert chunk.dead == len(chunk) - len(chunk.live()) and chunk.fields is not None
+        assert [i for i, field in enumerate(chunk.fields) if field is not None] == chunk.live()
+        hit = any(chunk.dots[0] <= BASE + seq <= chunk.dots[-1] for seq in (4, 5, 12, 13))
+        assert chunk.saved == (None if hit else 1)
+
+
+def test_what_is_dead_cannot_be_buried() -> None:
+    owner, _ = filled([1, 2, 3])
+    owner.bury([BASE + 2])
+    with pytest.raises(AssertionError):
+        owner.bury([BASE + 2])
+    with pytest.raises(AssertionError):
+        ActorRows(Actor("a", 1), 3, BASE).bury([BASE + 1])
+
+
+@pytest.mark.parametrize(("fields", "left"), [(False, 2), (True, 4)])
+def test_a_dense_chunk_bears_many_dead(monkeypatch: pytest.MonkeyPatch, fields: bool, left: int) -> None:
+    """Until an eighth is left; of rows with fields, which cost twice as much, a fifth."""
+    monkeypatch.setattr(rows, "CHUNK", 20)
+    owner, entry = ActorRows(Actor("a", 1), 3, BASE), SetEntry(b"k")
+    names = [b"f" if fields else None for _ in range(20)]
+    owner.extend(range(BASE + 1, BASE + 21), [entry] * 20, names, [1] * 20)
+    for seq in range(1, 21 - left):
+        assert not owner.thin
+        owner.bury([BASE + seq])
+    assert owner.thin

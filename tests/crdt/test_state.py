@@ -65,6 +65,20 @@ def test_what_vanished_before_the_cut_still_counts() -> None:
     assert (one.first, one.last, one.groups, one.removes) == (1, 1, [], {})
 
 
+@pytest.mark.parametrize("told", [True, False])
+def test_changes_are_listed_for_those_who_ask(told: bool) -> None:
+    writer, reader = State(A), State(B)
+    for value in (b"v", b"w"):
+        strings.put(writer, K, value)
+        counters.incr(writer, b"n", 1)
+        sets.add(writer, b"s", [b"x"])
+        reader.told = told
+        changes = reader.apply(cut(writer))
+        expected = [(K, "set"), (b"n", "incrby"), (b"s", "sadd")]
+        assert sorted(changes or ()) == (expected if told else []) and changes is not None
+        assert rows_held(reader) == rows_held(writer) and reader.hash == writer.hash
+
+
 def test_deps_are_what_is_new() -> None:
     both = Replicas()
     strings.put(both[0], K, b"v")

@@ -521,6 +521,7 @@ async def test_keys_expire_without_being_read_and_their_rows_are_removed(
     for member in (a, b):
         member.tuning["grace"] = 0.1
         await member.start()
+        assert not member.space.state.told, "nobody has asked so far"
         member.space.database.observed = True
     a.add(b"s", b"1")
     a.expire(b"k", a.space.state.time_ms + 200)
@@ -533,6 +534,7 @@ async def test_keys_expire_without_being_read_and_their_rows_are_removed(
         await until(lambda state=member.space.state: state.live == 1, "the rows to go")  # type: ignore[misc]
     await until(lambda: same(a, b), "both to converge")
     assert told.count(("a", b"k", "expired")) == told.count(("b", b"k", "expired")) == 1
+    assert a.space.state.told and b.space.state.told
 
 
 # -- what goes wrong ---------------------------------------------------------------------------------------------------
