@@ -141,7 +141,9 @@ def daemon(directory: Path, name: str, port: int, *arguments: str) -> Iterator[P
     code = "from daemon.cli import main; main()"
     command = [sys.executable, "-c", code, "run", "--name", name, "--socket", str(path)]
     command += ["--data-dir", str(directory / name), "--broker", f"mqtt://127.0.0.1:{port}", "--log-format", "console"]
-    process = Process([*command, *arguments], directory / f"{name}.log", path)
+    # As where it is installed: a start finds the sources as bytecode.
+    env = {"PYTHONPYCACHEPREFIX": str(directory / "bytecode"), "PYTHONDONTWRITEBYTECODE": ""}
+    process = Process([*command, *arguments], directory / f"{name}.log", path, env)
     try:
         process.ready()
         yield process

@@ -100,7 +100,7 @@ def _from_url(text: str) -> Broker:
 class Mqtt(BaseModel):
     """The brokers and the traffic allowed to them."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     brokers: Annotated[
         tuple[Annotated[Broker, BeforeValidator(broker)], ...],

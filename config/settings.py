@@ -29,7 +29,7 @@ def _distinct(value: object) -> object:
 class Layer(BaseModel):
     """What all layers share: no unknown keys, no changes after loading."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Replica(Layer):

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from crdt.entry import LIFETIME, Entry, Opaque
+from crdt.shards import Large, roomy
 
 if TYPE_CHECKING:
     from crdt.types.expiry import ExpiryEntry
@@ -18,15 +19,16 @@ if TYPE_CHECKING:
 class Directory:
     """See the module."""
 
-    __slots__ = ("contested", "contested_limit", "expired", "hidden", "keys", "kinds", "lifetimes")
+    __slots__ = ("contested", "contested_limit", "expired", "hidden", "keys", "kinds", "lifetimes", "starting")
 
     def __init__(self) -> None:
-        self.keys: dict[bytes, Entry] = {}  # the shown entry of every visible key
+        self.keys: Large[Entry] = {}  # the shown entry of every visible key
         self.hidden: dict[bytes, list[Entry]] = {}  # entries of other types under a key, and entries of baselines alone
         self.lifetimes: dict[bytes, ExpiryEntry] = {}  # the expire rows of keys
         self.expired: dict[bytes, int] = {}  # keys that readers do not see because their lifetime is over -> its end
         self.contested: dict[tuple[int, bytes | None], tuple[Entry, bytes | None]] = {}  # cells seen with siblings
         self.contested_limit = 100
+        self.starting = False  # nobody is served yet: a step may be as long as it likes
         from crdt.types import catalog  # which imports this module
 
         self.kinds = catalog.CATALOG
@@ -51,8 +53,13 @@ class Directory:
             entry = cls(key)
         else:
             self._unhide(entry)
-        self.keys[key] = entry
+        self._show(entry)
         return entry
+
+    def _show(self, entry: Entry) -> None:
+        self.keys[entry.key] = entry
+        if not self.starting:
+            self.keys = roomy(self.keys)
 
     def bury(self, key: bytes) -> None:
         """Remove what is seen of a key that is not visible but has expire rows."""
@@ -88,14 +95,14 @@ class Directory:
                 return
             if shown is not None:
                 self.hidden.setdefault(key, []).append(shown)
-            self.keys[key] = entry
+            self._show(entry)
             return
         if shown is entry:
             del self.keys[key]
             best = min((e for e in self.hidden.get(key, ()) if e.visible()), key=lambda e: e.RANK, default=None)
             if best is not None and key not in self.expired:
                 self._unhide(best)
-                self.keys[key] = best
+                self._show(best)
         else:
             self._unhide(entry)
         if not entry.empty():

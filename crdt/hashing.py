@@ -10,7 +10,8 @@ Must not know: state, entries.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from itertools import chain, repeat
+from itertools import chain, count, repeat
+from operator import add
 from typing import Any, Final
 
 import msgpack
@@ -41,17 +42,7 @@ def group_hash(actor_seed: int, group: Group) -> int:
     """Sum of the row hashes of a group (not reduced mod 2^128), a column at a time."""
     fields, payloads = group.fields, group.payloads
     seed = type_seed(actor_seed, group.code)
-    keys: Iterable[int]
-    if group.key is None:
-        keys = map(xxh3_64_intdigest, fields, repeat(seed))
-    else:
-        keys = repeat(xxh3_64_intdigest(group.key, seed), len(fields))
-    if len(group.stamps) == 1:
-        shift = group.stamps[0][1] * CLOCK_FACTOR & MASK_64
-        seeds = [(key + shift + seq) & MASK_64 for key, seq in zip(keys, group.seqs, strict=True)]
-    else:
-        shifts = chain.from_iterable(repeat(hlc * CLOCK_FACTOR & MASK_64, count) for count, hlc in group.stamps)
-        seeds = [(key + by + seq) & MASK_64 for key, by, seq in zip(keys, shifts, group.seqs, strict=True)]
+    seeds = _seeds(group, seed)
     if payloads is None:
         return sum(map(xxh3_128_intdigest, repeat(b"") if group.key is None else fields, seeds))
     kinds = set(map(type, payloads))
@@ -59,11 +50,32 @@ def group_hash(actor_seed: int, group: Group) -> int:
         return _mixed(actor_seed, group)
     if msgpack.ExtType in kinds:
         structured = [type(payload) is msgpack.ExtType for payload in payloads]
-        seeds = [seed ^ STRUCTURED if one else seed for one, seed in zip(structured, seeds, strict=True)]
+        seeds = [seed ^ STRUCTURED if one else seed for one, seed in zip(structured, seeds, strict=False)]
         payloads = [payload.data if one else payload for one, payload in zip(structured, payloads, strict=True)]
     if group.key is not None:
-        seeds = list(map(xxh3_64_intdigest, fields, seeds))
+        seeds = map(xxh3_64_intdigest, fields, seeds)
     return sum(map(xxh3_128_intdigest, payloads, seeds))
+
+
+def _seeds(group: Group, seed: int) -> Iterable[int]:
+    """What the hash of each row begins with, in order. May exceed 64 bits: xxhash takes the lower ones (its README)."""
+    seqs = group.seqs
+    keys: Iterable[int]
+    if group.key is None:
+        keys = map(xxh3_64_intdigest, group.fields, repeat(seed))
+        if len(group.stamps) == 1:
+            shift = group.stamps[0][1] * CLOCK_FACTOR & MASK_64
+            return map(add, keys, map(shift.__add__, seqs))
+    else:
+        key = xxh3_64_intdigest(group.key, seed)
+        if len(group.stamps) == 1:
+            first = key + group.stamps[0][1] * CLOCK_FACTOR & MASK_64
+            if seqs[-1] - seqs[0] + 1 == len(seqs):
+                return count(first + seqs[0])
+            return map(first.__add__, seqs)
+        keys = repeat(key)
+    shifts = chain.from_iterable(repeat(hlc * CLOCK_FACTOR & MASK_64, n) for n, hlc in group.stamps)
+    return map(add, keys, map(add, shifts, seqs))
 
 
 def _mixed(actor_seed: int, group: Group) -> int:

@@ -23,6 +23,7 @@ from crdt.errors import PeerError
 from crdt.frame import Frame, Group
 from crdt.frozen import SLICE
 from crdt.rows import ActorRows
+from crdt.shards import shed
 from crdt.state import Changes, State
 
 Part = tuple[int, int, Callable[[], list[Group]]]  # first seq, last seq, and what reads the rows of them
@@ -140,8 +141,7 @@ class Joining:
                         entry.discard(old, field, dot)
                 yield None
         while old.keys:
-            for _ in range(min(SLICE, len(old.keys))):
-                old.keys.popitem()
+            shed(old.keys, SLICE)
             yield None
 
     # -- slices -------------------------------------------------------------------------------------------------------

@@ -6,14 +6,13 @@ have to wait for an eighth of the length in draws. Must not know: what the keys 
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from random import Random
 
-Value = TypeVar("Value")
+    from crdt.shards import Shards
 
 
 class Sampler:
@@ -30,8 +29,8 @@ class Sampler:
         """Whether the next draw walks the whole dict: the moment to compact it."""
         return self._left <= 0
 
-    def draw(self, live: Mapping[bytes, Any], rng: Random) -> bytes:
-        """A key of `live`, which must not be empty and must be the same dict (or its compacted copy) every time."""
+    def draw(self, live: Mapping[bytes, Any] | Shards[Any], rng: Random) -> bytes:
+        """A key of `live`, which must not be empty and must be the same dict (or what was made of it) every time."""
         candidates = self._candidates
         while True:
             if self._left <= 0 or not candidates:
@@ -45,8 +44,3 @@ class Sampler:
                 return candidate
             candidates[at] = candidates[-1]
             candidates.pop()
-
-
-def compacted(live: dict[bytes, Value]) -> dict[bytes, Value]:
-    """The dict, or a copy where it is mostly holes: a dict does not shrink, and a walk over holes costs as much."""
-    return dict(live) if sys.getsizeof(live) > 1024 + 256 * len(live) else live

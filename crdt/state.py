@@ -32,6 +32,7 @@ from crdt.frame import Frame, Group, plain
 from crdt.frozen import Frozen
 from crdt.hashing import group_hash
 from crdt.rows import ActorRows, Chunk, Taken
+from crdt.shards import roomy
 
 if TYPE_CHECKING:
     from crdt.types.expiry import ExpiryEntry
@@ -559,6 +560,8 @@ class State(Expiries):
     def _insert_keys(self, group: Group, dots: list[int], leaving: Leaving, added: _Added) -> list[Entry]:
         """Rows of a type with a cell per key; the entry of each."""
         out: list[Entry] = []
+        if not self.starting:
+            self.keys = roomy(self.keys, len(dots))  # before: it must stay the same in here
         code, names, payloads = group.code, group.fields, group.payloads
         keys, hidden, expired, kind = self.keys, self.hidden, self.expired, self.kinds.get(code)
         changes = added.changes

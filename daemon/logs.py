@@ -12,12 +12,24 @@ import sys
 from collections.abc import MutableMapping
 from typing import Any, TextIO
 
-import structlog
+if "rich" in sys.modules:
+    import structlog
+else:
+    sys.modules["rich"] = None  # type: ignore[assignment]
+    try:  # structlog imports it, which is a fifth of a start, to draw tracebacks; ours are plain
+        import structlog
+    finally:
+        del sys.modules["rich"]
 
 Event = MutableMapping[str, Any]
 
 _SECRET = re.compile(r"password|secret|credential|private", re.IGNORECASE)
 _NOISY = ("amqtt", "transitions", "aiomqtt", "paho", "asyncio", "aiohttp")
+
+
+def get_logger(name: str) -> Any:
+    """The logger of a part of the daemon: `log.info(event, what=..., **more)`, and so on."""
+    return structlog.get_logger(name)
 
 
 def configure(level: str, format: str, stream: TextIO | None = None) -> None:

@@ -20,8 +20,6 @@ from importlib.metadata import version as installed
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import structlog
-
 from config.brokers import Broker
 from config.errors import ConfigError
 from config.load import all_settings
@@ -37,7 +35,7 @@ from daemon.api.hub import Section
 from daemon.api.limits import Limits
 from daemon.api.listeners import ListenError, TcpListener, UnixListener
 from daemon.api.server import Server
-from daemon.logs import configure
+from daemon.logs import configure, get_logger
 from daemon.salvage import Damage, open_or_replace, replace
 from daemon.space import Space
 from daemon.store import Store, StoreCorrupt
@@ -50,7 +48,7 @@ from transport.multi import MqttTransport
 if TYPE_CHECKING:
     from daemon.http import HttpServer
 
-log = structlog.get_logger("node")
+log = get_logger("node")
 
 VERSION = installed("gossamer")
 HOUSEKEEPING = 0.25  # seconds; longer and the WAL is folded by a commit that somebody waits for
@@ -150,11 +148,11 @@ class Node:
             with _listening("--http", settings.api.http):
                 await self.http.start(settings.api.http.host, settings.api.http.port)
         log.info("listening", name=settings.replica.name, socket=str(settings.api.socket), version=self.version)
+        gc.collect()
+        gc.disable()  # no data path makes reference cycles, and a pass over a million objects takes 0.1 s
         for space, damage in zip(self.spaces, self._damages, strict=True):
             await self._load(space, damage)
-        gc.collect()
         gc.freeze()
-        gc.disable()  # no data path makes reference cycles, and a pass over a million objects takes 0.1 s
         self.loading = None
         self._begin_timers()
         await self._connect()

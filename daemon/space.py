@@ -16,8 +16,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from random import Random
 from typing import Protocol
 
-import structlog
-
 from crdt.codec import decode_frame, decode_rows
 from crdt.dots import Actor
 from crdt.frame import Group
@@ -30,13 +28,14 @@ from crdt.state import State
 from crdt.types.streams import unpack_latecomers
 from daemon.api.database import Database
 from daemon.checkpoint import LATECOMERS, Checkpointer
+from daemon.logs import get_logger
 from daemon.metrics import Histogram
 from daemon.salvage import Damage, Salvage
 from daemon.store import Store, StoreError
 from daemon.waiters import Waiters
 from daemon.witness import Witness as WitnessFile
 
-log = structlog.get_logger("space")
+log = get_logger("space")
 
 CUT_AT = 256  # pending operations that are cut at once: the loop is held for less than a millisecond
 COMMIT_AT = 1 << 20  # bytes of own frames that are stored before the commit interval is over
@@ -131,6 +130,7 @@ class Space:
         """Checkpoint, then the log above it, in slices. Raises StoreError."""
         began = time.monotonic()
         self.begin()
+        self.state.starting = True
         loaded = self.store.load()
         unpack_latecomers(self.state, loaded.meta.get(LATECOMERS, b"\x90"))
         on_disk: list[tuple[Actor, int]] = []
@@ -160,6 +160,7 @@ class Space:
             )
             self.state.become(Actor(self.replica.name, self._rng.getrandbits(64)))
             self._witness.record(self.state.actor.nonce, 0)
+        self.state.starting = False
         self.checkpointer = Checkpointer(self.state, self.store, on_disk)
         staged = self.replica.merging.staged
         self.store.unstage([n for n, actor, seqs in self.store.staged_index() if not staged.found(n, actor, seqs)])

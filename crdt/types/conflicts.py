@@ -58,7 +58,7 @@ def conflicts(state: State) -> Iterator[Conflict]:
             continue
         if isinstance(entry, HashEntry):
             assert field is not None
-            found = strings.standing(state, entry.values[field], entry.dots.get(field, -1))
+            found = strings.standing(state, entry.values[field], entry.dots.get(field) or -1)
             if isinstance(entry, StreamEntry):
                 found = [one._replace(value=streams.described(field, one.value)) for one in found]
             field = where(entry, field)

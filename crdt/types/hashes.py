@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 
 from crdt.entry import GONE, Entry, Gone, Leaving, Raw, Wire
 from crdt.errors import NotANumberError, WrongTypeError
-from crdt.sampler import Sampler, compacted
+from crdt.sampler import Sampler
+from crdt.shards import Large, compacted, disjoint, roomy, setdefaults
 from crdt.state import RANGE_FROM, State
 from crdt.types import number
 from crdt.types.number import Number
@@ -47,8 +48,8 @@ class HashEntry(Entry):
 
     def __init__(self, key: bytes) -> None:
         self.key = key
-        self.values: dict[bytes, bytes | Number] = {}
-        self.dots: dict[bytes, int] = {}
+        self.values: Large[bytes | Number] = {}
+        self.dots: Large[int] = {}
         self.ghosts: dict[bytes, Number] = {}
         self.sampler: Sampler | None = None
 
@@ -59,6 +60,10 @@ class HashEntry(Entry):
         cell = self.values.get(field) or self.ghosts.get(field)
         return cell.row(dot) if type(cell) is Number else GONE
 
+    def spread(self, more: int = 0) -> None:
+        """Make room for more fields, or for those that have just come (crdt/shards.py)."""
+        self.values, self.dots = roomy(self.values, more), roomy(self.dots, more)
+
     def number(self, field: bytes) -> Number:
         """The field's cell as a Number, made when it was plain or absent. Call `tidy` when its rows have changed."""
         value = self.values.get(field)
@@ -66,7 +71,8 @@ class HashEntry(Entry):
             return value
         cell = self.ghosts.pop(field, None) or Number()
         if type(value) is bytes:
-            cell.sets[self.dots.pop(field)] = value
+            cell.sets[self.dots[field]] = value
+            del self.dots[field]
         self.values[field] = cell
         return cell
 
@@ -87,17 +93,19 @@ class HashEntry(Entry):
         assert field is not None
         if type(payload) is bytes and field not in self.values and field not in self.ghosts:
             self.values[field], self.dots[field] = payload, dot
+            self.spread()
             return
         self.number(field).insert(state, self, field, payload, dot)
         self.tidy(field)
 
     def insert_all(self, state: State, fields: list[bytes], payloads: list[Wire] | None, dots: Sequence[int]) -> None:
         assert payloads is not None
-        fresh = dict(zip(fields, payloads, strict=True))
-        plain = len(fresh) == len(fields) and set(map(type, payloads)) == {bytes}
-        if plain and self.values.keys().isdisjoint(fresh) and self.ghosts.keys().isdisjoint(fresh):
-            self.values.update(fresh)
-            self.dots.update(zip(fields, dots, strict=True))
+        plain = len(set(fields)) == len(fields) and set(map(type, payloads)) == {bytes}
+        if plain and disjoint(self.values, fields) and self.ghosts.keys().isdisjoint(fields):
+            if not state.starting:
+                self.spread(len(fields))
+            setdefaults(self.values, fields, payloads)
+            setdefaults(self.dots, fields, dots)
         else:
             super().insert_all(state, fields, payloads, dots)
 
@@ -105,6 +113,7 @@ class HashEntry(Entry):
         self, state: State, fields: list[bytes], payloads: list[Wire] | None, dots: Sequence[int], leaving: Leaving
     ) -> None:
         assert payloads is not None
+        self.spread(len(fields))
         values, held = self.values, self.dots
         for field, payload, dot in zip(fields, payloads, dots, strict=True):
             old = held.get(field)
@@ -166,9 +175,9 @@ class HashEntry(Entry):
         if value is None:
             return False
         if type(value) is bytes:
-            if state.retire(self.dots.pop(field), self, field, value):
+            if state.retire(self.dots[field], self, field, value):
                 state.gap()
-            del self.values[field]
+            del self.values[field], self.dots[field]
         else:
             self.number(field).erase(state, self, field)
             self.tidy(field)
@@ -180,7 +189,9 @@ class HashEntry(Entry):
                 self.erase_field(state, field)
             values, dots = self.values, self.dots
             self.values, self.dots = {}, {}
-            state.sweep(self, ((field, dot, values[field]) for field, dot in dots.items()), dots.values())
+            state.sweep(
+                self, ((field, dot, values[field]) for field, dot in dots.items()), (dot for _, dot in dots.items())
+            )
             return
         for field in list(self.values):
             self.erase_field(state, field)
@@ -226,6 +237,8 @@ def write(state: State, entry: HashEntry, pairs: Iterable[tuple[bytes, bytes]]) 
             added += 1
             dots[field] = state.add(entry, field)
             values[field] = value
+    if added:
+        entry.spread()
     return added
 
 
@@ -320,7 +333,7 @@ def siblings(state: State, key: bytes, field: bytes) -> list[Sibling] | None:
     value = None if entry is None else entry.values.get(field)
     if entry is None or value is None:
         return None
-    return standing(state, value, entry.dots.get(field, -1))
+    return standing(state, value, entry.dots.get(field) or -1)
 
 
 def context(state: State, key: bytes, field: bytes) -> bytes:

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 from crdt.entry import GONE, Entry, Gone, Leaving, Raw, Wire
 from crdt.errors import WrongTypeError
-from crdt.sampler import Sampler, compacted
+from crdt.sampler import Sampler
+from crdt.shards import Large, compacted, roomy, setdefaults
 from crdt.state import RANGE_FROM, State
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ class SetEntry(Entry):
 
     def __init__(self, key: bytes) -> None:
         self.key = key
-        self.dots: dict[bytes, int | tuple[int, ...]] = {}
+        self.dots: Large[int | tuple[int, ...]] = {}
         self.sampler: Sampler | None = None
 
     def holds(self, field: bytes | None, dot: int) -> bool:
@@ -56,20 +57,23 @@ class SetEntry(Entry):
         held = self.dots.get(field)
         if held is None:
             self.dots[field] = dot
+            self.dots = roomy(self.dots)
         elif not self.holds(field, dot):
             self.dots[field] = (*held, dot) if isinstance(held, tuple) else (held, dot)
 
     def insert_all(self, state: State, fields: list[bytes], payloads: list[Wire] | None, dots: Sequence[int]) -> None:
-        fresh = dict(zip(fields, dots, strict=True))
-        if len(fresh) == len(dots) and self.dots.keys().isdisjoint(fresh):
-            self.dots.update(fresh)
-        else:
-            super().insert_all(state, fields, payloads, dots)
+        if not state.starting:
+            self.dots = roomy(self.dots, len(fields))
+        held = setdefaults(self.dots, fields, dots)
+        if held != dots:  # members that were there: one more dot, or the same row again
+            for field, there, dot in zip(fields, held, dots, strict=True):
+                if there != dot:
+                    self.insert(state, field, None, dot)
 
     def swap_all(
         self, state: State, fields: list[bytes], payloads: list[Wire] | None, dots: Sequence[int], leaving: Leaving
     ) -> None:
-        held = self.dots
+        held = self.dots = roomy(self.dots, len(fields))
         for element, dot in zip(fields, dots, strict=True):
             old = held.get(element)
             if old is None:
@@ -116,7 +120,7 @@ class SetEntry(Entry):
         committed = [state.retire(dot, self, element, None) for element, dot, _ in self.rows()]
         if any(committed):
             state.gap()
-        self.dots.clear()
+        self.dots = {}
 
     @classmethod
     def check(cls, field: object, payload: Wire) -> bool:
@@ -164,6 +168,8 @@ def add(state: State, key: bytes, members: Sequence[bytes], kind: type[SetEntry]
             for dot in held:
                 state.retire(dot, entry, member, None)
         dots[member] = state.add(entry, member)
+    if added:
+        entry.dots = roomy(dots)  # type: ignore[attr-defined]
     return added
 
 

@@ -23,6 +23,7 @@ from crdt.clock import milliseconds
 from crdt.dots import Actor, canonical_vector, parse_vector
 from crdt.entry import GONE, Entry, Gone, Leaving, Raw, Wire
 from crdt.errors import UsageError, WrongTypeError
+from crdt.shards import roomy
 from crdt.state import State
 from crdt.types import number
 from crdt.types.number import Number, Seen
@@ -179,6 +180,7 @@ def put(state: State, key: bytes, value: bytes) -> None:
         fresh = state.keys[key] = StringEntry(key)
         fresh.dot = state.add(fresh, None)
         fresh.value = value
+        state.keys = roomy(state.keys)
         return
     for other in state.all_of(key):
         if other.__class__ is not StringEntry:

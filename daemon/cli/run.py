@@ -13,18 +13,17 @@ from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
 import click
-import structlog
 
 from config.errors import ConfigError
 from config.load import Loaded, load
 from daemon.cli.errors import CliError, Exit
 from daemon.cli.options import settings_options
-from daemon.logs import configure
+from daemon.logs import configure, get_logger
 
 if TYPE_CHECKING:
     from daemon.node import Node
 
-log = structlog.get_logger("run")
+log = get_logger("run")
 
 
 @click.command()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from random import Random
 
-from crdt.sampler import Sampler, compacted
+from crdt.sampler import Sampler
 
 
 class Counted(dict[bytes, int]):
@@ -53,12 +53,3 @@ def test_what_is_added_is_drawn_after_an_eighth_of_the_length() -> None:
         if len(live) > 2:
             del live[name]
     assert {sampler.draw(live, rng) for _ in range(200)} == set(live)
-
-
-def test_a_dict_of_holes_is_copied() -> None:
-    live = {b"%d" % i: i for i in range(10_000)}
-    assert compacted(live) is live
-    for i in range(9_990):
-        del live[b"%d" % i]
-    assert compacted(live) == live
-    assert compacted(live) is not live

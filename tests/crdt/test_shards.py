@@ -1,0 +1,128 @@
+"""Containers in shards answer as a dict does, and sets and hashes made of them as small ones do."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crdt import shards
+from crdt.codec import decode_frame, decode_rows, encode_frame, encode_rows
+from crdt.dots import Actor
+from crdt.shards import Shards, compacted, disjoint, roomy, setdefaults, shed
+from crdt.state import State
+from crdt.types import hashes, keyspace, sets, strings
+from tests.strategies import steady
+
+NAMES = st.integers(0, 40).map(b"%d".__mod__)
+
+
+@steady
+@given(
+    st.sets(NAMES), st.lists(st.tuples(st.sampled_from(["put", "del", "pop", "all", "compact"]), NAMES, st.integers(1)))
+)
+def test_shards_are_a_dict(first: set[bytes], steps: list[tuple[str, bytes, int]]) -> None:
+    model = dict.fromkeys(first, 7)
+    tried = Shards(dict(model))
+    for step, name, value in steps:
+        if step == "put":
+            model[name] = tried[name] = value
+        elif step == "pop":
+            assert tried.pop(name) == model.pop(name, None)
+        elif step == "del" and name in model:
+            del model[name], tried[name]
+        elif step == "all":
+            names = [name, b"new", name + b"0"]
+            assert disjoint(tried, names) == disjoint(model, names)
+            assert setdefaults(tried, names, [1, 2, 3]) == setdefaults(model, names, [1, 2, 3])
+        elif step == "compact":
+            assert compacted(tried) is tried
+        assert dict(tried.items()) == model and len(tried) == len(model) and bool(tried) == bool(model)
+        assert sorted(tried) == sorted(model) and tried.keys() == model.keys()
+        assert (name in tried) == (name in model) and tried.get(name) == model.get(name)
+    with pytest.raises(KeyError):
+        tried[b"never"]
+    for held in (tried, model):
+        while held:
+            before = len(held)
+            shed(held, 3)
+            assert before - 3 <= len(held) < before
+
+
+def test_what_is_small_stays_one_dictionary_and_what_is_large_grows_no_further() -> None:
+    small = dict.fromkeys((b"%d" % i for i in range(shards.LIMIT - 1)), 1)
+    assert roomy(small, 1) is small
+    large = roomy(small, 2)
+    assert isinstance(large, Shards) and roomy(large, 10**9) is large
+    setdefaults(large, [b"more:%d" % i for i in range(1000)], [2] * 1000)
+    assert len(small) == shards.LIMIT - 2001 and len(large) == shards.LIMIT + 999
+    for i in range(shards.LIMIT // 2):
+        large[b"%d" % i] = 3  # what is overwritten takes nothing along: somebody may be walking
+    assert len(small) == shards.LIMIT - 2001
+    for i in range(shards.LIMIT // 2):
+        large[b"and more:%d" % i] = 4
+    assert not small and len(large) == shards.LIMIT * 3 // 2 + 999
+
+
+def test_a_dict_of_holes_is_copied() -> None:
+    live = {b"%d" % i: i for i in range(10_000)}
+    assert compacted(live) is live
+    for i in range(9_990):
+        del live[b"%d" % i]
+    assert compacted(live) == live
+    assert compacted(live) is not live
+
+
+@pytest.mark.parametrize("limit", [0, 50, 10**6])
+def test_large_sets_and_hashes_go_through_everything(limit: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two replicas write, overwrite and remove, hear each other, and start again from what a checkpoint holds."""
+    monkeypatch.setattr(shards, "LIMIT", limit)
+    a, b = State(Actor("a", 1)), State(Actor("b", 2))
+    names = [b"%d" % i for i in range(300)]
+    for number, state in enumerate((a, b)):
+        state.begin(1_700_000_000_000 + number)
+        sets.add(state, b"set", names[number * 100 : number * 100 + 200])
+        hashes.put(state, b"hash", [(name, b"%d" % number) for name in names[number * 100 : number * 100 + 200]])
+        hashes.incr(state, b"hash", names[number], 3)
+        for name in names[number * 100 : number * 100 + 200]:
+            strings.put(state, b"key:" + name, b"%d" % number)
+    assert (type(a.keys) is Shards) == (limit < 200)
+    assert (type(a.keys[b"set"].dots) is Shards) == (limit < 200)  # type: ignore[attr-defined]
+    _exchange(a, b)
+    assert a.hash == b.hash
+    assert sorted(sets.members(a, b"set")) == sorted(names) and sets.size(b, b"set") == 300
+    assert dict(hashes.items(a, b"hash")) == dict(hashes.items(b, b"hash"))
+    assert sets.remove(a, b"set", names[:120]) == 120 and hashes.remove(a, b"hash", names[:120]) == 120
+    sets.add(b, b"set", names[110:130])
+    hashes.put(b, b"hash", [(name, b"later") for name in names[110:130]])
+    _exchange(a, b)
+    assert a.hash == b.hash
+    assert sorted(sets.members(a, b"set")) == sorted(sets.members(b, b"set")) == sorted(names[110:])
+    again = _started(a)
+    assert again.hash == a.hash and sorted(sets.members(again, b"set")) == sorted(names[110:])
+    assert dict(hashes.items(again, b"hash")) == dict(hashes.items(b, b"hash"))
+    assert sorted(again.keys) == sorted(a.keys) == sorted(b.keys) and len(again.keys) == 302
+    assert all(strings.get(again, key) == strings.get(b, key) for key in a.keys if key[:4] == b"key:")
+    assert keyspace.flush(a) == 302
+    _exchange(a, b)
+    assert a.hash == b.hash == 0 and not a.keys and not b.keys
+
+
+def _exchange(*states: State) -> None:
+    frames = [encode_frame(frame) for state in states if (frame := state.cut()) is not None]
+    for state in states:
+        for data in frames:
+            frame = decode_frame(data)
+            if frame.actor != state.actor:
+                state.apply(frame)
+
+
+def _started(state: State) -> State:
+    """A state that is loaded from what a checkpoint of this one holds."""
+    again = State(Actor("again", 3))
+    for rows in list(state.actors.values()):
+        for chunk in rows.chunks:
+            groups = decode_rows(encode_rows(state.groups(chunk)))
+            again.load(rows.actor, chunk.dots[0] - rows.base, groups, 1 << 40)
+    again.loaded(state.vector())
+    return again
