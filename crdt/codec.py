@@ -5,18 +5,21 @@ unchecked (invariant I15). Encoding is self-contained: it names its actors, so a
 and read by anyone, whole and alone.
 Must not know: state, who sends what to whom (crdt/replica/messages.py).
 
-A frame in MessagePack, WIRE version 1; numbers that repeat are coded as differences:
+A frame says its author, what it claims and a row that is alone in it as crdt/heads.py spells them out. Behind that, if
+there is more, stands a MessagePack array, cut off behind the last part that is not empty (0 or []); numbers that repeat
+are coded as differences:
 
-    [actors, first, count, ms, deps, groups, removes, ranges], and heals behind it if there are any
-    actors   [name, nonce, name, nonce ...]; the author is number 0
+    [ms, groups, actors, deps, removes, ranges, heals]
     ms       Unix milliseconds that timestamps are counted from
+    actors   [name, nonce, name, nonce ...]: numbers 1, 2 ...; the author is number 0
     deps     [actor number, n ...]
     groups   [code, key or nil, seqs, stamps, fields, payloads or nil] each
              seqs: offset from `first` if contiguous, else [offset, step, step ...]
              stamps: [ms, counter] for all rows, or [count, ms, counter ...], each ms from the one before
-             fields: bytes each, or [head, number, count] for places in a row (crdt/places.py), count < 0 leftwards
+             fields: bytes each, or [head, number, count] for places in a row (crdt/places.py), count < 0 leftwards, or
+             [shared, rest, shared, rest ...]: how many bytes of the field before stand before the rest (crdt/fronts.py)
              payloads: or a text, one code point for each row
-    removes  [actor number, [gap, length, gap, length ...]] each
+    removes  [actor number, [gap, length, gap, length ...]] each; but not what the head says (BACK)
     ranges   [[component ...], [actor number, n ...]] each
     heals    [actor number, seq, hash, actor number, seq, hash ...]
 """
@@ -29,16 +32,17 @@ from typing import Any, Final
 
 import msgpack
 
-from crdt import places
+from crdt import fronts, heads, places
 from crdt.clock import COUNTER_BITS
 from crdt.dots import MASK_64, SEQ_MASK, Actor, Runs
 from crdt.entry import Opaque
 from crdt.errors import PeerError
 from crdt.frame import Frame, Group, Stamps
+from crdt.heads import MAX_NAME, Head, Lone
 from crdt.types.catalog import entry_class
 
-MAX_NAME: Final = 64
 _COUNTER_MASK: Final = (1 << COUNTER_BITS) - 1
+_NOTHING: Final[list[Any]] = [0, [], [], [], [], [], []]  # the parts of a frame that does nothing
 _DECODING: Final = (
     ValueError, TypeError, IndexError, KeyError, OverflowError, RecursionError,
     msgpack.UnpackException, msgpack.ExtraData,
@@ -51,9 +55,8 @@ class _Actors:
     """Numbers for the actors that one encoding names."""
 
     def __init__(self, first: Actor) -> None:
-        self.flat: list[str | int] = []
-        self.numbers: dict[Actor, int] = {}
-        self.number(first)
+        self.flat: list[str | int] = []  # all but the first, which everybody knows
+        self.numbers: dict[Actor, int] = {first: 0}
 
     def number(self, actor: Actor) -> int:
         number = self.numbers.get(actor)
@@ -72,14 +75,46 @@ class _Actors:
 def encode_frame(frame: Frame) -> bytes:
     """A whole frame."""
     actors = _Actors(frame.actor)
-    ms = min((hlc for g in frame.groups for _, hlc in g.stamps), default=0) >> COUNTER_BITS
+    back = _back(frame)
+    lone = _lone(frame)
+    ms, groups = 0, []
+    if lone is None and frame.groups:
+        ms = min(hlc for group in frame.groups for _, hlc in group.stamps) >> COUNTER_BITS
+        groups = [_encode_group(group, frame.first, ms) for group in frame.groups]
     deps = actors.vector(sorted(frame.deps.items()))
-    groups = [_encode_group(group, frame.first, ms) for group in frame.groups]
-    removes = [[actors.number(actor), _encode_runs(seqs)] for actor, seqs in sorted(frame.removes.items())]
+    removed = sorted(frame.removes.items())
+    removes = [[actors.number(a), _encode_runs(runs)] for a, runs in removed if not back or a != frame.actor]
     ranges = [[list(path), actors.vector(sorted(vector.items()))] for path, vector in frame.ranges]
     heals = [x for actor, seq, content in frame.heals for x in (actors.number(actor), seq, content)]
-    body = [actors.flat, frame.first, frame.last - frame.first + 1, ms, deps, groups, removes, ranges]
-    return pack([*body, heals] if heals else body)  # type: ignore[no-any-return]
+    parts = [ms, groups, actors.flat, deps, removes, ranges, heals]
+    while parts and not parts[-1]:
+        parts.pop()
+    tail = pack(parts) if parts else b""
+    return heads.author(frame.actor) + heads.body(frame.first, frame.last - frame.first + 1, back, lone, tail)
+
+
+def _back(frame: Frame) -> int:
+    """The one earlier operation of its author that the frame removes; 0 if that is not what it does."""
+    own = frame.removes.get(frame.actor)
+    if own is None or len(own.starts) != 1 or own.stops[0] - own.starts[0] != 1 or own.starts[0] >= frame.first:
+        return 0
+    return own.starts[0]
+
+
+def _lone(frame: Frame) -> Lone | None:
+    """The row of a frame that has no other, if it can be said so."""
+    if len(frame.groups) != 1 or len(frame.groups[0]) != 1:
+        return None
+    (group,) = frame.groups
+    payload = None
+    if group.payloads is not None:
+        payload = group.payloads[0]
+        if payload is None or not heads.is_lone(payload):
+            return None
+    hlc = group.stamps[0][1]
+    before = frame.last - group.seqs[0]
+    assert 0 <= before <= frame.last - frame.first, "a row outside of what its frame claims"
+    return group.code, before, hlc >> COUNTER_BITS, hlc & _COUNTER_MASK, group.key, group.fields[0], payload
 
 
 def encode_rows(groups: list[Group]) -> bytes:
@@ -102,6 +137,8 @@ def _encode_group(group: Group, first: int, ms: int) -> list[Any]:
         fields = places.runs(fields)
         if cls.POINTS:
             payloads = b"".join(payloads).decode()
+    elif cls is not None and cls.NESTED:
+        fields = fronts.short(fields)
     return [group.code, group.key, coded, _encode_stamps(group.stamps, ms), fields, payloads]
 
 
@@ -121,41 +158,55 @@ def _encode_stamps(stamps: Stamps, ms: int) -> list[int]:
 def decode_frame(data: bytes) -> Frame:
     """Inverse of `encode_frame`. Raises PeerError on anything that is not a whole, sane frame."""
     try:
-        table, first, count, ms, deps, groups, removes, ranges, *more = msgpack.unpackb(data, strict_map_key=False)
-        actors = _decode_actors(table)
-        last = first + natural(count) - 1
-        _require(natural(first) >= 1 and first <= last <= SEQ_MASK, "range of a frame")
-        frame = Frame(actors[0], first, last, _decode_vector(deps, actors))
-        _require(frame.actor not in frame.deps, "a frame that depends on its own author")
-        frame.groups = [_decode_group(group, first, last, natural(ms)) for group in groups]
-        _require_distinct(frame.groups)
-        for number, flat in removes:
-            _require(actors[natural(number)] not in frame.removes, "one list of removals per actor")
-            frame.removes[actors[number]] = _decode_runs(flat)
-        own = frame.removes.get(frame.actor)
-        _require(own is None or own.stops[-1] <= last + 1, "removal of a future dot")
-        frame.ranges = [(_decode_path(path), _decode_vector(vector, actors)) for path, vector in ranges]
-        _require(all(vector.get(frame.actor, 0) <= last for _, vector in frame.ranges), "range over future dots")
-        if more:
-            (flat,) = more
-            frame.heals = [
-                (actors[natural(number)], natural(seq), natural(content))
-                for number, seq, content in zip(flat[::3], flat[1::3], flat[2::3], strict=True)
-            ]
-            _require(all(s in frame.removes[a] for a, s, _ in frame.heals), "a healing that removes nothing")
+        head = Head(data)
+        first, last = head.first, head.first + head.count - 1
+        _require(1 <= first <= last <= SEQ_MASK, "range of a frame")
+        frame = Frame(head.actor, first, last)
+        lone, tail = head.lone(), head.tail()
+        if head.back:
+            frame.removes[frame.actor] = Runs([head.back])
+        if lone is not None:
+            code, before, ms, counter, key, field, payload = lone
+            payloads = None if payload is None else [payload]
+            group = [code, key, last - before - first, [ms, counter], [field], payloads]
+            frame.groups = [_decode_group(group, first, last, 0)]
+        if tail is not None:
+            _decode_tail(tail, frame)
     except _DECODING as error:
         raise PeerError("malformed", f"frame: {error}") from None
     return frame
 
 
-def author(data: bytes) -> Actor:
-    """Whose frame it is, without reading the rest. Raises PeerError."""
+def _decode_tail(tail: bytes, frame: Frame) -> None:
+    """What stands behind the head."""
+    parts: list[Any] = msgpack.unpackb(tail, strict_map_key=False)
+    _require(type(parts) is list and 0 < len(parts) <= len(_NOTHING), "parts of a frame")
+    ms, groups, table, deps, removes, ranges, heals = [*parts, *_NOTHING[len(parts) :]]
+    actors = [frame.actor, *_decode_actors(table)]
+    first, last = frame.first, frame.last
+    frame.deps = _decode_vector(deps, actors)
+    _require(frame.actor not in frame.deps, "a frame that depends on its own author")
+    _require(not (frame.groups and groups), "a row that stands alone beside others")
+    frame.groups += [_decode_group(group, first, last, natural(ms)) for group in groups]
+    _require_distinct(frame.groups)
+    for number, flat in removes:
+        _require(actors[natural(number)] not in frame.removes, "one list of removals per actor")
+        frame.removes[actors[number]] = _decode_runs(flat)
+    own = frame.removes.get(frame.actor)
+    _require(own is None or own.stops[-1] <= last + 1, "removal of a future dot")
+    frame.ranges = [(_decode_path(path), _decode_vector(vector, actors)) for path, vector in ranges]
+    _require(all(vector.get(frame.actor, 0) <= last for _, vector in frame.ranges), "range over future dots")
+    frame.heals = [
+        (actors[natural(number)], natural(seq), natural(content))
+        for number, seq, content in zip(heals[::3], heals[1::3], heals[2::3], strict=True)
+    ]
+    _require(all(s in frame.removes[a] for a, s, _ in frame.heals), "a healing that removes nothing")
+
+
+def head_of(data: bytes) -> Head:
+    """Author, first and count of a frame, without reading the rest. Raises PeerError."""
     try:
-        unpacker = msgpack.Unpacker(max_buffer_size=len(data))
-        unpacker.feed(data)
-        unpacker.read_array_header()
-        unpacker.read_array_header()
-        return decode_actor(unpacker.unpack(), unpacker.unpack())
+        return Head(data)
     except _DECODING as error:
         raise PeerError("malformed", f"frame: {error}") from None
 
@@ -205,7 +256,9 @@ def _decode_group(group: Any, first: int, last: int, ms: int) -> Group:
     if points:
         payloads = [point.encode() for point in payloads]
     column = fields
-    if set(map(type, column)) != {bytes}:
+    if fields and type(fields[0]) is int:
+        fields = column = fronts.spelled(fields)
+    elif set(map(type, column)) != {bytes}:
         fields = places.spelled(column, len(payloads))
     count = len(fields)
     _require(count > 0, "group")

@@ -29,7 +29,7 @@ from crdt.dots import Actor
 
 Durability = Literal["always", "interval", "never"]
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2  # of the tables, and of how frames and rows in them are spelled (crdt/codec.py)
 APPLICATION_ID: Final = 0x474F5353  # "GOSS": tells our files from anybody else's SQLite files
 
 # 16 MB of WAL, where a commit folds it by itself. SQLite's 4 MB come round too often for one who folds in a worker.
@@ -93,7 +93,7 @@ class StoreCorrupt(StoreError):
 
 
 class StoreForeign(StoreCorrupt):
-    """A database, but of another program: not ours to move."""
+    """A database, but of another program, or in frames that are read no more: not ours to move."""
 
 
 class StoreFailed(StoreError):
@@ -345,6 +345,11 @@ def _check(db: sqlite3.Connection, path: Path) -> None:
     tables = db.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
     if tables and application != APPLICATION_ID:
         raise StoreForeign(f"{path} is a database of another program; move it away or choose another data directory")
+    if tables and version < SCHEMA_VERSION:
+        raise StoreForeign(
+            f"{path} was written before the first release (schema {version}), in frames that are read no more;"
+            " move it away: what its peers have is pulled from them"
+        )
     # Debian builds SQLite with secure_delete: every dropped frame would be overwritten with zeros first.
     db.execute("PRAGMA secure_delete = OFF")
     mode = db.execute("PRAGMA journal_mode = WAL").fetchone()[0]

@@ -72,7 +72,7 @@ async def work(workload: str, home: Path, durability: Durability) -> None:
     publish = between.publish
 
     def noting(sender: str, lane: str, to: str | None, data: bytes) -> bool:
-        said = messages.decode(data)
+        said = messages.decode(data, sender)
         for frame in said.frames if isinstance(said, messages.Delta) else ():
             one = decode_frame(frame)
             os.write(notes, b"sent %d %d\n" % (one.actor.nonce, one.last))

@@ -188,13 +188,13 @@ def seeds() -> dict[str, list[bytes]]:
     for _ in range(40):
         for source, target in ((a, b), (b, a)):
             for lane, _, said in source.sent:
-                talk.append(messages.encode(said))
+                talk.append(messages.encode(said, "a"))
                 target.receive(source.replica.name, said, inbox=lane is Lane.INBOX)
             source.sent.clear()
             source.wait(0.3)
             if source.replica.dirty:
                 source.commit()
-    found = [messages.decode(data) for data in talk]
+    found = [messages.decode(data, "a") for data in talk]
     frames = [data for one in found if isinstance(one, messages.Delta | messages.Repair) for data in one.frames]
     stream = b"".join(
         b"*%d\r\n" % len(w) + b"".join(b"$%d\r\n%b\r\n" % (len(x), x) for x in w) for w in map(bytes.split, _LINES)

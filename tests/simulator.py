@@ -571,6 +571,6 @@ class World(Network):
     def _send(self, node: Node, effect: Send) -> None:
         checks.message(node, effect)
         if self.log is not None:
-            self._say(f"   {node} -> {effect.to or effect.lane.name}: {describe(effect.data)}")
+            self._say(f"   {node} -> {effect.to or effect.lane.name}: {describe(effect.data, node.name)}")
         if node.connected:
             self._spread(node, effect.lane, effect.to, effect.data)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from xxhash import xxh3_64_intdigest
 
-from crdt.codec import author, decode_frame
+from crdt.codec import decode_frame, head_of
 from crdt.dots import Actor
 from crdt.errors import PeerError
 from crdt.frame import Frame
@@ -82,7 +82,7 @@ class Intake:
     def _check_room(self, data: bytes) -> None:
         """Once there are as many actors as may be, frames of others cost no more than a look at their author."""
         known = self._replica.state.indexes
-        if len(known) >= self._replica.tuning.actors and author(data) not in known:
+        if len(known) >= self._replica.tuning.actors and head_of(data).actor not in known:
             raise PeerError("actors", "limits.actors reached")
 
     def _apply(self, frame: Frame, data: bytes) -> None:

@@ -8,6 +8,9 @@ damaged on its way is never believed. A message is
     checksum         4 bytes, little-endian: the low half of xxh3_64(body), seeded with wire version * 256 + kind
     body             a MessagePack list of the fields below, in order
 
+Frames of one author that stand beside each other travel as [author, body, body ...] (crdt/heads.py), the author empty
+where they do not look like frames, and without its name where that is the sender's: its topic tells.
+
 The checksum is against broken memory, cables and brokers, not against forgery (docs/guarantees.md).
 """
 
@@ -23,8 +26,9 @@ from xxhash import xxh3_64_intdigest
 from crdt.codec import decode_actor, natural, pack
 from crdt.dots import MASK_128, SEQ_MASK, Actor
 from crdt.errors import PeerError
+from crdt.heads import MAX_AUTHOR, NAMELESS, NONCE_BYTES, SMALLEST, parted, sized
 
-WIRE: Final = 2
+WIRE: Final = 3
 HEAD: Final = 6
 FRAME: Final = 0
 LETTER: Final = 1
@@ -203,11 +207,42 @@ _KINDS: Final[list[type[Any]]] = [
 ]  # fmt: skip
 
 
-def encode(message: Message) -> bytes:
-    """Inverse of `decode`."""
+def encode(message: Message, sender: str = "") -> bytes:
+    """Inverse of `decode`, which is told the same sender."""
     kind = _KINDS.index(type(message)) + 1
-    body: bytes = pack([_plain(getattr(message, name)) for name in message.__slots__])
-    return envelope(kind, body)
+    fields = [_plain(getattr(message, name)) for name in message.__slots__]
+    if isinstance(message, Delta | Repair):
+        fields[0] = _by_author(message.frames, sized(sender.encode()))
+    return envelope(kind, pack(fields))
+
+
+def _by_author(frames: list[bytes], sender: bytes) -> list[list[bytes]]:
+    """[author, body, body ...] for each run of frames of one author."""
+    out: list[list[bytes]] = []
+    last: bytes | None = None
+    for data in frames:
+        author, body = parted(data)
+        if author != last:
+            last = author
+            own = len(author) == len(sender) + NONCE_BYTES and author.startswith(sender)
+            out.append([NAMELESS + author[len(sender) :] if own else author])
+        out[-1].append(body)
+    return out
+
+
+def _whole(runs: Any, sender: bytes) -> list[bytes]:
+    """Inverse of `_by_author`. Raises ValueError, TypeError."""
+    if type(runs) is not list:
+        raise ValueError("not a list")
+    out: list[bytes] = []
+    for author, *bodies in runs:
+        if not bodies or len(_bytes(author)) > MAX_AUTHOR:
+            raise ValueError("frames of an author")
+        if author and not all(len(_bytes(body)) >= SMALLEST for body in bodies):
+            raise ValueError("a frame that is too short")
+        whole = sender + author[1:] if author[:1] == NAMELESS else author
+        out += [whole + _bytes(body) for body in bodies]
+    return out
 
 
 def envelope(kind: int, body: bytes) -> bytes:
@@ -229,8 +264,11 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def decode(data: bytes) -> Message:
-    """Bytes from outside to a message. Raises PeerError("version" | "checksum" | "kind" | "malformed")."""
+def decode(data: bytes, sender: str = "") -> Message:
+    """Bytes from outside to a message: `sender` is who it is from, by its topic.
+
+    Raises PeerError("version" | "checksum" | "kind" | "malformed").
+    """
     if len(data) < HEAD or data[0] != WIRE:
         raise PeerError("version", f"wire version {data[0] if data else 'missing'}, this daemon speaks {WIRE}")
     body = memoryview(data)[HEAD:]
@@ -244,6 +282,8 @@ def decode(data: bytes) -> Message:
         checks = _CHECKS[cls]
         if type(fields) is not list or len(fields) < len(checks):
             raise ValueError("fields")
+        if cls is Delta or cls is Repair:
+            fields[0] = _whole(fields[0], sized(sender.encode()))
         return cls(*(check(field) for check, field in zip(checks, fields, strict=False)))  # type: ignore[no-any-return]
     except (ValueError, TypeError, IndexError, OverflowError, msgpack.UnpackException, RecursionError) as error:
         raise PeerError("malformed", f"{cls.__name__}: {error}") from None

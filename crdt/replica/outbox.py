@@ -9,9 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-import msgpack
-
-from crdt.codec import decode_actor, encode_frame
+from crdt.codec import encode_frame, head_of
 from crdt.dots import Actor
 from crdt.frame import Frame, merge, overlap
 from crdt.replica import messages
@@ -19,8 +17,9 @@ from crdt.replica.effects import Effect, Lane, Send
 from crdt.replica.messages import FRAME, LETTER, Delta, Message, Piece
 from crdt.replica.pieces import cut_up
 
+BESIDE: Final = 8  # bytes that a message takes for a frame beside its own, if the author is said again
 HEADROOM: Final = 384  # of a message, for its own fields: the longest name of an actor, and some numbers
-SMALL: Final = 4096  # bytes of a frame beside which its header (some 30) is worth a merge
+SMALL: Final = 4096  # bytes of a frame beside which its header (some 25) is worth a merge
 GAIN: Final = 8  # a larger frame is merged if it takes back at least one operation in so many of its own
 Parts = Mapping[tuple[Actor, int], tuple[int, bytes]]  # (actor, last) -> (number of pieces, bits of those not needed)
 
@@ -28,7 +27,8 @@ Parts = Mapping[tuple[Actor, int], tuple[int, bytes]]  # (actor, last) -> (numbe
 class Outbox:
     """Effects in the order in which they have to be carried out."""
 
-    def __init__(self, max_message: int) -> None:
+    def __init__(self, sender: str, max_message: int) -> None:
+        self._sender = sender
         self.max_message = max_message
         self.room = max_message - HEADROOM
         self._effects: list[Effect] = []
@@ -45,7 +45,7 @@ class Outbox:
 
     def send(self, lane: Lane, to: str | None, message: Message, author: Actor | None = None) -> None:
         """Order a message to be sent. One with a vector may be larger than a message: it needs its `author` then."""
-        data = messages.encode(message)
+        data = messages.encode(message, self._sender)
         if len(data) <= self.max_message:
             self.order(Send(lane, to, data))
             return
@@ -66,10 +66,10 @@ def packed(frames: Iterable[bytes], room: int, parts: Parts) -> list[list[bytes]
     batch: list[bytes] = []
     size = 0
     for data in frames:
-        if batch and size + len(data) + 5 > room:
+        if batch and size + len(data) + BESIDE > room:
             out.append(batch)
             batch, size = [], 0
-        if len(data) + 5 > room:
+        if len(data) + BESIDE > room:
             actor, _, last = span(data)
             pieces = cut_up(data, room, FRAME, actor, last)
             total, bits = parts.get((actor, last), (0, b""))
@@ -77,23 +77,16 @@ def packed(frames: Iterable[bytes], room: int, parts: Parts) -> list[list[bytes]
             out += [piece for piece in pieces if not known >> piece.index & 1]
         else:
             batch.append(data)
-            size += len(data) + 5
+            size += len(data) + BESIDE
     if batch:
         out.append(batch)
     return out
 
 
 def span(data: bytes) -> tuple[Actor, int, int]:
-    """Author, first and last of a frame, without decoding the rest of it. Raises ValueError on anything else."""
-    try:
-        head = msgpack.Unpacker(strict_map_key=False, max_buffer_size=len(data) or 1)
-        head.feed(data)
-        head.read_array_header()
-        name, nonce, *_ = head.unpack()
-        first, count = head.unpack(), head.unpack()
-        return decode_actor(name, nonce), first, first + count - 1
-    except (msgpack.UnpackException, TypeError, ValueError) as error:
-        raise ValueError("not a frame") from error
+    """Author, first and last of a frame, without decoding the rest of it. Raises PeerError on anything else."""
+    head = head_of(data)
+    return head.actor, head.first, head.first + head.count - 1
 
 
 def merged(frames: list[tuple[Frame, bytes]], room: int) -> list[bytes]:

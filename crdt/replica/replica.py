@@ -97,7 +97,7 @@ class Replica:
         self.peers = Peers()
         self.merging = Merging(self)
         self.pieces = Pieces(self.tuning.held_bytes)
-        self.out = Outbox(self.tuning.max_message)
+        self.out = Outbox(state.actor.name, self.tuning.max_message)
         self.intake = Intake(self)
         self.held = self.intake.held
         self.acks = Acks(self)
@@ -350,7 +350,7 @@ class Replica:
         self._addressed = event.inbox
         self._heard = self.state.me.applied
         try:
-            message = messages.decode(event.data)
+            message = messages.decode(event.data, event.sender)
             _HANDLERS[type(message)](self, event.sender, message, now)
         except PeerError as error:
             self.drop(error.reason)

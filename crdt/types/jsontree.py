@@ -194,6 +194,7 @@ class JsonEntry(Entry):
     RANK = 50
     SINGLE = False
     STRICT = True
+    NESTED = True
     ADDED = "json.set"
     REMOVED = "json.set"
 

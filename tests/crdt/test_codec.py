@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crdt import codec
+from crdt import codec, heads
 from crdt.dots import SEQ_MASK, Actor, Runs
 from crdt.errors import PeerError
 from crdt.frame import Frame, Group
@@ -63,21 +63,33 @@ def test_a_frame_is_small() -> None:
 # -- what must be refused ---------------------------------------------------------------------------------------------
 
 ROW = [4, b"k", 0, [0, 0], [b"x"], None]
-GOOD = [["a", 1, "b", 2], 5, 3, 1000, [1, 7], [ROW], [[1, [1, 2]]], [[[b"k"], [1, 3]]]]
+HEAD = b"\x01a" + bytes(7) + b"\x01" + bytes((heads.TAIL, 5, 2))  # a/1, 5 to 7
+GOOD = [1000, [ROW], ["b", 2], [1, 7], [[1, [1, 2]]], [[[b"k"], [1, 3]]]]
+MS, GROUPS, ACTORS, DEPS, REMOVES, RANGES, HEALS = range(7)
+
+
+def spelt(tail: Any, head: bytes = HEAD) -> bytes:
+    """A frame with anything at its end."""
+    packed: bytes = msgpack.packb(tail)
+    return head + packed
 
 
 def changed(place: int, value: Any) -> bytes:
-    """A good frame with one part replaced."""
-    packed: bytes = msgpack.packb([*GOOD[:place], value, *GOOD[place + 1 :]])
-    return packed
+    """A good frame with one part of its tail replaced."""
+    return spelt([*GOOD[:place], value, *GOOD[place + 1 :]])
+
+
+def headed(head: bytes) -> bytes:
+    """A good frame with another head."""
+    return spelt(GOOD, head)
 
 
 def with_row(place: int, value: Any) -> bytes:
-    return changed(5, [[*ROW[:place], value, *ROW[place + 1 :]]])
+    return changed(GROUPS, [[*ROW[:place], value, *ROW[place + 1 :]]])
 
 
 def with_payload(payload: Any, code: int = 1) -> bytes:
-    return changed(5, [[code, None, 0, [0, 0], [b"x"], [payload]]])
+    return changed(GROUPS, [[code, None, 0, [0, 0], [b"x"], [payload]]])
 
 
 def ext(row: Any) -> msgpack.ExtType:
@@ -85,8 +97,9 @@ def ext(row: Any) -> msgpack.ExtType:
 
 
 def test_the_good_frame_is_good() -> None:
-    one = codec.decode_frame(changed(1, 5))
-    assert (one.first, one.last, one.removes) == (5, 7, {Actor("b", 2): Runs([1, 2])})
+    one = codec.decode_frame(spelt(GOOD))
+    assert (one.actor, one.first, one.last) == (A, 5, 7)
+    assert (one.deps, one.removes) == ({Actor("b", 2): 7}, {Actor("b", 2): Runs([1, 2])})
 
 
 @pytest.mark.parametrize(
@@ -95,47 +108,62 @@ def test_the_good_frame_is_good() -> None:
         b"",
         b"\xc1",
         b"\x00" * 50,
-        msgpack.packb(GOOD)[:-1],
-        msgpack.packb(GOOD) + b"\x00",
-        msgpack.packb(GOOD[:-1]),
-        msgpack.packb({str(i): i for i in range(8)}),
-        changed(0, []),
-        changed(0, ["a"]),
-        changed(0, ["", 1]),
-        changed(0, ["a" * 65, 1]),
-        changed(0, [b"a", 1, "b", 2]),
-        changed(0, ["a", -1, "b", 2]),
-        changed(0, ["a", 1.0, "b", 2]),
-        changed(0, ["a", True, "b", 2]),
-        changed(1, 0),
-        changed(1, -1),
-        changed(1, SEQ_MASK),
-        changed(1, None),
-        changed(1, "5"),
-        changed(2, 0),
-        changed(2, 2.0),
-        changed(2, 1 << 63),
-        changed(3, -1),
-        changed(3, 1 << 48),
-        changed(4, [0, 7]),
-        changed(4, [2, 7]),
-        changed(4, [1]),
-        changed(4, [-1, 7]),
-        changed(4, msgpack.ExtType(1, b"ab")),
-        changed(5, None),
-        changed(5, 7),
-        changed(6, [[1, []]]),
-        changed(6, [[1, [0, 1]]]),
-        changed(6, [[1, [1, 0]]]),
-        changed(6, [[1, [1, 1, 0, 1]]]),
-        changed(6, [[1, [1, SEQ_MASK + 1]]]),
-        changed(6, [[1, [1]]]),
-        changed(6, [[1, [1, 1]], [1, [5, 1]]]),
-        changed(6, [[0, [8, 1]]]),
-        changed(7, [[[b"k", b"\x04", b"f"], [1, 3]]]),
-        changed(7, [[["k"], [1, 3]]]),
-        changed(7, [[b"k", [1, 3]]]),
-        changed(7, [[[b"k"], [0, 8]]]),
+        spelt(GOOD)[:-1],
+        spelt(GOOD) + b"\x00",
+        spelt([*GOOD, [], 0]),
+        spelt([]),
+        spelt({}),
+        spelt({str(i): i for i in range(6)}),
+        spelt(5),
+        headed(b""),
+        headed(b"\x00" + HEAD[2:]),
+        headed(b"\x41" + b"a" * 65 + HEAD[2:]),
+        headed(b"\x01\xff" + HEAD[2:]),
+        headed(HEAD[:-3] + bytes((0, 5, 2))),
+        headed(HEAD[:-3] + bytes((0x44, 5, 2))),
+        headed(HEAD[:-3] + bytes((0x84, 5, 2))),
+        headed(HEAD[:-3] + bytes((heads.TAIL | heads.KEYED, 5, 2))),
+        headed(HEAD[:-3] + bytes((heads.TAIL, 0, 2))),
+        headed(HEAD[:-3] + bytes((heads.TAIL, 0x85, 0, 2))),
+        headed(HEAD[:-3] + bytes((heads.TAIL,)) + b"\xff" * 9 + b"\x01"),
+        headed(HEAD[:-3] + bytes((heads.TAIL,)) + heads.number(SEQ_MASK) + b"\1"),
+        headed(HEAD[:-3] + bytes((heads.TAIL, 5)) + heads.number(1 << 62)),
+        headed(HEAD[:-3] + bytes((heads.TAIL | heads.BACK, 5, 2, 0))),
+        headed(HEAD[:-3] + bytes((heads.TAIL | heads.BACK, 5, 2, 5))),
+        headed(HEAD[:-3] + bytes((heads.TAIL | heads.BACK, 5, 2))),
+        changed(MS, -1),
+        changed(MS, 1 << 48),
+        changed(MS, None),
+        changed(ACTORS, []),
+        changed(ACTORS, ["b"]),
+        changed(ACTORS, ["", 1]),
+        changed(ACTORS, ["a" * 65, 1]),
+        changed(ACTORS, [b"b", 2]),
+        changed(ACTORS, ["b", -1]),
+        changed(ACTORS, ["b", 1.0]),
+        changed(ACTORS, ["b", True]),
+        changed(ACTORS, ["a", 1]),
+        changed(HEALS, [[1, 9, 1]]),
+        changed(HEALS, [1, 9, 1]),
+        changed(DEPS, [0, 7]),
+        changed(DEPS, [2, 7]),
+        changed(DEPS, [1]),
+        changed(DEPS, [-1, 7]),
+        changed(DEPS, msgpack.ExtType(1, b"ab")),
+        changed(GROUPS, None),
+        changed(GROUPS, 7),
+        changed(REMOVES, [[1, []]]),
+        changed(REMOVES, [[1, [0, 1]]]),
+        changed(REMOVES, [[1, [1, 0]]]),
+        changed(REMOVES, [[1, [1, 1, 0, 1]]]),
+        changed(REMOVES, [[1, [1, SEQ_MASK + 1]]]),
+        changed(REMOVES, [[1, [1]]]),
+        changed(REMOVES, [[1, [1, 1]], [1, [5, 1]]]),
+        changed(REMOVES, [[0, [8, 1]]]),
+        changed(RANGES, [[[b"k", b"\x04", b"f"], [1, 3]]]),
+        changed(RANGES, [[["k"], [1, 3]]]),
+        changed(RANGES, [[b"k", [1, 3]]]),
+        changed(RANGES, [[[b"k"], [0, 8]]]),
         with_row(0, 256),
         with_row(0, -1),
         with_row(0, 4.0),
@@ -159,9 +187,9 @@ def test_the_good_frame_is_good() -> None:
         with_row(4, [None]),
         with_row(5, [b"v"]),
         with_row(5, []),
-        changed(5, [ROW, [4, b"l", 0, [0, 0], [b"y"], None]]),  # one dot, two rows
-        changed(5, [[4, b"k", [0, 0], [0, 0], [b"x", b"y"], None]]),
-        changed(5, [[4, b"k", [1, -1], [0, 0], [b"x", b"y"], None]]),
+        changed(GROUPS, [ROW, [4, b"l", 0, [0, 0], [b"y"], None]]),  # one dot, two rows
+        changed(GROUPS, [[4, b"k", [0, 0], [0, 0], [b"x", b"y"], None]]),
+        changed(GROUPS, [[4, b"k", [1, -1], [0, 0], [b"x", b"y"], None]]),
     ],
 )
 def test_malformed_frames(data: bytes) -> None:
@@ -208,16 +236,19 @@ def test_amounts_that_pass(amount: Any) -> None:
 def test_types_of_later_versions_pass() -> None:
     for key in (None, b"k"):
         for payload in (None, [b"v"], [msgpack.ExtType(7, b"")]):
-            group = codec.decode_frame(changed(5, [[200, key, 0, [0, 0], [b"x"], payload]])).groups[0]
+            group = codec.decode_frame(changed(GROUPS, [[200, key, 0, [0, 0], [b"x"], payload]])).groups[0]
             assert (group.code, group.key, group.payloads) == (200, key, payload)
 
 
 def test_a_few_bytes_cannot_claim_much() -> None:
     """Names of billions of dots are read in constant time and space, and so is their removal."""
     bombs = [
-        changed(6, [[1, [1, SEQ_MASK]]]),
-        changed(2, SEQ_MASK - 10),
-        msgpack.packb([["a", 1], 1, 1, 0, [], [[4, b"k", 0, [1 << 40, 0, 0], [b"x"], None]], [], []]),
+        changed(REMOVES, [[1, [1, SEQ_MASK]]]),
+        headed(HEAD[:-1] + heads.number(SEQ_MASK - 10)),
+        spelt([0, [[4, b"k", 0, [1 << 40, 0, 0], [b"x"], None]]]),
+        changed(
+            GROUPS, [[10, b"d", 0, [0, 0], [0, b"\0" + b"a" * 100_000, *[100_001, b""] * 100_000], [b"1"] * 100_001]]
+        ),
         b"\xdd\x00\x0f\x00\x00" * 500 + b"\x00" * 100_000,
         b"\x91" * 100_000,
     ]
@@ -260,14 +291,15 @@ def test_arbitrary_bytes(data: bytes) -> None:
 @given(strategies.junk)
 def test_arbitrary_messagepack(value: Any) -> None:
     read(msgpack.packb(value))
+    read(spelt(value))
 
 
 @steady
 @given(st.lists(strategies.junk, min_size=8, max_size=8))
 def test_frames_of_junk(parts: list[Any]) -> None:
-    read(msgpack.packb(parts))
+    read(spelt(parts[:7]))
     for place, part in enumerate(parts):
-        read(changed(place, part))
+        read(changed(place % len(GOOD), part))
         read(with_row(place % len(ROW), part))
         read(with_payload(part))
         read(with_payload(ext([part, 1, 5])))
@@ -301,6 +333,28 @@ def disturbed(value: Any, rng: random.Random) -> Any:
     return rng.choice([*choices, value + 1 if type(value) is int else value])
 
 
+def moved(data: bytes, rng: random.Random) -> bytes:
+    """The same frame with one thing that it says changed."""
+    head = heads.Head(data)
+    lone, tail = head.lone(), head.tail()
+    first, count, back = head.first, head.count, head.back
+    match rng.randrange(6):
+        case 0:
+            first, count = max(1, first + rng.randrange(-2, 3)), max(1, count + rng.randrange(-1, 3))
+        case 1:
+            back = rng.choice([0, max(0, first - 1), first // 2, 1 % first])
+        case 2 if lone is not None:
+            row = list(lone)
+            at = rng.randrange(7)
+            row[at] = rng.choice([0, 1, 4, 10, 99, 1 << 40] if at < 4 else [b"", b"k", b"a", None][: 3 + (at != 5)])
+            row[0] %= 256
+            lone = row[0], row[1], row[2], row[3], row[4], row[5], row[6]
+        case _ if tail is not None:
+            tail = msgpack.packb(disturbed(msgpack.unpackb(tail), rng))
+    back = back if back < first else 0
+    return heads.author(head.actor) + heads.body(first, count, back, lone, tail or b"")
+
+
 @pytest.mark.parametrize("seed", range(8))
 def test_damaged_frames(seed: int) -> None:
     """What passes for a frame can be applied, and the books of the state are right afterwards."""
@@ -311,7 +365,7 @@ def test_damaged_frames(seed: int) -> None:
     accepted = 0
     for _ in range(400):
         data = rng.choice(frames)
-        data = bitten(data, rng) if rng.random() < 0.3 else msgpack.packb(disturbed(msgpack.unpackb(data), rng))
+        data = bitten(data, rng) if rng.random() < 0.3 else moved(data, rng)
         try:
             one = codec.decode_frame(data)
         except PeerError:

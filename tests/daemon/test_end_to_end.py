@@ -334,7 +334,7 @@ def test_garbage_is_dropped_and_counted(world: World) -> None:
     delta = messages.encode(messages.Delta([b"\x93\x01\x02\x03", b"", b"\xc1" * 50]))
     damaged = bytearray(delta)
     damaged[-1] ^= 1
-    bodies = [b"\xff" * 100, b"\x02", b"\x02\x01", messages.envelope(3, b"\x90"), b"not for us", delta, bytes(damaged)]
+    bodies = [b"\xff" * 100, b"\x03", b"\x03\x01", messages.envelope(3, b"\x90"), b"not for us", delta, bytes(damaged)]
     topics = (f"{root}/b/x/d", f"{root}/b/x/h", f"{root}/b/{a.name}/p", f"{root}/i/{a.name}/x", f"{root}/b/bad name/d")
     _publish(world, *((topic, body) for topic in topics for body in bodies))
     until(lambda: "malformed" in _metrics(port), "the count")

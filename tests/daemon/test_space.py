@@ -793,7 +793,7 @@ async def test_garbage_is_told_once_for_each_reason(make: Make) -> None:
     await a.start()
     with structlog.testing.capture_logs() as lines:
         wrong = (messages.envelope(255, b"kind"), messages.envelope(1, b"\xc1"))
-        for data in (b"\x7fgarbage", b"\x7fmore", b"\x02\x01damaged", *wrong):
+        for data in (b"\x7fgarbage", b"\x7fmore", bytes((messages.WIRE, 1)) + b"damaged", *wrong):
             a.space.receive("b", inbox=False, data=data)
     told = [line["reason"] for line in lines if line["event"] == "dropped"]
     assert told == list(a.space.replica.drops) == ["version", "checksum", "kind", "malformed"]

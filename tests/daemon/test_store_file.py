@@ -15,7 +15,16 @@ import pytest
 
 from crdt.dots import Actor
 from crdt.replica.effects import LogFrame
-from daemon.store import Durability, Store, StoreBusy, StoreCorrupt, StoreFailed, StoreTooNew, StoreUnwritable
+from daemon.store import (
+    Durability,
+    Store,
+    StoreBusy,
+    StoreCorrupt,
+    StoreFailed,
+    StoreForeign,
+    StoreTooNew,
+    StoreUnwritable,
+)
 from daemon.store_file import SCHEMA_VERSION, open_file
 
 ROOT = Path(__file__).parents[2]
@@ -106,6 +115,12 @@ def test_files_of_others_are_left_alone(tmp_path: Path) -> None:
     db.close()
     with pytest.raises(StoreCorrupt, match="another program"):
         Store.open(tmp_path, "theirs")
+    Store.open(tmp_path, "early").close()
+    with sqlite3.connect(tmp_path / "early.db") as db:
+        db.execute("PRAGMA user_version = 1")
+    db.close()
+    with pytest.raises(StoreForeign, match="before the first release"):
+        Store.open(tmp_path, "early")
     # After a refusal nothing is held.
     assert Store.set_aside(tmp_path, "text").read_text() == "my diary " * 1000
     Store.open(tmp_path, "text").close()

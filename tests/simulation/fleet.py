@@ -287,15 +287,15 @@ class Fleet:
 @contextmanager
 def decoded_once() -> Iterator[None]:
     """See the module."""
-    known: dict[bytes, messages.Message] = {}
+    known: dict[tuple[bytes, str], messages.Message] = {}
     decode = messages.decode
 
-    def remembered(data: bytes) -> messages.Message:
-        message = known.get(data)
+    def remembered(data: bytes, sender: str = "") -> messages.Message:
+        message = known.get((data, sender))
         if message is None:
             if len(known) >= DECODED:
                 del known[next(iter(known))]
-            message = known[data] = decode(data)
+            message = known[data, sender] = decode(data, sender)
         return message
 
     with mock.patch.object(messages, "decode", remembered):

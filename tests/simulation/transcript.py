@@ -70,11 +70,11 @@ class Stage(World):
 
     def _send(self, node: Node, effect: Send) -> None:
         where = effect.to or {"d": "everybody", "h": "everybody", "p": "everybody"}[effect.lane.value]
-        self.tell(f"{node} -> {where}: {describe(effect.data)}")
+        self.tell(f"{node} -> {where}: {describe(effect.data, node.name)}")
         super()._send(node, effect)
 
     def _spread(self, node: Node, lane: Lane, to: str | None, data: bytes) -> None:
-        kind = describe(data).split()[0]
+        kind = describe(data, node.name).split()[0]
         lost = [item for item in self.losing if item[:2] == (node.name, kind)]
         if not lost:
             super()._spread(node, lane, to, data)

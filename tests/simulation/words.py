@@ -25,9 +25,9 @@ from crdt.replica.messages import (
 )  # fmt: skip
 
 
-def describe(data: bytes) -> str:
+def describe(data: bytes, sender: str) -> str:
     """One line."""
-    message = messages.decode(data)
+    message = messages.decode(data, sender)
     if isinstance(message, Delta):
         return f"DELTA {', '.join(frame(decode_frame(data)) for data in message.frames)}"
     if isinstance(message, Hello):

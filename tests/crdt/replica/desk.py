@@ -49,7 +49,7 @@ class Desk:
             self.orders.append(effect)
             if isinstance(effect, Send):
                 assert len(effect.data) <= self.replica.tuning.max_message
-                self.sent.append((effect.lane, effect.to, messages.decode(effect.data)))
+                self.sent.append((effect.lane, effect.to, messages.decode(effect.data, self.replica.name)))
             elif isinstance(effect, Persist):
                 self.waiting.append(effect)
                 if self.stores:

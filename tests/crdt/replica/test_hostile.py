@@ -9,6 +9,7 @@ from collections.abc import Callable
 import msgpack
 import pytest
 
+from crdt import heads
 from crdt.codec import encode_frame
 from crdt.dots import Actor
 from crdt.frame import Frame, Group
@@ -57,8 +58,9 @@ def test_frames_that_claim_or_carry_too_much() -> None:
     a, before = victim(), victim().state.hash
     wrong = [
         frame(Actor("c", 3)),  # of somebody else
-        frame(seq=2),  # a row outside of what it claims
-        frame(first=2, last=1, seq=1),
+        heads.author(B)
+        + heads.body(1, 2, 0, (1, 2, 1024, 0, None, b"t", b"v"), b""),  # a row outside of what it claims
+        frame(first=0, last=0, seq=0),
         frame(last=1 << 50),
         frame()[:-1],
         frame() + b"\0",

@@ -7,8 +7,11 @@ from random import Random
 import msgpack
 import pytest
 
+from crdt import heads
+from crdt.codec import decode_frame, encode_frame
 from crdt.dots import Actor
 from crdt.errors import PeerError
+from crdt.frame import Frame
 from crdt.replica.messages import (
     ALL,
     HEAD,
@@ -86,9 +89,9 @@ def test_a_wrong_body_ends_in_a_peer_error_or_a_message(message: Message) -> Non
 def test_reasons() -> None:
     for data, reason in (
         (b"", "version"),
-        (b"\x02\x01", "version"),
-        (b"\x01\x01\x90\x90\x90\x90\x90", "version"),
-        (b"\x02\x01\x90\x90\x90\x90\x90", "checksum"),
+        (b"\x03\x01", "version"),
+        (b"\x02\x01\x90\x90\x90\x90\x90", "version"),
+        (b"\x03\x01\x90\x90\x90\x90\x90", "checksum"),
         (envelope(0x63, b"\x90"), "kind"),
         (envelope(1, b"\xc1"), "malformed"),
     ):
@@ -107,3 +110,38 @@ def test_lists_are_bounded() -> None:
         decode(encode(More(1, 2, list(range(MAX_LIST + 1)))))
     with pytest.raises(PeerError):
         decode(encode(Pull({}, 1, [(A, 1, 1)] * (MAX_LIST + 1))))
+
+
+# -- frames of one author ---------------------------------------------------------------------------------------------
+
+FRAMES = [encode_frame(Frame(actor, n, n)) for actor, n in ((A, 1), (A, 2), (B, 1), (A, 3))]
+
+
+@pytest.mark.parametrize("sender", ["", "a", "bé", "somebody"])
+def test_frames_come_back_whole_whoever_sends_them(sender: str) -> None:
+    for message in (Delta(FRAMES), Repair(FRAMES, 1, True, 0), Delta([*FRAMES, b"", b"junk"])):
+        assert decode(encode(message, sender), sender) == message
+
+
+def test_an_author_is_said_once_and_a_sender_by_the_topic() -> None:
+    alone = [len(encode(Delta(FRAMES[:n]), "a")) for n in (1, 2)]
+    assert alone[1] - alone[0] == len(FRAMES[1]) - len(heads.author(A)) + 2
+    assert b"pump-3" not in encode(Delta([encode_frame(Frame(Actor("pump-3", 1), 1, 1))]), "pump-3")
+
+
+def test_what_has_no_name_is_the_senders() -> None:
+    data = encode(Delta(FRAMES[:1]), "a")
+    message = decode(data, "b")
+    assert isinstance(message, Delta) and decode_frame(message.frames[0]).actor == Actor("b", 1)
+
+
+@pytest.mark.parametrize(
+    "frames",
+    [
+        5, [5], [[]], [[b"\0" + bytes(8)]], [["", b"x"]], [[b"", "x"]], [[bytes(9), b"x"]], [[bytes(300), b"xxx"]],
+        [[bytes(9), b"xxx", None]], {}, [b"frame"],
+    ],
+)  # fmt: skip
+def test_authors_that_are_none(frames: object) -> None:
+    with pytest.raises(PeerError):
+        decode(envelope(1, msgpack.packb([frames])), "a")

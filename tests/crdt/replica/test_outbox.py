@@ -6,6 +6,8 @@ import pytest
 
 from crdt.codec import encode_frame
 from crdt.dots import Actor
+from crdt.errors import PeerError
+from crdt.frame import Frame
 from crdt.replica import messages
 from crdt.replica.effects import Lane, Send
 from crdt.replica.messages import LETTER, Delta, Piece, Presence, Pull
@@ -25,7 +27,7 @@ def frame(size: int) -> bytes:
 
 
 def test_order_is_kept() -> None:
-    out = Outbox(1000)
+    out = Outbox(ME.name, 1000)
     for i in range(3):
         out.send(Lane.HELLO, None, Presence(i, True))
     assert [order.data for order in out.take() if isinstance(order, Send)] == [
@@ -36,14 +38,14 @@ def test_order_is_kept() -> None:
 
 @pytest.mark.parametrize("limit", [700, 2000, 65_536])
 def test_no_message_is_too_large(limit: int) -> None:
-    out = Outbox(limit)
+    out = Outbox(ME.name, limit)
     frames = [frame(size) for size in (10, 100, 5000, 100, 100, 900, 200_000)]
     out.publish(frames)
     sends = [order for order in out.take() if isinstance(order, Send)]
     assert all(len(order.data) <= limit for order in sends)
     whole, parts = [], b""
     for order in sends:
-        message = messages.decode(order.data)
+        message = messages.decode(order.data, ME.name)
         if isinstance(message, Delta):
             whole += message.frames
         else:
@@ -55,11 +57,20 @@ def test_no_message_is_too_large(limit: int) -> None:
     assert whole == frames
 
 
+def test_many_small_frames_of_many_authors_fit() -> None:
+    frames = [encode_frame(Frame(Actor(ME.name, n % 7), 1, 1)) for n in range(500)]
+    items = packed(frames, 2000 - HEADROOM, {})
+    assert [data for item in items if isinstance(item, list) for data in item] == frames
+    for item in items:
+        assert isinstance(item, list)
+        assert len(messages.encode(messages.Repair(item, 1 << 63, True, 1 << 63), "somebody")) <= 2000
+
+
 def test_a_pull_with_a_large_vector_goes_as_a_letter() -> None:
-    out = Outbox(2000)
+    out = Outbox(ME.name, 2000)
     pull = Pull({Actor("r", i): i + 1 for i in range(3000)}, 1)
     out.send(Lane.INBOX, "b", pull, ME)
-    pieces = [messages.decode(order.data) for order in out.take() if isinstance(order, Send)]
+    pieces = [messages.decode(order.data, ME.name) for order in out.take() if isinstance(order, Send)]
     assert all(isinstance(piece, Piece) and piece.stream == LETTER for piece in pieces)
     assert messages.decode(b"".join(piece.data for piece in pieces if isinstance(piece, Piece))) == pull
 
@@ -75,6 +86,6 @@ def test_known_pieces_are_left_out() -> None:
 
 def test_span_reads_the_head_alone() -> None:
     assert span(frame(300)) == (ME, 1, 4)
-    for junk in (b"", b"\x90", b"\xc1", b"\x98\xa1x", b"\x98\x92\xa1a\x01\xa1z\x01"):
-        with pytest.raises(ValueError):
+    for junk in (b"", b"\x90", b"\xc1", bytes(20), frame(300)[:130], b"\1" + frame(300)[1:]):
+        with pytest.raises(PeerError):
             span(junk)
