@@ -43,7 +43,7 @@ from crdt.state import State
 from crdt.types import counters, keyspace, sets, strings
 from daemon.store import Durability, Store
 from daemon.witness import RECORD, SIZE, Witness
-from tests.crdt.histories import check_books
+from tests.crdt.algebra import check_books
 from tests.daemon.spaces import Between, Member
 
 ROOT: Final = Path(__file__).resolve().parent.parent

@@ -45,7 +45,7 @@ from daemon.api.dispatch import execute
 from daemon.api.limits import Limits
 from daemon.api.registry import TABLE
 from daemon.api.requests import RequestParser
-from tests.crdt.histories import check_books
+from tests.crdt.algebra import check_books
 from tests.crdt.replica.desk import Desk
 from tests.oracle import Ours, read_reply
 

@@ -20,7 +20,8 @@ from crdt.types.jsontext import dump, float_text
 from crdt.types.jsontree import JsonEntry, Node
 
 if TYPE_CHECKING:
-    from tests.crdt.histories import Answers, Op, Site, World
+    from tests.crdt.answers import Answers, Op
+    from tests.crdt.histories import Site, World
 
 JSON = "ReJSON-RL"
 NAMES = [b"x", b"y", b"", b"\x00\x01\x02", "é".encode()]

@@ -11,7 +11,7 @@ from crdt import codec
 from crdt.dots import Actor
 from crdt.frame import Frame
 from crdt.state import State
-from tests.crdt.histories import check_books
+from tests.crdt.algebra import check_books
 
 T = TypeVar("T")
 

@@ -18,7 +18,8 @@ from crdt.errors import PeerError
 from crdt.frame import Frame, Group
 from crdt.state import State
 from tests import strategies
-from tests.crdt.histories import World, check_books, rows_held
+from tests.crdt.algebra import check_books, rows_held
+from tests.crdt.histories import World
 from tests.strategies import steady
 
 A = Actor("a", 1)

@@ -43,7 +43,7 @@ from crdt.types import (
     zsets,
 )
 from crdt.types.catalog import CATALOG
-from tests.crdt.histories import rows_held
+from tests.crdt.algebra import rows_held
 
 CYCLES = int(os.environ.get("CYCLES", "1500"))
 WINDOW = 40  # things that are there at any time

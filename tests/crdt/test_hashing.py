@@ -9,7 +9,7 @@ from crdt.dots import Actor
 from crdt.frame import Frame, Group
 from crdt.hashing import group_hash, row_hash
 from tests import strategies
-from tests.crdt.histories import rows_of
+from tests.crdt.algebra import rows_of
 from tests.strategies import steady
 
 

@@ -11,7 +11,7 @@ from crdt.frame import Group
 from crdt.joining import Joining, Part, _ascending
 from crdt.state import State
 from crdt.types import counters, hashes, keyspace, sets, strings
-from tests.crdt.histories import check_books, rows_held
+from tests.crdt.algebra import check_books, rows_held
 
 A, B = Actor("a", 1), Actor("b", 2)
 

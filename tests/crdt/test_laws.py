@@ -23,8 +23,12 @@ from crdt.types import expiry, hashes, jsontree, lists, number, sets
 from crdt.types.catalog import CATALOG
 from crdt.types.number import Number
 from crdt.types.strings import StringEntry
+from tests.crdt import acts as do
 from tests.crdt import histories, json_model
-from tests.crdt.histories import ACTS, KEYS, Site, World, rows_held, rows_of
+from tests.crdt.acts import ACTS
+from tests.crdt.algebra import rows_held, rows_of
+from tests.crdt.answers import KEYS
+from tests.crdt.histories import STRANGE, Site, World
 
 STEPS = 150
 PATIENCE = 400  # seeds until a mistake must have shown; most show within ten
@@ -64,7 +68,7 @@ def test_histories_reach_every_type() -> None:
         world = World(seed)
         world.run(STEPS)
         seen |= {group.code for one in world.frames for group in one.groups}
-    assert seen == {*CATALOG, histories.STRANGE}
+    assert seen == {*CATALOG, STRANGE}
 
 
 # -- frames as deltas -------------------------------------------------------------------------------------------------
@@ -243,7 +247,7 @@ def merge_ignores_ranges(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(frame, "_ranged", lambda path, group, i: False)
 
 
-@mistake_in(acts=[histories.add_member, histories.remove_member], cut=200, pull=400, deliver=20)
+@mistake_in(acts=[do.add_member, do.remove_member], cut=200, pull=400, deliver=20)
 def merge_over_what_was_seen(patch: pytest.MonkeyPatch) -> None:
     def wrong(parts: list[bytes]) -> list[bytes]:
         runs: list[list[Frame]] = []
@@ -323,7 +327,7 @@ def deletion_leaves_no_baseline(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Number, "erase", wrong)
 
 
-@mistake_in(acts=[histories.put, histories.count, histories.delete])
+@mistake_in(acts=[do.put, do.count, do.delete])
 def live_lineage_starts_anew(patch: pytest.MonkeyPatch) -> None:
     increase = Number.increase
 
@@ -354,7 +358,7 @@ def baselines_of_live_lineages_are_dropped(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Number, "prune", wrong)
 
 
-@mistake_in(acts=[histories.put, histories.put_over])
+@mistake_in(acts=[do.put, do.put_over])
 def ties_by_local_numbers(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Number, "winner", lambda self, st: max(self.sets, key=lambda dot: (st.hlc(dot), dot), default=0))
 
@@ -411,12 +415,12 @@ def removal_takes_no_dot(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(State, "gap", lambda self: None)
 
 
-@mistake_in(acts=[histories.put, histories.put_over])
+@mistake_in(acts=[do.put, do.put_over])
 def named_dots_are_spent_again(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(State, "name_pending", lambda self: None)
 
 
-@mistake_in(acts=[histories.add_member, histories.remove_member], crash=100, checkpoint=200, cut=30)
+@mistake_in(acts=[do.add_member, do.remove_member], crash=100, checkpoint=200, cut=30)
 def checkpoint_ahead_of_the_log(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(World, "before_checkpoint_ends", lambda self, site: None)
 
@@ -514,7 +518,7 @@ def values_come_back_to_an_expired_key(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(State, "place", wrong)
 
 
-@mistake_in(acts=histories.ON_LISTS)
+@mistake_in(acts=do.ON_LISTS)
 def elements_set_at_once_replace_each_other(patch: pytest.MonkeyPatch) -> None:
     insert = lists.ListEntry.insert
 
@@ -526,7 +530,7 @@ def elements_set_at_once_replace_each_other(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(lists.ListEntry, "insert", wrong)
 
 
-@mistake_in(acts=histories.ON_LISTS)
+@mistake_in(acts=do.ON_LISTS)
 def removal_takes_elements_set_meanwhile(patch: pytest.MonkeyPatch) -> None:
     def wrong(self: lists.ListEntry, st: State, name: bytes, dot: int) -> Any:
         found = self.elements.remove(name)
@@ -535,7 +539,7 @@ def removal_takes_elements_set_meanwhile(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(lists.ListEntry, "discard", wrong)
 
 
-@mistake_in(acts=histories.ON_LISTS)
+@mistake_in(acts=do.ON_LISTS)
 def places_are_named_after_what_stands(patch: pytest.MonkeyPatch) -> None:
     """The next offset is one beyond the neighbour: it may have been somebody's who has gone here, but not elsewhere."""
 
@@ -549,7 +553,7 @@ def places_are_named_after_what_stands(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(places, "_continued", wrong)
 
 
-@mistake_in(acts=histories.ON_LISTS)
+@mistake_in(acts=do.ON_LISTS)
 def places_are_ordered_by_arrival(patch: pytest.MonkeyPatch) -> None:
     def wrong(self: lists.ListEntry, st: State, start: int, stop: int) -> list[bytes]:
         rows = sorted(self.rows(), key=lambda row: row[1])

@@ -16,7 +16,8 @@ from crdt.frame import Frame, Group
 from crdt.rows import CHUNK
 from crdt.state import State
 from crdt.types import counters, flags, hashes, keyspace, sets, strings
-from tests.crdt.histories import check_books, join, rows_held
+from tests.crdt.algebra import check_books, rows_held
+from tests.crdt.histories import join
 from tests.crdt.replicas import Replicas
 
 A, B = Actor("a", 1), Actor("b", 2)

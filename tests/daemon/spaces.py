@@ -173,3 +173,6 @@ def same(*members: Member) -> bool:
     """Whether all have applied the same and hold the same."""
     states = [member.space.state for member in members]
     return len({(s.vector_hash, s.hash) for s in states}) == 1 and all(s.dot == s.cut_dot for s in states)
+
+
+Make = Callable[..., Member]

@@ -13,7 +13,7 @@ from crdt.errors import UsageError, WrongTypeError
 from crdt.state import RANGE_FROM, State
 from crdt.types import conflicts, keyspace, streams, strings
 from crdt.types.streams import MOST, NOTHING, Id, Left, StreamEntry
-from tests.crdt.histories import check_books
+from tests.crdt.algebra import check_books
 from tests.crdt.replicas import Replicas, table
 
 K = b"k"

@@ -13,7 +13,7 @@ from crdt.dots import Actor
 from crdt.errors import UsageError, WrongTypeError
 from crdt.state import RANGE_FROM, State
 from crdt.types import conflicts, keyspace, strings, zsets
-from tests.crdt.histories import check_books
+from tests.crdt.algebra import check_books
 from tests.crdt.replicas import Replicas, table
 
 K = b"k"

@@ -18,11 +18,6 @@ from tests.daemon.spaces import Between, Member, same, until
 Pair = tuple[Member, Member]
 
 
-@pytest.fixture
-async def between() -> Between:
-    return Between()
-
-
 @pytest.fixture(params=["always", "interval"])
 async def pair(between: Between, tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Pair]:
     """Two that know each other."""

@@ -17,11 +17,6 @@ Pair = tuple[Member, Member]
 
 
 @pytest.fixture
-async def between() -> Between:
-    return Between()
-
-
-@pytest.fixture
 async def pair(between: Between, tmp_path: Path) -> AsyncIterator[Pair]:
     """Two that know each other, apart: `between.mend` brings them together."""
     a, b = (Member(between, name, tmp_path / name) for name in "ab")

@@ -1,0 +1,171 @@
+"""Spaces when something goes wrong: full and damaged disks, a store that falls back, a stranger under our name."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from pathlib import Path
+
+import pytest
+
+from crdt.codec import encode_frame
+from crdt.dots import Actor
+from crdt.frame import Frame, Group
+from crdt.replica import messages
+from crdt.types import sets
+from daemon import space as module
+from daemon.store import Durability, StoreFailed
+from tests.daemon.spaces import Between, Make, same, until
+
+
+def _full(*_args: object, **_options: object) -> None:
+    raise StoreFailed("disk full")
+
+
+@pytest.mark.parametrize("durability", ["always", "interval"])
+async def test_a_disk_that_takes_no_more_ends_the_daemon(
+    make: Make, between: Between, monkeypatch: pytest.MonkeyPatch, durability: Durability
+) -> None:
+    a, b = make("a", durability), make("b")
+    await a.start()
+    await b.start()
+    a.add(b"s", b"stored")
+    a.space.commit()
+    await until(lambda: b.members(b"s") == {b"stored"}, "b to have it")
+    monkeypatch.setattr(a.space.store, "commit", _full)
+    a.space.begin()
+    sets.add(a.space.state, b"s", [b"lost"])
+    if durability == "always":
+        with pytest.raises(StoreFailed):
+            a.space.settle()
+    else:
+        a.space.commit()
+        await until(lambda: a.failures, "the worker to fail")
+        await asyncio.sleep(0.05)
+    assert a.failures == [(1, "disk full")]
+    assert a.space.replica.own_stored == 1
+    await asyncio.sleep(0.05)
+    assert b.members(b"s") == {b"stored"}
+
+
+async def test_housekeeping_that_fails_is_tried_again(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    a = make("a")
+    await a.start()
+    a.add(b"s", *(b"%d" % n for n in range(5000)))
+    monkeypatch.setattr(module.Space, "_checkpoint_due", lambda self: not self.store.checkpoint_vv)
+    with monkeypatch.context() as broken:
+        broken.setattr(a.space.store, "finish_checkpoint", _full)
+        for _ in range(2):
+            a.space.housekeep()
+            assert a.space._maintenance is not None
+            await a.space._maintenance
+            assert not a.space.store.checkpoint_vv
+    assert not a.failures
+    a.space.housekeep()
+    await a.space._maintenance
+    assert a.space.store.checkpoint_vv
+    before = a.space.state.hash
+    a.kill()
+    await a.start()
+    assert a.space.state.hash == before
+    assert len(a.members(b"s")) == 5000
+
+
+async def test_a_damaged_frame_in_the_log_is_a_new_actor(make: Make, tmp_path: Path) -> None:
+    import sqlite3
+
+    a, b = make("a"), make("b")
+    await a.start()
+    await b.start()
+    for i in range(10):
+        a.add(b"s", b"%d" % i)
+    await until(lambda: same(a, b), "both to converge")
+    actor = a.space.state.actor
+    a.close()
+    with sqlite3.connect(tmp_path / "a" / "data" / "default.db") as db:
+        db.execute("UPDATE log SET data = randomblob(8) WHERE lsn = (SELECT max(lsn) FROM log WHERE actor = 1) - 3")
+    db.close()
+    await a.start()
+    assert a.space.state.actor != actor
+    assert a.space.replica.view.actor == a.space.state.actor
+    await until(lambda: same(a, b), "a to have it all again")
+    assert len(a.members(b"s")) == 10
+    a.add(b"s", b"new")
+    await until(lambda: same(a, b) and len(b.members(b"s")) == 11, "b to have what a wrote as a new actor")
+
+
+async def test_what_comes_after_the_end_is_left_to_the_next_start(make: Make) -> None:
+    """The links are cut after the spaces are closed: found by real processes that were told to end under load."""
+    a, b = make("a"), make("b")
+    await a.start()
+    await b.start()
+    a.add(b"s", b"1")
+    await until(lambda: same(a, b), "both to converge")
+    late = []
+    for n in (1, 2):
+        frame = Frame(Actor("b", 77), n, n, {}, [Group(1, None, [b"late"], [b"v"], [n], [(1, 1 << 26)])])
+        late.append(messages.encode(messages.Delta([encode_frame(frame)])))
+    complaints: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: complaints.append(context))
+    a.space.receive("b", False, late[0])  # its commit is due when this turn is over
+    a.close()
+    a.space.receive("b", False, late[1])
+    a.space.connected()
+    a.space.disconnected(1)
+    await asyncio.sleep(0.05)
+    assert a.failures == [] and complaints == []
+
+
+async def test_the_store_rolled_back_behind_our_back(make: Make, tmp_path: Path) -> None:
+    """A restored backup: the witness says so, and nothing that peers have is written twice."""
+    a, b = make("a"), make("b")
+    await a.start()
+    await b.start()
+    a.add(b"s", b"1")
+    await until(lambda: same(a, b), "both to converge")
+    a.close()
+    shutil.copytree(tmp_path / "a" / "data", tmp_path / "backup")
+    await a.start()
+    first = a.space.state.actor
+    a.add(b"s", b"2")
+    await until(lambda: same(a, b), "both to converge")
+    a.close()
+    shutil.rmtree(tmp_path / "a" / "data")
+    shutil.copytree(tmp_path / "backup", tmp_path / "a" / "data")
+    await a.start()
+    assert a.space.state.actor != first
+    a.add(b"s", b"3")
+    await until(lambda: same(a, b), "both to converge")
+    assert a.members(b"s") == {b"1", b"2", b"3"}
+
+
+async def test_a_stranger_under_our_name_ends_the_one_without_promises(make: Make) -> None:
+    from crdt.replica.effects import Alarm
+
+    a = make("a")
+    await a.start()
+    a.space._run([Alarm("name_taken", "another")])
+    assert a.failures == [(7, "another")]
+    assert a.space.alarms == {"name_taken": 1}
+
+
+async def test_only_writes_of_clients_count_as_promised(make: Make) -> None:
+    a, b = make("a"), make("b")
+    await a.start()
+    await b.start()
+    a.add(b"s", b"1")
+    assert a.space.replica.acknowledged
+    await until(lambda: same(a, b), "b to have it")
+    b.space.settle()
+    assert not b.space.replica.acknowledged
+    b.add(b"s", b"2")
+    assert b.space.replica.acknowledged
+
+
+async def test_a_write_that_a_message_made_the_engine_cut_is_promised_too(make: Make) -> None:
+    a = make("a")
+    await a.start()
+    a.space.begin()
+    sets.add(a.space.state, b"s", [b"1"])
+    a.space.receive("b", True, b"no message")
+    assert a.space.replica.acknowledged
