@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -62,6 +64,28 @@ def test_what_is_small_stays_one_dictionary_and_what_is_large_grows_no_further()
     for i in range(shards.LIMIT // 2):
         large[b"and more:%d" % i] = 4
     assert not small and len(large) == shards.LIMIT * 3 // 2 + 999
+
+
+def test_no_dictionary_of_a_large_set_is_ever_copied_when_it_is_large() -> None:
+    """What a copy costs is the size of what is copied; one dictionary of as many is the control."""
+    names = [b"%d" % i for i in range(3 * shards.LIMIT)]
+    state = State(Actor("a", 1))
+    copied, sizes = 0, {}
+    for start in range(0, len(names), 3000):
+        sets.add(state, b"set", names[start : start + 3000])
+        held = state.keys[b"set"].dots  # type: ignore[attr-defined]
+        for part in [held] if isinstance(held, dict) else [held._first, *held._parts]:
+            before = sizes.get(id(part), 0)
+            sizes[id(part)] = size = sys.getsizeof(part)
+            copied = max(copied, before if size > before else 0)
+    longest = sys.getsizeof(dict.fromkeys(names[: 1 << 16]))
+    assert sets.size(state, b"set") == len(names) and copied <= longest
+    alone, copied = dict.fromkeys(names[:1]), 0
+    for name in names:
+        before = sys.getsizeof(alone)
+        alone[name] = None
+        copied = max(copied, before if sys.getsizeof(alone) > before else 0)
+    assert copied > longest
 
 
 def test_a_dict_of_holes_is_copied() -> None:
