@@ -324,7 +324,15 @@ class Space:
     # -- effects ------------------------------------------------------------------------------------------------------
 
     def _run(self, effects: list[Effect]) -> None:
-        """Carry the orders out, one after the other."""
+        """Carry the orders out; then see who was waiting for what they did, and when to come back."""
+        self._carry_out(effects)
+        if len(self.waiters):
+            self.waiters.check()
+        self.database.serve()
+        self._arm()
+
+    def _carry_out(self, effects: list[Effect]) -> None:
+        """One after the other."""
         for effect in effects:
             if isinstance(effect, Send):
                 self._carrier.publish(self.name, effect.lane.value, effect.to, effect.data)
@@ -340,10 +348,6 @@ class Space:
                 self._alarm(effect)
             else:
                 self._keep(effect)
-        if len(self.waiters):
-            self.waiters.check()
-        self.database.serve()
-        self._arm()
 
     def _notify(self, effect: Notify) -> None:
         if self.database.observed:
@@ -445,7 +449,7 @@ class Space:
             self.commit()  # what came while the worker was busy, in one go
 
     def _drain(self) -> None:
-        """Wait for the worker, and store what it had not begun."""
+        """Wait for the worker, and store what it had not begun; `_run` something afterwards."""
         while self._queue:
             effect = self._queue[0]
             if self._underway is None:
@@ -454,7 +458,8 @@ class Space:
                 self._underway[1].result()
                 self._underway = None
             self._queue.popleft()
-            self._handle(Persisted(effect.batch))
+            self._promise()
+            self._carry_out(self.replica.handle(Persisted(effect.batch), self._loop.time()))
 
     # -- housekeeping -------------------------------------------------------------------------------------------------
 
@@ -503,6 +508,7 @@ class Space:
             await asyncio.sleep(0.001)  # others get their turn between two slices
         self.commit()  # the segments lack what was removed meanwhile: those removals have to be in the log
         self._drain()
+        self._run([])
         self.checkpointer.finish()
         self._logged -= begun
 

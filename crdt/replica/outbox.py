@@ -21,6 +21,8 @@ BESIDE: Final = 8  # bytes that a message takes for a frame beside its own, if t
 HEADROOM: Final = 384  # of a message, for its own fields: the longest name of an actor, and some numbers
 SMALL: Final = 4096  # bytes of a frame beside which its header (some 25) is worth a merge
 GAIN: Final = 8  # a larger frame is merged if it takes back at least one operation in so many of its own
+STRETCH: Final = 256  # operations after which small frames are put together before their interval is over
+Written = tuple[Frame, bytes]  # a frame and its encoding
 Parts = Mapping[tuple[Actor, int], tuple[int, bytes]]  # (actor, last) -> (number of pieces, bits of those not needed)
 
 
@@ -89,13 +91,50 @@ def span(data: bytes) -> tuple[Actor, int, int]:
     return head.actor, head.first, head.first + head.count - 1
 
 
-def merged(frames: list[tuple[Frame, bytes]], room: int) -> list[bytes]:
+class Unsent:
+    """Own frames that wait for the end of the interval, put together on the way: no step is longer than a cut."""
+
+    def __init__(self, room: int) -> None:
+        self._room = room
+        self._merged: list[Written] = []
+        self._loose: list[Written] = []  # the latest, not put together yet
+        self._operations = 0  # of the loose ones
+
+    def __bool__(self) -> bool:
+        return bool(self._loose or self._merged)
+
+    def add(self, frames: list[Written]) -> None:
+        """They were cut one after the other, and are stored."""
+        for frame, data in frames:
+            self._loose.append((frame, data))
+            self._operations += frame.last - frame.first + 1
+            if self._operations >= STRETCH:
+                self._merged += merged(self._loose, self._room)
+                self._loose, self._operations = [], 0
+
+    def last(self, actor: Actor) -> int:
+        """The latest operation of this actor that is among them; 0 if the latest is another's."""
+        frame = (self._loose or self._merged)[-1][0]
+        return frame.last if frame.actor == actor else 0
+
+    def take(self) -> list[bytes]:
+        """All of them, as few as pays; none are left."""
+        frames = merged(self._merged + self._loose, self._room)
+        self.clear()
+        return [data for _, data in frames]
+
+    def clear(self) -> None:
+        """Nobody is to be sent them."""
+        self._merged, self._loose, self._operations = [], [], 0
+
+
+def merged(frames: list[Written], room: int) -> list[Written]:
     """Adjacent frames of which the later saw nothing new, as one, while a message has room for it and it saves much.
 
     Putting two frames together costs about as much as cutting them did.
     """
-    out: list[bytes] = []
-    run: list[tuple[Frame, bytes]] = []
+    out: list[Written] = []
+    run: list[Written] = []
     size = 0
     for frame, data in frames:
         if run and (frame.deps or size + len(data) > room or not _pays(run, frame, data)):
@@ -103,15 +142,19 @@ def merged(frames: list[tuple[Frame, bytes]], room: int) -> list[bytes]:
             run, size = [], 0
         run.append((frame, data))
         size += len(data)
-    out.append(_one(run))
+    if run:
+        out.append(_one(run))
     return out
 
 
-def _pays(run: list[tuple[Frame, bytes]], frame: Frame, data: bytes) -> bool:
+def _pays(run: list[Written], frame: Frame, data: bytes) -> bool:
     if len(data) < SMALL and len(run[-1][1]) < SMALL:
         return True
     return bool(frame.ranges) or overlap(run[0][0].first, frame) * GAIN >= frame.last - frame.first + 1
 
 
-def _one(run: list[tuple[Frame, bytes]]) -> bytes:
-    return run[0][1] if len(run) == 1 else encode_frame(merge(frame for frame, _ in run))
+def _one(run: list[Written]) -> Written:
+    if len(run) == 1:
+        return run[0]
+    frame = merge(frame for frame, _ in run)
+    return frame, encode_frame(frame)

@@ -54,7 +54,7 @@ from crdt.replica.messages import (
     Taken,
     Want,
 )  # fmt: skip
-from crdt.replica.outbox import Outbox, merged
+from crdt.replica.outbox import Outbox, Unsent
 from crdt.replica.peers import Peer, Peers
 from crdt.replica.pieces import Pieces
 from crdt.replica.ports import LogReader
@@ -120,7 +120,7 @@ class Replica:
         )
         self._fresh: list[tuple[Frame, bytes]] = []  # own frames of the commit that is being put together
         self._views: dict[int, tuple[View, list[tuple[Frame, bytes]]]] = {}
-        self._unsent: list[tuple[Frame, bytes]] = []
+        self._unsent = Unsent(self.out.room)
         self._addressed = False  # whether the message at hand came to the inbox
         self._publish_at = NEVER
         self._published = -NEVER
@@ -259,7 +259,8 @@ class Replica:
         self.stored, before = max(self.stored, batch), self.view.vector_sum
         for number in [n for n in sorted(self._views) if n <= batch]:
             self.view, fresh = self._views.pop(number)
-            self._unsent += fresh
+            if self.connected:
+                self._unsent.add(fresh)
         if self.tuning.bridges and self.view.vector_sum > before and self.connected:
             self.greeting.soon(now)  # what came through one broker may be news to those behind another
         self.moments.note(self.view.vector_sum, now)
@@ -286,12 +287,12 @@ class Replica:
     def publish(self, now: float) -> None:
         """Send what is stored and was not sent yet to everybody."""
         self._publish_at = NEVER
-        unsent, self._unsent = self._unsent, []
-        if not unsent or not self.connected:
+        if not self._unsent or not self.connected:
+            self._unsent.clear()
             return
-        self.witness(max((frame.last for frame, _ in unsent if frame.actor == self.state.actor), default=0))
+        self.witness(self._unsent.last(self.state.actor))
         self._published = now
-        frames = merged(unsent, self.out.room)
+        frames = self._unsent.take()
         self.intake.expect(frames)
         self.counts["frames_out"] += len(frames)
         self.out.publish(frames)

@@ -80,6 +80,8 @@ class Serving:
     @property
     def deadline(self) -> float:
         """When `tick` has something to do."""
+        if not self._transfers:
+            return self._again_at
         transfers = self._transfers.values()
         if any(t.making is not None or t.wants for t in transfers):
             return NOW

@@ -34,6 +34,8 @@ BACKLOG_REQUESTS = 1024
 """Requests that may wait behind a parked one before its connection is no longer read; or `limits.request` bytes."""
 SLICE = 64
 """Requests of one read that run before the size of their replies is looked at."""
+LOOKS = 3
+"""Times that a turn whose replies wait for the disk looks for further requests before it goes to the disk."""
 TOO_MANY = b"-ERR max number of clients reached\r\n"
 
 
@@ -71,6 +73,8 @@ class Server:
         self._begun = -1.0  # the loop's time at the last `hub.begin`
         self._due: list[Session] = []
         self._turning = False
+        self._looks = 0  # of this turn
+        self._looked_at = 0  # `_reads` at the last of them
         self._loop: asyncio.AbstractEventLoop | None = None
         self._now: Callable[[], float] = time.monotonic  # the loop's own, which is cheaper, once there is a loop
 
@@ -167,7 +171,17 @@ class Server:
     def wake(self) -> None:
         """See to it that this turn of the loop ends with `settle`."""
         self._turning = True
-        (self._loop or asyncio.get_running_loop()).call_soon(self._turn)
+        (self._loop or asyncio.get_running_loop()).call_soon(self._gather if self.hub.hold_replies else self._turn)
+
+    def _gather(self) -> None:
+        """Requests that came while others were run share their commit: look again while that brings any."""
+        if self._looks < LOOKS and self._looked_at != self._reads and len(self._due) < len(self.sessions):
+            self._looks += 1
+            self._looked_at = self._reads
+            (self._loop or asyncio.get_running_loop()).call_soon(self._gather)
+        else:
+            self._looks = 0
+            self._turn()
 
     def _turn(self) -> None:
         """The end of a turn: what had to wait runs, the hub commits, then the replies leave."""

@@ -38,7 +38,7 @@ def merged_and_known() -> str | None:
     sets.add(a, b"s", [b"stays", b"goes"])
     first = _cut(a)
     sets.remove(a, b"s", [b"goes"])
-    (together,) = outbox.merged([first, _cut(a)], ROOM)
+    ((_, together),) = outbox.merged([first, _cut(a)], ROOM)
     b.apply(decode_frame(first[1]))
     b.apply(decode_frame(together))
     return _differs(b, a)
@@ -53,7 +53,7 @@ def merged_range() -> str | None:
     keyspace.delete(a, b"s")
     second = _cut(a)
     assert second[0].ranges, "more than RANGE_FROM rows are removed by a range"
-    (together,) = outbox.merged([first, second], ROOM)
+    ((_, together),) = outbox.merged([first, second], ROOM)
     b.apply(decode_frame(together))
     return _differs(b, a)
 

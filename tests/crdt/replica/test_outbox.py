@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pytest
 
-from crdt.codec import encode_frame
+from crdt.codec import decode_frame, encode_frame
 from crdt.dots import Actor
 from crdt.errors import PeerError
 from crdt.frame import Frame
-from crdt.replica import messages
+from crdt.replica import messages, outbox
 from crdt.replica.effects import Lane, Send
 from crdt.replica.messages import LETTER, Delta, Piece, Presence, Pull
-from crdt.replica.outbox import HEADROOM, Outbox, packed, span
+from crdt.replica.outbox import HEADROOM, STRETCH, Outbox, Unsent, Written, packed, span
 from crdt.state import State
-from crdt.types import sets
+from crdt.types import counters, sets, strings
 
 ME = Actor("ä" * 64, (1 << 64) - 1)
 
@@ -89,3 +91,50 @@ def test_span_reads_the_head_alone() -> None:
     for junk in (b"", b"\x90", b"\xc1", bytes(20), frame(300)[:130], b"\1" + frame(300)[1:]):
         with pytest.raises(PeerError):
             span(junk)
+
+
+def writings(state: State, commits: int, each: int) -> list[list[Written]]:
+    """Small frames of a busy counter and of keys that are set anew and anew, a list for each commit."""
+    out = []
+    for n in range(commits):
+        for i in range(each):
+            counters.incr(state, b"n", 1)
+            strings.put(state, b"k%d" % ((n * each + i) % 50), b"%d" % i)
+        cut = state.cut()
+        assert cut is not None
+        out.append([(cut, encode_frame(cut))])
+    return out
+
+
+@pytest.mark.parametrize("stretch", [STRETCH, 1 << 30])
+def test_what_waits_for_the_interval_is_put_together_in_short_steps(
+    stretch: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All at once, the control, is one long step, and saves no more."""
+    author, peer = State(ME), State(Actor("b", 2))
+    steps, merge = [], outbox.merge
+
+    def merging(frames: Iterable[Frame]) -> Frame:
+        parts = list(frames)
+        steps.append(sum(part.adds() for part in parts))
+        return merge(parts)
+
+    monkeypatch.setattr(outbox, "merge", merging)
+    monkeypatch.setattr(outbox, "STRETCH", stretch)
+    unsent = Unsent(60_000)
+    for frames in writings(author, 200, 5):
+        unsent.add(frames)
+    assert unsent and unsent.last(ME) == author.me.applied and unsent.last(Actor("b", 2)) == 0
+    (data,) = unsent.take()
+    assert not unsent and unsent.take() == []
+    assert (max(steps) <= 2 * STRETCH) is (stretch == STRETCH)
+    peer.apply(decode_frame(data))
+    assert peer.hash == author.hash and peer.vector_hash == author.vector_hash
+
+
+def test_nothing_is_kept_for_nobody() -> None:
+    unsent = Unsent(60_000)
+    for frames in writings(State(ME), 100, 5):
+        unsent.add(frames)
+    unsent.clear()
+    assert not unsent and unsent.take() == []

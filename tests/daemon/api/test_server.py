@@ -14,7 +14,7 @@ import uvloop
 
 from daemon.api.limits import Limits
 from daemon.api.registry import TABLE, command
-from daemon.api.server import SLICE, Connection
+from daemon.api.server import LOOKS, SLICE, Connection
 from daemon.api.session import Session
 from tests.daemon.api.serving import Client, Hub, Serving, encoded, serve, until
 
@@ -100,6 +100,47 @@ async def test_held_replies_leave_after_settling(serving: Serving, monkeypatch: 
     assert seen.count("wrote") == 5
     assert seen[0] == "settled"
     assert seen.count("settled") <= 5
+
+
+@pytest.mark.parametrize("looks", [LOOKS, 0])
+async def test_who_writes_while_others_are_run_shares_their_commit(
+    serving: Serving, monkeypatch: pytest.MonkeyPatch, looks: int
+) -> None:
+    """Without the further looks, the control, each has a commit of its own."""
+    monkeypatch.setattr("daemon.api.server.LOOKS", looks)
+    hub = serving.hub
+    hub.hold_replies = True
+    one, two = await serving.client(), await serving.client()
+    begin, once = hub.begin, iter([two])
+
+    def beginning() -> None:
+        begin()
+        for late in once:
+            late.send(encoded("SET k w"))
+
+    monkeypatch.setattr(hub, "begin", beginning)
+    one.send(encoded("SET k v"))
+    assert (await one.reply(), await two.reply()) == (b"+OK\r\n", b"+OK\r\n")
+    assert hub.settled == (1 if looks else 2)
+
+
+async def test_a_turn_ends_though_requests_never_do(serving: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
+    hub = serving.hub
+    hub.hold_replies = True
+    one, two, _ = [await serving.client() for _ in range(3)]
+    begin, looks = hub.begin, 0
+
+    def beginning() -> None:
+        nonlocal looks
+        begin()
+        if not hub.settled:
+            looks += 1
+            two.send(encoded("SET k w"))
+
+    monkeypatch.setattr(hub, "begin", beginning)
+    one.send(encoded("SET k v"))
+    assert await one.reply() == b"+OK\r\n"
+    assert 0 < looks <= 1 + LOOKS
 
 
 # -- waiting requests
