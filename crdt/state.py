@@ -175,6 +175,14 @@ class State(Expiries):
         self.fields.append(field)
         return self.dot
 
+    def add_all(self, entry: Entry, fields: list[bytes]) -> range:
+        """`add` of many rows of one entry."""
+        first = self.dot + 1
+        self.dot += len(fields)
+        self.entries += repeat(entry, len(fields))
+        self.fields += fields
+        return range(first, self.dot + 1)
+
     def gap(self) -> None:
         """An operation that only removes takes a dot as well."""
         self.dot += 1

@@ -30,7 +30,7 @@ import fakeredis
 import pytest
 
 from crdt.types import documents
-from crdt.types.jsontree import Node
+from crdt.types.jsonnode import Node
 from daemon.api.dispatch import execute
 from daemon.api.session import Session
 from tests.oracle import Hub, open_session, reply

@@ -39,8 +39,9 @@ from crdt.errors import UsageError, WrongTypeError
 from crdt.state import State
 from crdt.types import number
 from crdt.types.jsoncell import ARRAY, ELEMENT, MEMBER, OBJECT, UNRANKED, Cell, body, ranked
+from crdt.types.jsonnode import Node
 from crdt.types.jsontext import Value, check_depth, dump, float_text, is_float, is_number, parse
-from crdt.types.jsontree import JsonEntry, Node
+from crdt.types.jsontree import JsonEntry
 from crdt.types.number import Amount, Seen
 from crdt.types.strings import Sibling, seen_by, token
 
@@ -174,9 +175,18 @@ def text(state: State, node: Node, style: Style = COMPACT, depth: int = 0) -> by
     value = node.value
     if isinstance(value, bytes) and not node.members and node.items is None:
         return body(value)
+    kept = node.spelled if style is COMPACT else None
+    if kept is not None:
+        return kept
     if node.is_object():
-        return _object_text(state, node, style, depth)
-    return _array_text(state, node, style, depth) if node.is_array() else leaf(state, node)
+        found = _object_text(state, node, style, depth)
+    elif node.is_array():
+        found = _array_text(state, node, style, depth)
+    else:
+        return leaf(state, node)
+    if style is COMPACT:
+        node.spelled = found
+    return found
 
 
 def _object_text(state: State, node: Node, style: Style = COMPACT, depth: int = 0) -> bytes:

@@ -206,8 +206,7 @@ class ListEntry(Entry):
         """Put values before the element with this index; `leftwards`: each before the one before it."""
         elements = self.elements
         new = elements.between(index, places.seed_bytes(state.me.seed), state.seq + 1, len(values), leftwards)
-        dots = [state.add(self, place) for place in new]
-        fresh = elements.insert_run(new, dots, list(values))
+        fresh = elements.insert_run(new, state.add_all(self, new), list(values))
         assert fresh, "new places lie side by side"
 
     def take(self, state: State, start: int, count: int) -> None:

@@ -20,7 +20,7 @@ from typing import Any, Final
 from crdt.errors import UsageError
 from crdt.state import State
 from crdt.types import documents
-from crdt.types.jsontree import Node
+from crdt.types.jsonnode import Node
 from daemon.api.jsonregex import matches
 
 MAX_VISITS: Final = 300_000

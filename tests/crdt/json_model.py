@@ -16,8 +16,9 @@ import msgpack
 from crdt.state import State
 from crdt.types import conflicts, documents
 from crdt.types.jsoncell import MEMBER, RANKS, component, last_step
+from crdt.types.jsonnode import Node
 from crdt.types.jsontext import dump, float_text
-from crdt.types.jsontree import JsonEntry, Node
+from crdt.types.jsontree import JsonEntry
 
 if TYPE_CHECKING:
     from tests.crdt.answers import Answers, Op

@@ -242,14 +242,14 @@ def held(state: State) -> Held:
     chunks = [chunk for owner in state.actors.values() for chunk in owner.chunks]
     firsts = sum(len(owner.firsts) for owner in state.actors.values())
     entries = [entry for k in {*state.keys, *state.hidden, *state.lifetimes} for entry in state.all_of(k)]
-    pending = (state.entries, state.fields, state.removed, state.ranges, state.swept, state.orphans, state.strays)
-    marks = (state.stamp_hlcs, state.graves, state.lapsed, state.expired, state.frozen)
+    lists = (state.entries, state.fields, state.removed, state.ranges, state.swept, state.orphans, state.stamp_hlcs)
+    waiting = (state.strays, state.graves, state.lapsed, state.expired, state.frozen)
     objects, weight = weighed(state)
     return Held(
         live=state.live,
         indexed=sum(map(len, chunks)) + len(chunks) + firsts,
         cells=sum(1 for entry in entries for _ in entry.rows()) + len(entries) + len(state.schedule),
-        pending=sum(map(len, (*pending, *marks))),
+        pending=sum(len(one) for one in lists) + sum(len(one) for one in waiting),
         contested=len(state.contested),
         stored=sum(len(codec.encode_rows(state.groups(chunk))) for chunk in chunks if len(chunk) > chunk.dead),
         objects=objects,

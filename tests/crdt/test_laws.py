@@ -19,7 +19,7 @@ from crdt.frame import Frame
 from crdt.joining import Joining
 from crdt.rows import ActorRows
 from crdt.state import State
-from crdt.types import expiry, hashes, jsontree, lists, number, sets
+from crdt.types import expiry, hashes, jsonnode, jsontree, lists, number, sets
 from crdt.types.catalog import CATALOG
 from crdt.types.number import Number
 from crdt.types.strings import StringEntry
@@ -446,7 +446,7 @@ def concurrent_additions_replace_each_other(patch: pytest.MonkeyPatch) -> None:
 
 @mistake_in(acts=json_model.ACTS)
 def a_container_is_gone_with_its_presence(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(jsontree.Node, "is_object", lambda self: b"{}" in self.texts())
+    patch.setattr(jsonnode.Node, "is_object", lambda self: b"{}" in self.texts())
 
 
 @mistake_in(acts=json_model.ACTS)
@@ -470,8 +470,13 @@ def places_in_an_array_are_used_twice(patch: pytest.MonkeyPatch) -> None:
 
 
 @mistake_in(acts=json_model.ACTS)
+def texts_of_documents_outlive_what_they_say(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(jsonnode.Node, "changed", lambda self: None)
+
+
+@mistake_in(acts=json_model.ACTS)
 def members_in_the_order_of_arrival(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(jsontree.Node, "ordered", lambda self: [child for child in self.members.values() if child.live])
+    patch.setattr(jsonnode.Node, "ordered", lambda self: [child for child in self.members.values() if child.live])
 
 
 @mistake

@@ -13,8 +13,9 @@ from crdt.errors import UsageError
 from crdt.state import State
 from crdt.types import documents, keyspace
 from crdt.types.documents import COMPACT, Style
+from crdt.types.jsonnode import Node
 from crdt.types.jsontext import Value, dump, parse
-from crdt.types.jsontree import JsonEntry, Node
+from crdt.types.jsontree import JsonEntry
 from daemon.api.arguments import SYNTAX
 from daemon.api.jsonpath import Path, compile_path
 from daemon.api.registry import command
@@ -225,7 +226,8 @@ def json_get(session: Session, args: list[bytes]) -> bytes:
 
 
 def _get_options(words: list[bytes]) -> tuple[Style, list[Path]]:
-    style, paths = Style(), []
+    spelled: dict[str, bytes] = {}
+    paths = []
     rest = iter(words)
     for word in rest:
         name = OPTIONS.get(word.upper())
@@ -233,9 +235,10 @@ def _get_options(words: list[bytes]) -> tuple[Style, list[Path]]:
             value = next(rest, None)
             if value is None:
                 raise UsageError(SYNTAX)
-            setattr(style, name, value)
+            spelled[name] = value
         elif word.upper() != b"NOESCAPE":  # of RedisJSON 1: nothing is escaped that need not be
             paths.append(compile_path(word))
+    style = Style(**spelled) if any(spelled.values()) else COMPACT
     return style, paths or [compile_path(ROOT)]
 
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from crdt.errors import UsageError
 from crdt.types import documents
+from crdt.types.jsonnode import Node
 from crdt.types.jsontext import Value, dump, parse
-from crdt.types.jsontree import Node
 from daemon.api.arguments import SYNTAX, integer
 from daemon.api.commands.documents import (
     ROOT,

@@ -12,8 +12,9 @@ from crdt.errors import OverflowedError, UsageError, WrongTypeError
 from crdt.state import State
 from crdt.types import conflicts, documents, keyspace, strings
 from crdt.types.documents import Style
+from crdt.types.jsonnode import Node
 from crdt.types.jsontext import DEPTH
-from crdt.types.jsontree import JsonEntry, Node
+from crdt.types.jsontree import JsonEntry
 from tests.crdt.replicas import Replicas, table
 
 K = b"k"
