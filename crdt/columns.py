@@ -166,14 +166,15 @@ def dead_hash(actor_seed: int, dead: Dead, hlcs: list[int], wire: Callable[[Raw,
     contents: list[bytes] = []
     seeds: list[int] = []
     last: Entry | None = None
-    name, kind, code, time, shift = 0, 0, -1, -1, 0
+    cls: type[Entry] | None = None
+    name, kind, time, shift = 0, 0, -1, 0
     for i in range(len(dead.dots)):
         dot, entry, field, raw = dead.dots[i], dead.entries[i], dead.fields[i], dead.raws[i]
         if entry is not last:
             last = entry
-            if entry.CODE != code:
-                code = entry.CODE
-                kind = type_seed(actor_seed, code)
+            if type(entry) is not cls or cls is Opaque:  # whose entries are of many types
+                cls = type(entry)
+                kind = type_seed(actor_seed, entry.CODE)
             name = digest(entry.key, kind)
         if hlcs[i] != time:
             time = hlcs[i]

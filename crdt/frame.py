@@ -19,7 +19,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import chain, groupby, repeat
+from itertools import chain, repeat
 from typing import Any
 
 import msgpack
@@ -88,7 +88,17 @@ class Frame:
 
 def stamps_of(hlcs: Iterable[int]) -> Stamps:
     """Timestamps as (count, hlc) runs."""
-    return [(len(list(run)), hlc) for hlc, run in groupby(hlcs)]
+    out: Stamps = []
+    last, count = -1, 0
+    for hlc in hlcs:
+        if hlc != last:
+            if count:
+                out.append((count, last))
+            last, count = hlc, 0
+        count += 1
+    if count:
+        out.append((count, last))
+    return out
 
 
 def covered(path: tuple[bytes, ...], group: Group, name: bytes) -> bool:

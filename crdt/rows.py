@@ -15,7 +15,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import compress, groupby, repeat
+from itertools import compress, repeat
 from typing import TYPE_CHECKING, Final
 
 from crdt.dots import SEQ_MASK, Actor, Runs, vector_term
@@ -134,12 +134,13 @@ class Chunk:
 
     def _stamp(self, hlcs: Iterable[int]) -> None:
         """Timestamps of the rows that follow."""
-        at = len(self.entries)
-        for hlc, run in groupby(hlcs):
-            if not self.hlcs or self.hlcs[-1] != hlc:
+        at, last = len(self.entries), self.hlcs[-1] if self.hlcs else -1
+        for hlc in hlcs:
+            if hlc != last:
+                last = hlc
                 self.starts.append(at)
                 self.hlcs.append(hlc)
-            at += len(list(run))
+            at += 1
 
     def _goes_on(self, dots: Sequence[int]) -> bool:
         """Whether the chunk stays dense with these; then their dots are in, and what lies between counts as dead."""

@@ -298,9 +298,9 @@ class State(Expiries):
         """Dead rows, parted by actor."""
         if not dead.dots:
             return []
-        first, last = min(dead.dots), max(dead.dots)
-        if first >> SEQ_BITS == last >> SEQ_BITS:
-            return [(self.actors[first >> SEQ_BITS], dead)]
+        first = min(dead.dots) >> SEQ_BITS
+        if first == self.me.index or first == max(dead.dots) >> SEQ_BITS:  # no dot is above an own one
+            return [(self.actors[first], dead)]
         by: dict[int, Dead] = {}
         for i, dot in enumerate(dead.dots):
             found = by.get(dot >> SEQ_BITS)
