@@ -4,7 +4,9 @@ Knows: for every row that was committed, its dot, the entry and field that hold 
 the entries themselves cannot: which row does a peer's removal of (actor, seq) mean, what does a vector not cover yet,
 which rows must be rewritten in a checkpoint.
 Promises: O(live) memory: a chunk that is mostly dead is compacted at the next cut; looking a dot up is one bisection of
-the chunks, and then a subtraction where the chunk is dense (rows are written in a row), or a second bisection.
+the chunks, and then a subtraction where the chunk is dense (rows are written in a row, and stay so until an eighth of
+them is left), or a second bisection. Rows that die are found one by one in a plain loop: random ones meet nearly as
+many chunks as they are, and anything that is set up for each chunk costs more than it saves.
 Must not know: types, frames, disks.
 
 Rows of one actor arrive in sequence order by construction (causal delivery), so a chunk is only ever appended to.
