@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-if __name__ == "__main__":
+if __name__ == "__main__" and not sys.flags.safe_path:  # with PYTHONSAFEPATH the caller says where crdt is
     # As a program its own folder comes first on the path, and tests/crdt would stand for crdt.
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
