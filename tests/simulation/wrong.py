@@ -177,7 +177,8 @@ def table(names: list[str], seeds: int, start: int) -> int:
         else:
             seen = plain[1] if plain else ""
         missed += not seen
-        seen = re.split(r":? [\[(]|, who|: lacks|; going", seen or "**not caught**")[0]
+        seen = re.sub(r" \(sum \d+\)", "", seen or "**not caught**")
+        seen = re.split(r":? \[|: \(|, who|: lacks|; going", seen)[0]
         print(f"| {wrong.text} | {wrong.invariant} | {_number(plain, seeds)} | {where} | {seen} |", flush=True)
     return 1 if missed else 0
 
