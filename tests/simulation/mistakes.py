@@ -44,7 +44,7 @@ def send_before_persist() -> Iterator[None]:
         if self.batch in self._views:
             view, fresh = self._views[self.batch]
             self._views[self.batch] = (view, [])
-            self._unsent += fresh
+            self._unsent.add(fresh)
             self.publish(0.0)
 
     with mock.patch.object(Replica, "flush", flush):
@@ -409,8 +409,8 @@ def waits_without_bound() -> Iterator[None]:
 def large_messages() -> Iterator[None]:
     original = Outbox.__init__
 
-    def init(self: Outbox, max_message: int) -> None:
-        original(self, max_message * 2)
+    def init(self: Outbox, sender: str, max_message: int) -> None:
+        original(self, sender, max_message * 2)
 
     with mock.patch.object(Outbox, "__init__", init):
         yield
