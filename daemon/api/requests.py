@@ -18,7 +18,6 @@ import hiredis
 
 from daemon.api.arguments import printable
 from daemon.api.limits import Limits, request_too_long, value_too_long
-from daemon.api.refused import RefusedRequest
 
 LINE_LIMIT: Final = 64 * 1024
 """Redis's bound for an inline command and for the line of a count."""
@@ -52,6 +51,17 @@ _odd = re.compile(rb"[+=(>~|%]").search
 _crowd = re.compile(rb"\*[0-9]{5}").search
 _number = re.compile(rb"-?[1-9][0-9]{0,18}|0").fullmatch
 _join = b"".join
+
+
+class RefusedRequest(list[bytes]):
+    """A request that was read over because a value in it exceeds `limits.value`; `error` is the answer."""
+
+    __slots__ = ("error",)
+
+    def __init__(self, error: str) -> None:
+        # No command has this name, so the hot path needs no check of its own.
+        super().__init__([b""])
+        self.error = error
 
 
 class RequestParser:

@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 
 from daemon.api import requests as module
 from daemon.api.limits import Limits
-from daemon.api.refused import RefusedRequest
-from daemon.api.requests import LINE_LIMIT, RequestParser, split_words
+from daemon.api.requests import LINE_LIMIT, RefusedRequest, RequestParser, split_words
 from tests.daemon.api.serving import encoded
 
 SMALL = Limits(key=8, value=16, request=200)
