@@ -17,7 +17,6 @@ FOLDERS = sorted({module.parent for module in MODULES})
 
 TESTED_ELSEWHERE = {
     "config/errors.py": "two exception classes; every refusal in test_load.py goes through them",
-    "config/__init__.py": "tells a library not to look for what nobody uses",
     "daemon/cli/errors.py": "exit statuses and one line on stderr: every verb's test checks them",
     "transport/interface.py": "a Protocol and frozen values; the conformance suite is written against it",
     "daemon/cli/document.py": "its rows are what test_status.py and test_members.py read",
