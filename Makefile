@@ -45,7 +45,7 @@ NATIVE := build/compiled
 
 compile: $(NATIVE)/.stamp ## make machine code of the core, for bench (needs a C compiler; a minute)
 
-$(NATIVE)/.stamp: hatch_build.py $(wildcard crdt/*.py crdt/types/*.py) | $(VENV)/.dev
+$(NATIVE)/.stamp: hatch_build.py $(wildcard crdt/*.py crdt/types/*.py crdt/replica/*.py) | $(VENV)/.dev
 	@$(BIN)/python hatch_build.py $(NATIVE)
 	@touch $@
 
