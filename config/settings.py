@@ -99,6 +99,7 @@ class Limits(Layer):
     value: Annotated[Bytes, Field(ge=1), Takes("a size of at least 1 byte")] = 1 << 20
     request: Annotated[Bytes, Field(ge=1024), Takes("a size of at least 1KiB")] = 16 << 20
     transaction: Annotated[Bytes, Field(ge=1024), Takes("a size of at least 1KiB")] = 64 << 20
+    """Give all daemons of a space the same: a peer's frame beyond four times this cannot be put together here."""
     clients: Annotated[Count, Field(ge=1), Takes("a whole number of at least 1")] = 1000
     reply_buffer: Annotated[Bytes, Field(ge=1024), Takes("a size of at least 1KiB")] = 64 << 20
     """Unread replies of one client; beyond it the connection is closed."""

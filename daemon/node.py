@@ -415,6 +415,7 @@ def _tuning(settings: Settings) -> Tuning:
         heartbeat=gossip.heartbeat,
         max_message=settings.mqtt.max_message,
         held_bytes=settings.limits.held,
+        frame_bytes=4 * settings.limits.transaction,
         actors=settings.limits.actors,
         max_drift_ms=int(gossip.max_drift * 1000),
         durable=settings.store.durability == "always",

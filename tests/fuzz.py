@@ -127,7 +127,7 @@ def rows(data: bytes) -> None:
 
 def engine(data: bytes) -> None:
     """Messages one after the other: [sender, inbox or not, kind, length, body ...]."""
-    desk = Desk("fuzz", tuning=Tuning(interval=0.0, max_message=4096, held_bytes=100_000, actors=8))
+    desk = Desk("fuzz", tuning=Tuning(interval=0.0, max_message=4096, held_bytes=100_000, frame_bytes=0, actors=8))
     at, size = 0, len(data)
     while at + 4 <= size:
         sender, lane, kind, length = data[at : at + 4]

@@ -73,13 +73,13 @@ class Fetch:
         """A part of the list came; whether it is new. Raises PeerError."""
         added = self._list.add(piece)
         self._size += added
-        if self._size > 4 * self._replica.tuning.held_bytes:
+        if self._size > max(self._replica.tuning.held_bytes, self._replica.tuning.frame_bytes):
             raise PeerError("held_full", "list of a snapshot")
         parts = len(self._list.parts)
         if self.listed or parts - self._acknowledged >= max(1, self._replica.tuning.window // 2):
             self._acknowledged = parts
             self._say(More(self.stream, self._list.next_missing(), []))
-        return added > 0 or not piece.data
+        return added > 0
 
     def read_part(self) -> None:
         """One part of the list, in order. Raises PeerError."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from heapq import nsmallest
 from typing import Final
 
 from crdt.dots import Actor
@@ -82,11 +83,16 @@ class Peers:
         peer = self.by_name.get(name)
         if peer is None:
             if len(self.by_name) >= self.limit:
-                oldest = min(self.by_name.values(), key=lambda p: (p.last_seen, p.name))
-                del self.by_name[oldest.name]
+                self._make_room(now)
             peer = self.by_name[name] = Peer(name, last_seen=now, here_since=now)
             self.here += 1
         return peer
+
+    def _make_room(self, now: float) -> None:
+        """Forget many at once: to look for the oldest costs a look at all, and strangers may come by the million."""
+        for peer in nsmallest(max(1, self.limit // 16), self.by_name.values(), key=lambda p: (p.last_seen, p.name)):
+            del self.by_name[peer.name]
+        self.count(now)
 
     def count(self, now: float) -> None:
         """Count anew who is here: names that are never heard again must not slow the others down."""

@@ -1,6 +1,9 @@
-"""What is larger than a message, in pieces, and together again. Bounded in bytes and time.
+"""What is larger than a message, in pieces, and together again. Bounded in bytes; what gets no further is given up.
 
 A lost piece costs a PULL, which says which pieces are here already (`parts`), so that only the others come again.
+Where there is no room, what has waited longest for its next piece makes some; and one thing may always be as large as
+the largest that an honest peer has to send, because a frame that can never be put together would stop its author here
+for ever. So whoever sends pieces of what never comes holds up nobody whose pieces do come, however slowly.
 """
 
 from __future__ import annotations
@@ -10,10 +13,12 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from crdt.dots import Actor
+from crdt.errors import PeerError
 from crdt.replica.messages import Piece
 
 MAX_PIECES: Final = 1 << 16
 OVERHEAD: Final = 200  # bytes that an assembly takes besides its content, counted so that empty ones are bounded
+EACH: Final = 128  # and that a piece takes: those of a few bytes must not fill memory
 
 
 def cut_up(data: bytes, size: int, stream: int, actor: Actor, seq: int) -> list[Piece]:
@@ -24,18 +29,20 @@ def cut_up(data: bytes, size: int, stream: int, actor: Actor, seq: int) -> list[
 
 @dataclass(slots=True)
 class Assembly:
-    """Pieces of one thing as they come in."""
+    """Pieces of one thing as they come in; the last new one came at `grown`."""
 
     total: int
-    since: float
+    grown: float
+    size: int = OVERHEAD
     parts: dict[int, bytes] = field(default_factory=dict)
 
     def add(self, piece: Piece) -> int:
-        """Take a piece in; how many bytes that adds."""
+        """Take a piece in; how many bytes of memory that adds, 0 if it is not new."""
         if piece.total != self.total or piece.index >= self.total or piece.index in self.parts:
             return 0
         self.parts[piece.index] = piece.data
-        return len(piece.data)
+        self.size += len(piece.data) + EACH
+        return len(piece.data) + EACH
 
     def complete(self) -> bool:
         return len(self.parts) == self.total
@@ -53,12 +60,13 @@ class Assembly:
 
 
 class Pieces:
-    """Assemblies by sender and name."""
+    """Assemblies by sender and name, those that grew last at the end. `limit`: bytes of all; `alone`: of one alone."""
 
-    __slots__ = ("_open", "bytes", "limit")
+    __slots__ = ("_open", "alone", "bytes", "limit")
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, alone: int = 0) -> None:
         self.limit = limit
+        self.alone = max(limit, alone)
         self.bytes = 0
         self._open: dict[tuple[str, int, Actor, int], Assembly] = {}
 
@@ -66,20 +74,28 @@ class Pieces:
         return len(self._open)
 
     def add(self, sender: str, piece: Piece, now: float) -> bytes | None:
-        """The whole when this was its last missing piece. None also when there is no room."""
+        """The whole when this was its last missing piece. Raises PeerError for what is larger than may be."""
+        if not 0 < piece.total <= MAX_PIECES:
+            return None
         name = (sender, piece.stream, piece.actor, piece.seq)
-        if self.bytes + len(piece.data) + OVERHEAD > self.limit or not 0 < piece.total <= MAX_PIECES:
-            return None
         assembly = self._open.get(name)
-        if assembly is None or assembly.total != piece.total:
+        if assembly is not None:
+            if piece.total == assembly.total and piece.index in assembly.parts:
+                return None
             self._drop(name)
-            assembly = self._open[name] = Assembly(piece.total, now)
-            self.bytes += OVERHEAD
-        self.bytes += assembly.add(piece)
-        if not assembly.complete():
-            return None
-        self._drop(name)
-        return assembly.whole()
+        if assembly is None or assembly.total != piece.total:
+            assembly = Assembly(piece.total, now)
+        if assembly.size + len(piece.data) + EACH > self.alone:
+            raise PeerError("held_full", "larger than what may wait")
+        if assembly.add(piece):
+            assembly.grown = now
+        if assembly.complete():
+            return assembly.whole()
+        while self._open and self.bytes + assembly.size > self.limit:
+            self._drop(next(iter(self._open)))
+        self._open[name] = assembly
+        self.bytes += assembly.size
+        return None
 
     def partial(self, sender: str, kind: int) -> Iterator[tuple[Actor, int, Assembly]]:
         """The frames, or rows (`kind`, see Piece), of which some pieces came from this sender."""
@@ -88,11 +104,9 @@ class Pieces:
                 yield actor, seq, assembly
 
     def expire(self, before: float) -> None:
-        """Give up what began before this time."""
-        for name in [name for name, assembly in self._open.items() if assembly.since < before]:
+        """Give up what has not grown since this time."""
+        for name in [name for name, assembly in self._open.items() if assembly.grown < before]:
             self._drop(name)
 
     def _drop(self, name: tuple[str, int, Actor, int]) -> None:
-        assembly = self._open.pop(name, None)
-        if assembly is not None:
-            self.bytes -= OVERHEAD + sum(map(len, assembly.parts.values()))
+        self.bytes -= self._open.pop(name).size

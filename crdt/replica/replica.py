@@ -96,7 +96,7 @@ class Replica:
         self.session = rng.getrandbits(63) if session is None else session
         self.peers = Peers()
         self.merging = Merging(self)
-        self.pieces = Pieces(self.tuning.held_bytes)
+        self.pieces = Pieces(self.tuning.held_bytes, self.tuning.frame_bytes)
         self.out = Outbox(state.actor.name, self.tuning.max_message)
         self.intake = Intake(self)
         self.held = self.intake.held

@@ -25,7 +25,10 @@ class Tuning:
     held_bytes: int = 64 * 1024 * 1024
     """Received frames that wait for what they depend on; beyond it the newest are dropped and pulled again later."""
     held_time: float = 30.0
-    """How long they wait."""
+    """How long they wait; things in pieces, how long for the next piece."""
+    frame_bytes: int = 256 * 1024 * 1024
+    """One thing in pieces may take so much though it is beyond held_bytes: four times what clients may put into one
+    transaction, because rows may take more than the commands that made them. Larger ones are never applied here."""
     short_vector: int = 64
     """A vector with more entries than this is sent whole only where it is not clear what is missing."""
     bridges: bool = False

@@ -174,7 +174,7 @@ def test_a_sequence_number_beyond_all_bounds_is_asked_for_in_bounds() -> None:
 
 
 def test_pieces_of_what_never_comes_are_bounded() -> None:
-    a = victim(Tuning(interval=0.0, held_bytes=20_000))
+    a = victim(Tuning(interval=0.0, held_bytes=20_000, frame_bytes=0))
     for i in range(500):
         a.receive(
             "b", Piece(0, B, i + 1, 0, 65_536, b"x" * 100), Piece(0, B, i + 1, 1 << 40, 1 << 50, b"x"), inbox=False

@@ -30,3 +30,15 @@ def test_timeouts_follow_the_round_trips() -> None:
     assert 0.9 < peer.timeout(0, 3.0) <= 3.0
     assert peer.timeout(50, 3.0) == 3.0
     assert peer.timeout(1, 3.0) > peer.timeout(0, 3.0)
+
+
+def test_strangers_by_the_thousand_make_room_by_the_dozen() -> None:
+    peers = Peers(limit=160)
+    for i in range(160):
+        peers.get(f"p{i}", float(i))
+    for i in range(160, 170):
+        peers.get(f"p{i}", float(i))
+        assert len(peers.by_name) == i - 9  # ten went at once
+    assert min(peer.last_seen for peer in peers.by_name.values()) == 10.0
+    peers.get("p170", 170.0)
+    assert len(peers.by_name) == 151 and peers.here <= 151

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from random import Random
 
+import pytest
+
 from crdt.dots import Actor
+from crdt.errors import PeerError
 from crdt.replica.messages import FRAME, LETTER, Piece
-from crdt.replica.pieces import OVERHEAD, Pieces, cut_up
+from crdt.replica.pieces import EACH, OVERHEAD, Pieces, cut_up
 
 A = Actor("a", 1)
 
@@ -14,7 +17,7 @@ A = Actor("a", 1)
 def test_any_order_any_number() -> None:
     data = bytes(range(256)) * 9
     pieces = cut_up(data, 100, FRAME, A, 7)
-    rng, table = Random(1), Pieces(10_000)
+    rng, table = Random(1), Pieces(20_000)
     mixed = pieces * 2
     rng.shuffle(mixed)
     whole = [out for piece in mixed if (out := table.add("x", piece, 0.0)) is not None]
@@ -50,3 +53,43 @@ def test_bits_name_what_came() -> None:
     table.add("x", pieces[9], 0.0)
     ((_, _, assembly),) = table.partial("x", FRAME)
     assert assembly.bits() == b"\x01\x02" and assembly.next_missing() == 1
+
+
+def test_what_still_grows_is_not_given_up_however_long_it_takes() -> None:
+    table, pieces = Pieces(10_000), cut_up(b"abcdefghij", 1, FRAME, A, 7)
+    for i, piece in enumerate(pieces[:-1]):
+        assert table.add("x", piece, 20.0 * i) is None
+        table.expire(20.0 * i - 30.0)
+    assert table.add("x", pieces[-1], 200.0) == b"abcdefghij"
+    table.add("x", pieces[0], 0.0)
+    for i in range(10):
+        table.add("x", pieces[0], 20.0 * i)  # what is not new keeps nothing alive
+    table.expire(100.0)
+    assert not len(table)
+
+
+def test_what_stands_still_makes_room_for_what_grows() -> None:
+    table, pieces = Pieces(5_000), cut_up(bytes(3_000), 500, FRAME, A, 7)
+    for i in range(100):  # of what never comes
+        table.add("y", Piece(FRAME, A, 1000 + i, 0, 2, bytes(200)), 0.0)
+    assert len(table) > 5
+    whole = [table.add("x", piece, 1.0) for piece in pieces]
+    assert whole[-1] == bytes(3_000) and table.bytes <= 5_000
+
+
+def test_one_alone_may_be_larger_than_all_together() -> None:
+    table, data = Pieces(1_000, 20_000), bytes(8_000)
+    whole = [table.add("x", piece, 1.0) for piece in cut_up(data, 500, FRAME, A, 7)]
+    assert whole[-1] == data and table.bytes == 0
+    with pytest.raises(PeerError, match="larger"):
+        for piece in cut_up(bytes(30_000), 500, FRAME, A, 8):
+            table.add("x", piece, 1.0)
+    assert table.bytes == 0 and not len(table)
+
+
+def test_pieces_of_a_few_bytes_count_with_what_they_take() -> None:
+    table = Pieces(20_000)
+    for i in range(10):
+        for piece in cut_up(bytes(200), 2, FRAME, A, i)[:-1]:
+            table.add("x", piece, 0.0)
+    assert sum(len(a.parts) for _, _, a in table.partial("x", FRAME)) < 20_000 // EACH

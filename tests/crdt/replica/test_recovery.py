@@ -7,7 +7,7 @@ from itertools import pairwise
 from crdt.dots import Actor
 from crdt.replica.messages import Delta, Hello, Piece, Pull, Repair, encode
 from crdt.replica.tuning import Tuning
-from crdt.types import sets
+from crdt.types import sets, strings
 from tests.crdt.replica.desk import Desk, exchange
 
 
@@ -115,6 +115,19 @@ def test_pieces_that_came_are_not_sent_again() -> None:
     assert a.take(Piece) == pieces[:1]
     b.receive("a", pieces[0])
     assert sets.size(b.state, b"s") == 60
+
+
+def test_a_frame_beyond_all_that_may_wait_arrives_however_slowly() -> None:
+    tuning = Tuning(interval=0.0, max_message=1024, held_bytes=4096, held_time=2.0, heartbeat=0.5)
+    a, b = Desk("a", 1, tuning), Desk("b", 2, tuning)
+    strings.put(a.state, b"k", bytes(40_000))
+    a.commit()
+    pieces = a.take(Piece)
+    assert len(pieces) > 50
+    for piece in pieces:
+        b.receive("a", piece, inbox=False)
+        b.wait(1.0)
+    assert strings.get(b.state, b"k") == bytes(40_000)
 
 
 def test_what_an_equal_peer_offers_is_not_asked_for() -> None:
