@@ -160,7 +160,7 @@ class HashEntry(Entry):
 
     def contested(self, field: bytes | None) -> bool:
         cell = self.values.get(field)  # type: ignore[arg-type]
-        return type(cell) is Number and len(cell.sets) > 1
+        return type(cell) is Number and cell.contested()
 
     def prune(self, state: State, field: bytes | None) -> None:
         """Remove baselines of own dead lineages."""

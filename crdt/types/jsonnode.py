@@ -126,8 +126,8 @@ class Node:
         """Whether several values stand side by side here."""
         texts = self.texts()
         leaves = sum(text != OBJECT and text != ARRAY for text in texts)
-        if isinstance(self.value, Cell) and not texts:
-            leaves = self.value.visible()
+        if isinstance(self.value, Cell):
+            leaves += self.value.counts_beside() if texts else self.value.visible()
         return leaves + self.is_object() + self.is_array() > 1
 
     def clashes(self) -> bool:

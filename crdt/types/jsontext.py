@@ -60,7 +60,8 @@ def parse(text: bytes) -> Value:
         raise UsageError("ERR invalid JSON: not valid UTF-8") from None
     except json.JSONDecodeError as error:
         where = f"at line {error.lineno} column {error.colno}"
-        raise UsageError(f"ERR invalid JSON: {error.msg[:1].lower()}{error.msg[1:]} {where}") from None
+        what = error.msg.removesuffix(" at")
+        raise UsageError(f"ERR invalid JSON: {what[:1].lower()}{what[1:]} {where}") from None
     except RecursionError:
         raise UsageError(TOO_DEEP) from None
     except ValueError as error:

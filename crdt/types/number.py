@@ -136,7 +136,7 @@ class Number:
                 self.bases[dot] = raw
                 if raw[1] >> SEQ_BITS == state.me.index:
                     state.orphans.append((entry, field))
-        if len(self.sets) > 1:
+        if self.contested():
             state.contest(entry, field)
 
     def discard(self, state: State, entry: Entry, field: bytes | None, dot: int) -> Raw | Gone:
@@ -177,10 +177,22 @@ class Number:
             return next(iter(self.sets), 0)
         return max(self.sets, key=lambda dot: (state.hlc(dot), state.name(dot)))
 
+    def contested(self) -> bool:
+        """Whether several values stand side by side: set ones, or one that is no number and counts it had not seen."""
+        return len(self.sets) > 1 or self.counts_beside()
+
+    def counts_beside(self) -> bool:
+        """Whether counts go on that no set value can be added to or has taken."""
+        if not self.counts or not self.sets:
+            return False
+        return all(parse(self.text_in(dot)) is None and self._beyond(dot) is not None for dot in self.sets)
+
     def known(self, state: State) -> Bases:
         """Per lineage, how much of it the winning SET and the deletions have taken."""
+        return self._taken(self.winner(state))
+
+    def _taken(self, winner: int) -> Bases:
         best: Bases = {}
-        winner = self.winner(state)
         raw = self.sets.get(winner)
         sources = list(raw[2].items()) if type(raw) is tuple else []
         sources += [(lineage, (n, total)) for _, lineage, n, total in self.bases.values()]
@@ -209,7 +221,10 @@ class Number:
 
     def added(self, state: State) -> Amount | None:
         """What the counts add to the winning value; None if none of them has gone on since that was set."""
-        base = self.known(state) if self.bases or self.sets else {}
+        return self._beyond(self.winner(state))
+
+    def _beyond(self, winner: int) -> Amount | None:
+        base = self._taken(winner) if self.bases or self.sets else {}
         total: Amount | None = None
         for lineage, (n, counted) in self._latest().items():
             before, taken = base.get(lineage, (0, 0))
@@ -280,7 +295,7 @@ class Number:
         dot = state.add(entry, field)
         self.sets[dot] = (SET, value, bases) if bases else value
         self._shown = UNKNOWN
-        if len(self.sets) > 1:
+        if self.contested():
             state.contest(entry, field)
         return dot
 

@@ -122,7 +122,7 @@ class StringEntry(Entry):
         return value.visible() if type(value) is Number else value is not None
 
     def contested(self, field: bytes | None) -> bool:
-        return type(self.value) is Number and len(self.value.sets) > 1
+        return type(self.value) is Number and self.value.contested()
 
     def prune(self, state: State, field: bytes | None) -> None:
         """Remove baselines of own dead lineages."""

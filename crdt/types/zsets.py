@@ -85,6 +85,10 @@ class ZSetEntry(HashEntry):
         super().swap_all(state, fields, payloads, dots, leaving)
         self.changed(fields)
 
+    def contested(self, field: bytes | None) -> bool:
+        cell = self.values.get(field)  # type: ignore[arg-type]
+        return type(cell) is Number and len(cell.sets) > 1  # counts beside an infinite score are no second value
+
     def discard(self, state: State, field: bytes | None, dot: int) -> Raw | Gone:
         self.changed([field])  # type: ignore[list-item]
         return super().discard(state, field, dot)

@@ -5,6 +5,7 @@ Knows their replies as they are fixed in the contract. Bad arguments answer as R
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterable
 from typing import Final
 
@@ -46,7 +47,7 @@ def mv_get(session: Session, args: list[bytes]) -> bytes:
         return resp.null
     session.db.show_dots()
     values = siblings_reply(resp, found)
-    return resp.map([(resp.bulk(b"context"), resp.bulk(context)), (resp.bulk(b"siblings"), values)])
+    return resp.map([(resp.bulk(b"context"), resp.bulk(_printed(context))), (resp.bulk(b"siblings"), values)])
 
 
 def _siblings(state: State, key: bytes, where: bytes | None) -> tuple[bytes, list[Sibling] | None]:
@@ -58,6 +59,19 @@ def _siblings(state: State, key: bytes, where: bytes | None) -> tuple[bytes, lis
         return hashes.context(state, key, where), hashes.siblings(state, key, where)
     places = compile_path(where).find(state, entry.root)
     return (documents.context(state, places[0]), documents.siblings(state, places[0])) if places else (b"", None)
+
+
+def _printed(context: bytes) -> bytes:
+    """A context in ASCII: many clients read every reply as UTF-8, and people paste it into a command line."""
+    return base64.urlsafe_b64encode(context).rstrip(b"=")
+
+
+def _context(printed: bytes) -> bytes:
+    """Inverse of `_printed`. Raises UsageError."""
+    try:
+        return base64.b64decode(printed + b"=" * (-len(printed) % 4), altchars=b"-_", validate=True)
+    except ValueError:
+        raise UsageError("ERR invalid context, use the one that MV.GET returned") from None
 
 
 def siblings_reply(resp: Resp, siblings: Iterable[Sibling]) -> bytes:
@@ -123,7 +137,7 @@ def _mv_words(words: list[bytes]) -> tuple[bytes | None, bytes, bytes | None]:
     if len(words) > 2 and words[0].upper() == b"FIELD":
         field, words = words[1], words[2:]
     if len(words) == 3 and words[1].upper() == b"CONTEXT":
-        context, words = words[2], words[:1]
+        context, words = _context(words[2]), words[:1]
     if len(words) != 1:
         raise UsageError(SYNTAX)
     return field, words[0], context

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -45,6 +46,16 @@ def test_concurrent_values_stand_side_by_side(ask: Ask, hub: Hub, write: str, wh
     found = siblings(ask("MV.GET " + where))
     assert found[0] == {b"value": b"theirs", b"origin": b"other/0000000000000abc", b"time": 5000}
     assert found[1] == {b"value": b"mine", b"origin": b"oracle0/0000000000000001", b"time": 1001}
+
+
+@pytest.mark.parametrize("where", ["k", "h f", "doc $.n"])
+def test_a_context_is_plain_text(ask: Ask, where: str) -> None:
+    """A client that decodes every reply as UTF-8 must be able to read it: redis-py with decode_responses=True."""
+    for line in ("SET k v", "HSET h f v", """JSON.SET doc $ {"n":1}"""):
+        ask(line)
+    ask("INCR counted")
+    assert re.fullmatch(rb"[-_0-9A-Za-z]+", ask("MV.GET " + where)[1])
+    assert re.fullmatch(rb"[-_0-9A-Za-z]+", ask("MV.GET counted")[1])
 
 
 @pytest.mark.parametrize(("where", "target"), [("k", "k"), ("h f", "h FIELD f")])
