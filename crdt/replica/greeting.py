@@ -45,7 +45,8 @@ class Greeting:
     def connected(self, now: float) -> None:
         """A way to the peers opened, for many of them at once perhaps."""
         replica = self._replica
-        self._at = now + replica.rng.uniform(0, max(replica.tuning.interval, SHORTEST) * replica.crowd)
+        spread = max(replica.tuning.interval, SHORTEST) * replica.crowd
+        self._at = now + replica.rng.uniform(0, min(replica.hello_period, spread))
         self._gap = 2 * replica.patience * replica.crowd
 
     def disconnected(self) -> None:
@@ -62,7 +63,7 @@ class Greeting:
     def met(self, peer: Peer, now: float) -> None:
         """This peer came (again): it does not know where we stand, unless it was here when we last said so."""
         replica = self._replica
-        at = now + replica.rng.uniform(0, replica.patience * replica.crowd)
+        at = now + replica.rng.uniform(0, min(replica.hello_period, replica.patience * replica.crowd))
         if replica.crowd == 1.0:
             self._at = min(self._at, at)
         elif peer.here_since > self._said:

@@ -6,6 +6,7 @@ from crdt.dots import Actor
 from crdt.replica.effects import Lane
 from crdt.replica.events import Connected, Disconnected
 from crdt.replica.messages import Ack, Hello, Presence
+from crdt.replica.tuning import Tuning
 from crdt.types import sets
 from tests.crdt.replica.desk import Desk
 
@@ -42,6 +43,13 @@ def test_the_period_grows_with_the_peers() -> None:
     many.wait(140.0)
     assert 24 <= said(few, Lane.HELLO) <= 32
     assert 2 <= said(many, Lane.HELLO) <= 4
+
+
+def test_a_long_interval_does_not_hold_back_the_first_word() -> None:
+    """How often operations are published says nothing about how soon peers must know that one is there."""
+    a = Desk("a", tuning=Tuning(interval=3600.0))
+    a.wait(11.0)
+    assert said(a, Lane.HELLO) >= 1
 
 
 def test_names_that_are_never_heard_again_slow_nobody_down() -> None:
