@@ -157,24 +157,33 @@ class Fetch:
 
     def on_rows(self, message: Rows) -> bool:
         """Rows came; whether that was progress. Raises PeerError if they are not what was asked for."""
-        if message.stream != self.stream or message.number not in self._tickets:
+        if message.stream != self.stream:
             return False
+        late = self.late(message)
+        numbers = list(self._tickets) if late else [message.number]
         news = False
         for actor, first, last, data in message.items:
-            news |= self._take(message.number, actor, first, last, data)
-        if message.final:
+            news |= any(self._take(number, actor, first, last, data) for number in numbers)
+        if message.final and not late:
             self._close(message.number)
         return news
+
+    def late(self, message: Rows) -> bool:
+        """Whether these answer a request that was given up, and repeated since: they are as good as others."""
+        return message.stream == self.stream and message.number not in self._tickets
 
     def on_row(self, actor: Actor, seq: int, data: bytes) -> bool:
         """One large row is complete. Raises PeerError."""
         return any(self._take(number, actor, seq, seq, data) for number in list(self._tickets))
 
     def again(self) -> None:
-        """Nothing has come for a while: ask anew for all that is under way, or for missing parts of the list."""
+        """Nothing has come for a while: repeat the oldest request, or ask for missing parts of the list.
+
+        If others were lost as well, its answer shows that; if the link is slow, no more than one is answered twice.
+        """
         if self.listed:
-            for number in list(self._tickets):
-                self._close(number)
+            if self._tickets:
+                self._close(min(self._tickets))
             self.request()
             return
         index = self._list.next_missing()

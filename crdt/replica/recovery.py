@@ -35,10 +35,13 @@ NEVER: Final = float("inf")
 
 @dataclass(slots=True)
 class Asking:
-    """The question under way. `got` of `total` messages of a REPAIR have come, or `fetch` is a snapshot."""
+    """The question under way. `got` of `total` messages of a REPAIR have come, or `fetch` is a snapshot. `last`: when
+    something last came.
+    """
 
     peer: str
     since: float
+    last: float
     deadline: float
     whole: bool = True  # whether the question had the whole vector
     silent: int = 0
@@ -143,7 +146,7 @@ class Recovery:
         vector = {} if whole else self._in_question(peer)
         whole = not vector
         timeout = peer.timeout(silent, replica.tuning.pull_timeout)
-        self.asking = Asking(name, now, now + timeout, whole, silent, stood=self._standing())
+        self.asking = Asking(name, now, now, now + timeout, whole, silent, stood=self._standing())
         if whole:
             vector = replica.state.vector()
         if replica.own_stored < vector.get(replica.state.actor, 0):
@@ -206,6 +209,7 @@ class Recovery:
         peer = self._replica.peers.get(sender, now)
         if not asking.got and asking.fetch is None and (not asking.silent or not peer.rtt):
             peer.answered(now - asking.since)
+        asking.last = now
         asking.got += 1
         asking.silent = 0
         asking.deadline = now + peer.timeout(0, self._replica.tuning.pull_timeout)
@@ -267,6 +271,11 @@ class Recovery:
         """Rows of a snapshot came. Raises PeerError."""
         asking = self.asking
         if asking is not None and asking.peer == sender and asking.fetch is not None:
+            peer, waited = self._replica.peers.get(sender, now), now - asking.last
+            if asking.fetch.late(message):  # nothing was lost: the link is slow, and must not be filled with questions
+                asking.last = now
+                if waited > peer.rtt:
+                    peer.answered(waited)
             if self._checked(asking.fetch.on_rows, message, now):
                 self._progress(sender, now)
                 asking.fetch.request()

@@ -277,6 +277,26 @@ def test_answers_that_nobody_waits_for_change_nothing() -> None:
     assert (b.state.hash, b.replica.batch) == before and not b.disk.image.staged
 
 
+def test_rows_that_come_late_over_a_slow_link_count_and_make_the_asker_patient() -> None:
+    a = giver(200)
+    b = asker(a)
+    under_way: list[Message] = []
+    for _ in range(20):  # everything but rows arrives at once
+        a.receive("b", *b.take())
+        a.wait(0.0)
+        sent = a.take()
+        under_way += [message for message in sent if isinstance(message, Rows)]
+        b.receive("a", *(message for message in sent if not isinstance(message, Rows)))
+        b.wait(0.0)
+    first = {message.number for message in under_way if isinstance(message, Rows)}
+    b.wait(0.5)
+    again = {message.number for message in b.take() if isinstance(message, Want)}
+    assert first and again and not first & again
+    b.receive("a", *under_way)
+    assert rows_in(under_way) and (b.disk.image.staged or same(a, b))
+    assert b.replica.peers.get("a", b.now).timeout(0, 3.0) > 0.4
+
+
 @pytest.mark.parametrize("seed", range(10))
 def test_any_loss(seed: int) -> None:
     from random import Random
