@@ -23,6 +23,7 @@ DAMAGED = {
     39: "a clone removed a row by the number of another",
     10008: "a count of a clone, overwritten by number",
     10094: "neighbours in a set whose hashes are equal in their low halves",
+    87418: "a second daemon under the asked one's name answered that it had nothing, or no such snapshot",
     20175: "three daemons of one name greeted each other without end",
 }
 

@@ -87,7 +87,7 @@ class Presence:
 class Pull:
     """Send me what I lack: this is my vector, the `whole` of it or only the entries in question. `held` (actor, first,
     last): frames above it that I have already and that wait for others; `parts` (actor, last, total, bits): pieces of a
-    frame that I have.
+    frame that I have. The answer repeats `number`, so that a late one is not taken for that to a later question.
     """
 
     vector: dict[Actor, int]
@@ -95,18 +95,20 @@ class Pull:
     held: list[tuple[Actor, int, int]] = field(default_factory=list)
     parts: list[tuple[Actor, int, int, bytes]] = field(default_factory=list)
     whole: bool = True
+    number: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Repair:
-    """Frames in the sender's log order. The last message of an answer says how many there were (`total`, else 0),
-    whether that was all (`complete`), and where the sender stands.
+    """Frames in the sender's log order, for the PULL of this number. The last message of an answer says how many there
+    were (`total`, else 0), whether that was all (`complete`), and where the sender stands.
     """
 
     frames: list[bytes]
     total: int
     complete: bool
     vector_sum: int
+    number: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -365,8 +367,8 @@ _CHECKS: Final[dict[type[Any], tuple[Callable[[Any], Any], ...]]] = {
     Hello: (_actor, natural, natural, natural, natural, _hash, natural, natural, natural, _names),
     Ack: (_actor, natural, natural),
     Presence: (natural, _bool, _bool),
-    Pull: (_vector, natural, _spans, _parts, _bool),
-    Repair: (_blobs, natural, _bool, natural),
+    Pull: (_vector, natural, _spans, _parts, _bool, natural),
+    Repair: (_blobs, natural, _bool, natural, natural),
     Piece: (natural, _actor, natural, natural, natural, _bytes),
     More: (natural, natural, _naturals),
     Probe: (natural,),

@@ -2,7 +2,8 @@
 
 Knows: whom to ask and when, what the answer has brought so far, how long answers take.
 Promises: one question at a time; retries are bounded, paced by measured round trips, slower and slower while nothing
-comes; what has come already is not asked for again. Must not know: how answers are made (serving.py).
+comes, and small, because over a slow link the answer is under way; what has come already is not asked for again. Must
+not know: how answers are made (serving.py).
 
 A repair in short: somebody `suspect`s a peer; after a moment, unless the gap has closed by itself, PULL with the own
 vector (or, where that is large and they are known, only the entries in question), and with what is held above it. The
@@ -39,6 +40,7 @@ class Asking:
     something last came.
     """
 
+    number: int
     peer: str
     since: float
     last: float
@@ -49,7 +51,9 @@ class Asking:
     total: int = 0
     complete: bool = False
     fetch: Fetch | None = None
+    gone: bool = False  # the snapshot is no more, says the peer, or a second daemon under its name
     stood: tuple[int, int, int] = (0, 0, 0)  # where we were when we asked
+    sum: int = 0  # what the peer had then: a second daemon under its name may answer that it has less
 
 
 class Recovery:
@@ -62,6 +66,7 @@ class Recovery:
         self._next = NEVER  # nothing is due before that
         self._sure: set[str] = set()
         self._gaps: set[str] = set()
+        self._number = 0  # of the last question
 
     @property
     def deadline(self) -> float:
@@ -140,20 +145,24 @@ class Recovery:
             or (peer.actor is not None and peer.seq > replica.state.applied(peer.actor))
         )
 
-    def _ask(self, name: str, now: float, silent: int = 0, whole: bool = False) -> None:
+    def _ask(self, name: str, now: float, silent: int = 0, whole: bool = False, again: bool = False) -> None:
         replica = self._replica
+        self._number += 1
         peer = replica.peers.get(name, now)
         vector = {} if whole else self._in_question(peer)
         whole = not vector
         timeout = peer.timeout(silent, replica.tuning.pull_timeout)
-        self.asking = Asking(name, now, now, now + timeout, whole, silent, stood=self._standing())
+        self.asking = Asking(
+            self._number, name, now, now, now + timeout, whole, silent, stood=self._standing(), sum=peer.vector_sum
+        )
         if whole:
             vector = replica.state.vector()
         if replica.own_stored < vector.get(replica.state.actor, 0):
             vector[replica.state.actor] = replica.own_stored  # nothing is said of what could still be lost
         partial = replica.pieces.partial(name, FRAME)
         parts = [(actor, seq, a.total, a.bits()) for actor, seq, a in partial if a.total <= 2048]
-        pull = Pull(vector, replica.tuning.repair_budget, replica.held.spans(SPANS), parts[:4], whole)
+        budget = min(replica.out.room, replica.tuning.repair_budget) if again else replica.tuning.repair_budget
+        pull = Pull(vector, budget, replica.held.spans(SPANS), parts[:4], whole, self._number)
         replica.out.send(Lane.INBOX, name, pull, replica.state.actor)
 
     def _in_question(self, peer: Peer) -> dict[Actor, int]:
@@ -184,8 +193,8 @@ class Recovery:
         if asking.silent > PATIENCE:
             self.asking = None
             self._ask_elsewhere(asking.peer, now)
-        elif asking.fetch is None:
-            self._ask(asking.peer, now, asking.silent, asking.whole)
+        elif asking.fetch is None or asking.gone:
+            self._ask(asking.peer, now, asking.silent, asking.whole, again=True)
         else:
             timeout = self._replica.peers.get(asking.peer, now).timeout(
                 asking.silent, self._replica.tuning.pull_timeout
@@ -210,6 +219,7 @@ class Recovery:
         if not asking.got and asking.fetch is None and (not asking.silent or not peer.rtt):
             peer.answered(now - asking.since)
         asking.last = now
+        asking.gone = False
         asking.got += 1
         asking.silent = 0
         asking.deadline = now + peer.timeout(0, self._replica.tuning.pull_timeout)
@@ -217,11 +227,26 @@ class Recovery:
 
     def on_repair(self, peer: Peer, message: Repair, now: float) -> None:
         """The frames in it have been offered already."""
-        asking = self._progress(peer.name, now)
-        if asking is not None:
+        asking = self.asking
+        if asking is None or asking.peer != peer.name:
+            return
+        if message.number != asking.number:
+            self._late(asking, peer, message.number, now)
+        elif asking.fetch is None and message.vector_sum >= asking.sum:  # else from a second daemon under that name
+            self._progress(peer.name, now)
             if message.total:
                 asking.total, asking.complete = message.total, message.complete
             self._finish_repair(asking, now)
+
+    def _late(self, asking: Asking, peer: Peer, number: int, now: float) -> None:
+        """The answer to an earlier question: nothing was lost, the link is slow, and this one's answer comes behind."""
+        if number > asking.number:
+            return
+        waited, asking.last = now - asking.last, now
+        if waited > peer.rtt:
+            peer.answered(waited)
+        asking.silent = min(asking.silent, 1)
+        asking.deadline = now + peer.timeout(asking.silent, self._replica.tuning.pull_timeout)
 
     def on_frame_piece(self, sender: str, now: float) -> None:
         """A piece of a frame came."""
@@ -257,7 +282,7 @@ class Recovery:
         fetch = asking.fetch
         if not piece.total:
             if fetch is not None and fetch.stream == piece.stream:  # it has given that one up, or was restarted
-                self._ask(sender, now)
+                asking.gone = True
             return
         if fetch is None or fetch.stream != piece.stream:
             if fetch is not None and piece.index:

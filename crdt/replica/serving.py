@@ -121,7 +121,7 @@ class Serving:
         replica, have, floor = self._replica, pull.vector, self._replica.log.floor()
         if not pull.whole:
             if any(n < floor.get(actor, 0) for actor, n in have.items()):
-                replica.out.send(Lane.INBOX, to, Repair([], 1, False, replica.view.vector_sum))
+                replica.out.send(Lane.INBOX, to, Repair([], 1, False, replica.view.vector_sum, pull.number))
                 return  # it will ask with its whole vector, which a snapshot needs
             have = replica.state.vector() | have
         elif not dominates(have, floor) or self._is_cheaper(have):
@@ -145,7 +145,8 @@ class Serving:
                 replica.out.send(Lane.INBOX, to, item)
             else:
                 total = number if number == len(items) else 0
-                replica.out.send(Lane.INBOX, to, Repair(item, total, complete, replica.view.vector_sum))
+                repair = Repair(item, total, complete, replica.view.vector_sum, pull.number)
+                replica.out.send(Lane.INBOX, to, repair)
 
     def _is_cheaper(self, have: dict[Actor, int]) -> bool:
         """Whether the frames would outweigh the state: much was written, and little of it is left."""

@@ -369,6 +369,8 @@ def staged_and_removed() -> bool:
     a.take()
     b.wait(0.5)
     talk(a, b)
+    b.wait(b.replica.tuning.pull_timeout)
+    talk(a, b)
     return same(a, b)
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import deque
 from itertools import pairwise
 
 from crdt.dots import Actor
-from crdt.replica.messages import Delta, Hello, Piece, Pull, Repair, encode
+from crdt.replica.messages import Delta, Hello, Message, Piece, Pull, Repair, encode
 from crdt.replica.tuning import Tuning
 from crdt.types import sets, strings
 from tests.crdt.replica.desk import Desk, exchange
@@ -32,7 +33,7 @@ def test_a_hello_that_tells_of_more_is_followed_by_one_pull() -> None:
     b.receive("a", hello(a), hello(a), inbox=False)
     assert b.take(Pull) == []
     b.wait(0.1)
-    assert b.take(Pull) == [Pull({}, b.replica.tuning.repair_budget)]
+    assert b.take(Pull) == [Pull({}, b.replica.tuning.repair_budget, number=1)]
 
 
 def test_no_pull_when_the_gap_closes_by_itself() -> None:
@@ -143,9 +144,10 @@ def test_an_answerer_that_never_helps_is_not_asked_in_a_loop() -> None:
     pulls = 0
     for _ in range(100):
         b.wait(0.05)
-        for _ in b.take(Pull):
+        for question in b.take(Pull):
+            assert isinstance(question, Pull)
             pulls += 1
-            b.receive("a", Repair([], 1, False, 1 << 40))
+            b.receive("a", Repair([], 1, False, 1 << 40, question.number))
     assert pulls == 1
 
 
@@ -240,3 +242,46 @@ def test_one_that_differs_for_long_is_asked_though_its_sum_is_below_ours() -> No
     b.wait(1.0)
     pull = b.take(Pull)[0]
     assert isinstance(pull, Pull) and pull.whole
+
+
+def over_a_slow_link(rate: float, values: int, size: int, seconds: float = 200.0) -> tuple[int, float]:
+    """One who was away repairs behind a link of so many bytes a second: bytes that came through it, and how long it took."""
+    a, b = Desk("a"), Desk("b", 2)
+    for i in range(values):
+        strings.put(a.state, b"%d" % i, (b"%d " % i * size)[:size])
+        a.commit()
+    a.take()
+    link: deque[tuple[float, Message]] = deque()
+    sent, busy = 0, 0.0
+    b.receive("a", hello(a), inbox=False)
+    while b.now < seconds and b.state.hash != a.state.hash:
+        a.receive("b", *b.take(Pull))
+        for message in a.take():
+            carried = len(encode(message))
+            sent, busy = sent + carried, max(busy, b.now) + carried / rate
+            link.append((busy, message))
+        while link and link[0][0] <= b.now:
+            b.receive("a", link.popleft()[1])
+        a.wait(0.02)
+        b.wait(0.02)
+    return sent, b.now
+
+
+def test_a_second_daemon_of_that_name_that_has_less_does_not_answer_for_it() -> None:
+    a, b = ahead(), Desk("b", 2)
+    b.receive("a", hello(a), inbox=False)
+    b.wait(0.1)
+    question = b.take(Pull)[0]
+    assert isinstance(question, Pull)
+    b.receive("a", Repair([], 1, True, 0, question.number))
+    assert b.replica.recovery.asking is not None
+    a.receive("b", question)
+    b.receive("a", *a.take(Repair))
+    assert b.replica.recovery.asking is None and b.state.hash == a.state.hash
+
+
+def test_a_repair_over_a_slow_link_is_not_sent_again_and_again() -> None:
+    size, values = 10_000, 100
+    sent, took = over_a_slow_link(50_000, values, size)
+    assert sent < 1.3 * size * values
+    assert took < 1.5 * size * values / 50_000

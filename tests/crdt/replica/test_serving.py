@@ -51,7 +51,7 @@ def test_the_answerer_learns_what_it_lacks_itself() -> None:
     a.receive("b", Pull({ME: 1, Actor("b", 2): 7}, 1000))
     a.take()
     a.wait(0.2)
-    assert a.take(Pull) == [Pull({ME: 1}, a.replica.tuning.repair_budget)]
+    assert a.take(Pull) == [Pull({ME: 1}, a.replica.tuning.repair_budget, number=1)]
 
 
 def test_a_snapshot_leaves_only_when_it_is_stored() -> None:
