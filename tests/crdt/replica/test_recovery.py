@@ -245,7 +245,7 @@ def test_one_that_differs_for_long_is_asked_though_its_sum_is_below_ours() -> No
 
 
 def over_a_slow_link(rate: float, values: int, size: int, seconds: float = 200.0) -> tuple[int, float]:
-    """One who was away repairs behind a link of so many bytes a second: bytes that came through it, and how long it took."""
+    """One who was away repairs behind a link of so many bytes a second: its bytes, and how long it took."""
     a, b = Desk("a"), Desk("b", 2)
     for i in range(values):
         strings.put(a.state, b"%d" % i, (b"%d " % i * size)[:size])
