@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 from array import array
 from collections.abc import Iterable
+from decimal import Decimal
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -94,7 +95,8 @@ def exchange(state: State, owner: ActorRows, seq: int, rng: Random) -> None:
     payload = before.payloads[0] if before.payloads is not None else None
     if number.is_count(payload) and payload.data[1] == number.COUNT:
         kind, lineage, total = msgpack.unpackb(payload.data)
-        payload = number.encode(state, (kind, owner.base + lineage, int(total) + rng.randint(1, 9)), dot)
+        more = number.plus(total if type(total) is int else Decimal(total), rng.randint(1, 9))
+        payload = number.encode(state, (kind, owner.base + lineage, more), dot)
     elif type(payload) is bytes:
         changed = (b"?" if payload == b"!" else b"!") if entry.POINTS else payload + b"!"
         payload = b'"damaged"' if entry.STRICT else changed  # what cannot be is refused, not healed
