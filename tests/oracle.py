@@ -30,22 +30,7 @@ if __name__ == "__main__":
 
 from crdt.dots import Actor
 from crdt.state import State
-from daemon.api.commands import (
-    blocking,
-    counters,
-    expiry,
-    hashes,
-    keys,
-    lists,
-    native,
-    sets,
-    streams,
-    strings,
-    zalgebra,
-    zblocking,
-    zranges,
-    zsets,
-)
+from daemon.api import commands
 from daemon.api.database import Database
 from daemon.api.dispatch import execute
 from daemon.api.limits import Limits
@@ -55,20 +40,20 @@ from daemon.api.session import Session
 from tests.random_commands import COMMANDS, Generator
 
 OFFERED = (
-    blocking,
-    counters,
-    expiry,
-    hashes,
-    keys,
-    lists,
-    native,
-    sets,
-    streams,
-    strings,
-    zalgebra,
-    zblocking,
-    zranges,
-    zsets,
+    commands.blocking,
+    commands.counters,
+    commands.expiry,
+    commands.hashes,
+    commands.keys,
+    commands.lists,
+    commands.native,
+    commands.sets,
+    commands.streams,
+    commands.strings,
+    commands.zalgebra,
+    commands.zblocking,
+    commands.zranges,
+    commands.zsets,
 )
 """The modules whose commands are offered here."""
 DATABASES = 16

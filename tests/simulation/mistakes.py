@@ -116,7 +116,7 @@ def snapshot_comes_late() -> Iterator[None]:
 
 @contextmanager
 def snapshot_without_base() -> Iterator[None]:
-    with snapshot_comes_late(), _rows_unchecked():
+    with snapshot_comes_late(), rows_unchecked():
         yield
 
 
@@ -139,8 +139,8 @@ def join_forgets_frames() -> Iterator[None]:
 
 
 @contextmanager
-def _rows_unchecked() -> Iterator[None]:
-    """Whether all rows of a snapshot have come is not looked at."""
+def rows_unchecked() -> Iterator[None]:
+    """Whether all rows of a snapshot have come is not looked at: else some mistakes would only end in asking again."""
 
     def checked(groups: list[Group], live: Runs, first: int, last: int) -> Runs:
         return Runs(sorted(seq for group in groups for seq in group.seqs))

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from unittest import mock
 
 import pytest
@@ -13,11 +12,11 @@ from crdt.dots import Actor, Runs
 from crdt.frame import Group
 from crdt.frozen import Frozen
 from crdt.joining import Joining
-from crdt.replica.fetching import Fetch
 from crdt.replica.messages import Delta, Message, More, Piece, Pull, Rows, Want
 from crdt.replica.tuning import Tuning
 from crdt.types import keyspace, sets, strings
 from tests.crdt.replica.desk import Desk, exchange
+from tests.simulation.mistakes import rows_unchecked
 
 SMALL = Tuning(interval=0.0, max_message=700)
 ME = Actor("a", 1)
@@ -320,20 +319,6 @@ def test_any_loss(seed: int) -> None:
 # -- deliberate mistakes that have to be caught -----------------------------------------------------------------------
 
 
-@contextmanager
-def unchecked() -> Iterator[None]:
-    """Whether all rows have come is not looked at: else these mistakes would only end in asking again."""
-
-    def checked(groups: list[Group], live: Runs, first: int, last: int) -> Runs:
-        return Runs(sorted(seq for group in groups for seq in group.seqs))
-
-    with (
-        mock.patch.object(Joining, "_complete", lambda *_: True),
-        mock.patch.object(Fetch, "_checked", staticmethod(checked)),
-    ):
-        yield
-
-
 def died_meanwhile() -> bool:
     """Whether b, given a snapshot while rows of it died, holds what a held at that moment."""
     a = giver()
@@ -352,7 +337,7 @@ def died_meanwhile() -> bool:
 
 def test_forgetting_what_dies_is_caught() -> None:
     assert died_meanwhile()
-    with unchecked(), mock.patch.object(Frozen, "keep", lambda *_: None):
+    with rows_unchecked(), mock.patch.object(Frozen, "keep", lambda *_: None):
         assert not died_meanwhile()
 
 
@@ -379,5 +364,5 @@ def test_believing_staged_rows_is_caught() -> None:
         return group.pick([i for i, seq in enumerate(group.seqs) if seq > had])
 
     assert staged_and_removed()
-    with unchecked(), mock.patch.object(Joining, "_comes", staticmethod(comes)):
+    with rows_unchecked(), mock.patch.object(Joining, "_comes", staticmethod(comes)):
         assert not staged_and_removed()
