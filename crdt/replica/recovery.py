@@ -239,14 +239,18 @@ class Recovery:
             self._finish_repair(asking, now)
 
     def _late(self, asking: Asking, peer: Peer, number: int, now: float) -> None:
-        """The answer to an earlier question: nothing was lost, the link is slow, and this one's answer comes behind."""
+        """The answer to an earlier question: this one's comes behind it."""
         if number > asking.number:
             return
+        self._still_coming(asking, peer, now)
+        asking.silent = min(asking.silent, 1)
+        asking.deadline = now + peer.timeout(asking.silent, self._replica.tuning.pull_timeout)
+
+    def _still_coming(self, asking: Asking, peer: Peer, now: float) -> None:
+        """Nothing was lost: the link is slow, and must not be filled with questions."""
         waited, asking.last = now - asking.last, now
         if waited > peer.rtt:
             peer.answered(waited)
-        asking.silent = min(asking.silent, 1)
-        asking.deadline = now + peer.timeout(asking.silent, self._replica.tuning.pull_timeout)
 
     def on_frame_piece(self, sender: str, now: float) -> None:
         """A piece of a frame came."""
@@ -296,11 +300,8 @@ class Recovery:
         """Rows of a snapshot came. Raises PeerError."""
         asking = self.asking
         if asking is not None and asking.peer == sender and asking.fetch is not None:
-            peer, waited = self._replica.peers.get(sender, now), now - asking.last
-            if asking.fetch.late(message):  # nothing was lost: the link is slow, and must not be filled with questions
-                asking.last = now
-                if waited > peer.rtt:
-                    peer.answered(waited)
+            if asking.fetch.late(message):
+                self._still_coming(asking, self._replica.peers.get(sender, now), now)
             if self._checked(asking.fetch.on_rows, message, now):
                 self._progress(sender, now)
                 asking.fetch.request()
