@@ -179,7 +179,7 @@ class MqttLink:
         if lost.done():
             lost.result()
         if pipe.broken.done():
-            raise OSError(f"cannot write: {pipe.broken.result()}")
+            raise OSError(f"the connection failed: {pipe.broken.result()}")
         for topic, lane, data in self._farewell:
             self._send(pipe, topic, lane, data)
         await pipe.drain(FAREWELL_SECONDS)

@@ -4,8 +4,11 @@ aiomqtt connects, subscribes, pings and takes leave. For the messages themselves
 below it, by paho's public callbacks: a task and an event per message cost more than the message. Measured through
 mosquitto on loopback, publish to receive, p50: 175 to 220 us with aiomqtt's publish and iterator, 70 us this way.
 
-Knows: paho's callbacks, and the one private attribute of aiomqtt (`Client._client`) by which it is reached.
-Promises: `send` never blocks and writes at once if the socket takes it; what is not acknowledged is bounded.
+Knows: paho's callbacks, the one private attribute of aiomqtt (`Client._client`) by which it is reached, and paho's two
+private steps of reading (`_read`).
+Promises: `send` never blocks and writes at once if the socket takes it; what is not acknowledged is bounded; however
+much the broker sends, everybody else on the loop has a turn between two messages, or after TURN of short ones. What is
+not read yet waits in the socket, and with the broker.
 Must not know: topics, lanes, states of a link.
 """
 
@@ -13,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -25,6 +29,8 @@ log = logging.getLogger("transport")
 
 MAX_UNACKNOWLEDGED = 512
 MAX_UNACKNOWLEDGED_BYTES = 8 * 1024 * 1024
+TURN = 0.001
+"""Seconds of reading after which others have their turn; a message that takes longer is the only one of its turn."""
 
 
 def paho_of(client: aiomqtt.Client) -> paho_mqtt.Client:
@@ -94,7 +100,35 @@ class Pipe:
         sock = client.socket()
         if sock is not None:
             self._loop.remove_writer(sock.fileno())
+            self._loop.add_reader(sock.fileno(), self._read)  # aiomqtt removes it with the socket
             self._flush()
+
+    def _read(self) -> None:
+        """Take in what has come, packet by packet, until nothing is left or TURN is over.
+
+        paho's own `loop_read` takes as many packets as we have messages unacknowledged, up to MAX_UNACKNOWLEDGED, and
+        each of them may be a question that keeps that number up.
+        """
+        client, until = self._paho, time.perf_counter() + TURN
+        try:
+            while client.socket() is not None:
+                outcome = client._packet_read()
+                if outcome > 0:
+                    client._loop_rc_handle(outcome)
+                if outcome != paho_mqtt.MQTT_ERR_SUCCESS or time.perf_counter() >= until:
+                    break
+            pending = getattr(client.socket(), "pending", None)
+            if pending is not None and pending():  # decrypted already: the socket itself may have nothing left to tell
+                self._loop.call_soon(self._read)
+        except Exception as error:
+            sock = client.socket()
+            if sock is not None:
+                self._loop.remove_reader(sock.fileno())
+            self._give_up(error)
+
+    def _give_up(self, error: Exception) -> None:
+        if not self.broken.done():
+            self.broken.set_result(error)
 
     def _flush(self) -> None:
         try:
@@ -104,8 +138,7 @@ class Pipe:
                 self._writer = sock.fileno()
                 self._loop.add_writer(self._writer, self._flush)
         except Exception as error:
-            if not self.broken.done():
-                self.broken.set_result(error)
+            self._give_up(error)
 
     def _on_register_write(self, client: object, userdata: object, sock: object) -> None:
         if not self._sending:

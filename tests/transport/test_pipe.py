@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import time
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import cast
 
 import aiomqtt
 import paho.mqtt.client
 import pytest
 
+from transport import pipe as pipe_module
 from transport.embedded import EmbeddedBroker
-from transport.pipe import MAX_UNACKNOWLEDGED, Pipe, paho_of
+from transport.pipe import MAX_UNACKNOWLEDGED, TURN, Pipe, paho_of
 
 
 @asynccontextmanager
@@ -66,6 +71,61 @@ async def test_it_is_full_when_nobody_acknowledges() -> None:
         assert pipe.full, "no turn of the loop, no acknowledgement"
         assert await pipe.drain(10)
         assert not pipe.full
+
+
+class Slow(list[tuple[str, bytes]]):
+    """Messages that take their time; in which turn of the loop each of them was taken in."""
+
+    def __init__(self) -> None:
+        self.turns: Counter[int] = Counter()
+        self.turn = 0
+
+    def append(self, message: tuple[str, bytes]) -> None:
+        super().append(message)
+        self.turns[self.turn] += 1
+        time.sleep(2 * TURN)
+
+
+def waiting(sock: socket.socket) -> int:
+    """Bytes that could be read."""
+    try:
+        return len(sock.recv(1 << 20, socket.MSG_PEEK))
+    except BlockingIOError:
+        return 0
+
+
+async def most_in_one_turn() -> int:
+    """Of 200 messages that are all there when the first is read."""
+    heard, number, data = Slow(), 200, bytes(100)
+    async with piped(heard) as (pipe, client, _):
+        sock, loop = cast(socket.socket, paho_of(client).socket()), asyncio.get_running_loop()
+        loop.remove_reader(sock.fileno())
+        for _ in range(number):
+            pipe.send("t/x", data, 0, False, None)
+        async with asyncio.timeout(10):
+            while waiting(sock) < number * len(data):
+                await asyncio.sleep(0.001)
+            loop.add_reader(sock.fileno(), pipe._read)
+            while len(heard) < number:
+                heard.turn += 1
+                await asyncio.sleep(0)
+    return max(heard.turns.values())
+
+
+async def test_others_have_their_turn_between_two_messages(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert await most_in_one_turn() == 1
+    monkeypatch.setattr(pipe_module, "TURN", 60.0)
+    assert await most_in_one_turn() > 1
+
+
+async def test_what_cannot_be_read_ends_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> int:
+        raise ValueError("an impossible packet")
+
+    async with piped([]) as (pipe, client, _):
+        monkeypatch.setattr(paho_of(client), "_packet_read", fail)
+        pipe.send("t/x", b"x", 1, False, None)
+        assert "impossible" in str(await asyncio.wait_for(pipe.broken, 5))
 
 
 async def test_draining_gives_up_in_time() -> None:
