@@ -101,6 +101,7 @@ class Fetch:
                 self._need(actor, runs)
         if not self.reading:
             self._have.clear()
+            self._replica.merging.outlived(self.vector, self.live)
 
     def _need(self, actor: Actor, runs: Runs) -> None:
         """Add those rows to what has to be asked for that are neither applied nor staged."""

@@ -83,6 +83,10 @@ class Merging:
             return
         self._drop(self.staged.covered(self._replica.state.applied))
 
+    def outlived(self, vector: dict[Actor, int], live: dict[Actor, Runs]) -> None:
+        """A list has come: rows of an earlier attempt that have died since would lie there for as long as none ends."""
+        self._drop(self.staged.dead(vector, live))
+
     def _drop(self, numbers: tuple[int, ...]) -> None:
         self._unreadable.clear()
         if numbers:

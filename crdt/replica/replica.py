@@ -112,6 +112,7 @@ class Replica:
         self.connected = False
         self._alone, self._heard = 0, -1  # own operations when this connection was made, and when a message last came
         self.acknowledged = False  # a client was promised a write since the start
+        self._reborn = 0  # the own operation from which on this life holds all that was written before a fork; 0: none
         self.batch = self.stored = 0  # last ordered and last confirmed Persist
         self.view = self._standing()
         self.drops: dict[str, int] = {}
@@ -196,13 +197,21 @@ class Replica:
 
     def ask(self, seq: int, now: float) -> list[Effect]:
         """Publish, and ask the peers who has applied own operation `seq`; commit first. See `acked`."""
-        self.acks.seq = max(self.acks.seq, seq)
+        self.acks.seq = max(self.acks.seq, self._in_this_life(seq))
         self.acks.ask(now)
         return self.out.take()
 
     def acked(self, seq: int) -> int:
         """How many peers are known to have applied own operation `seq`."""
+        seq = self._in_this_life(seq)
         return sum(peer.acked >= seq for peer in self.peers.by_name.values())
+
+    def _in_this_life(self, seq: int) -> int:
+        """Who has applied this operation has `seq` as well, which somebody may have written before a fork.
+
+        Frames of this life depend on all of those before, and its first operations are what was pending then.
+        """
+        return max(self._reborn, min(seq, self.state.seq)) if self._reborn else seq
 
     def sync(self, now: float) -> list[Effect]:
         """Publish what is stored and say HELLO now."""
@@ -387,6 +396,9 @@ class Replica:
                 reissue(self.state, rows, seq, [mine])
             if number % REISSUED == 0:
                 self.cut()
+        self._reborn = max(1, self.state.seq)
+        self.acks.seq = min(self.acks.seq, self._reborn)
+        self.out.order(Witness(0))  # a start goes on with this life, also if it has sent nothing by then
         self.out.order(Alarm("fork", f"{why}; {old} goes on as {self.state.actor}"))
 
     def restate(self) -> None:

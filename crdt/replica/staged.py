@@ -1,13 +1,14 @@
 """What lies on disk of a snapshot that is on its way: which rows of which actor, by number.
 
 Knows: the sequence numbers of what was staged, not its content. Promises: rows count for whatever snapshot names their
-dots as live, whoever gave them, because a dot never has two contents; what is covered by the own vector is dropped.
+dots as live, whoever gave them, because a dot never has two contents; what is covered by the own vector, or dead by a
+list, is dropped: so what lies there does not grow with the number of attempts.
 Must not know: what is asked for (fetching.py), how it is joined.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import msgpack
@@ -82,3 +83,12 @@ class Staged:
     def covered(self, applied: Callable[[Actor], int]) -> tuple[int, ...]:
         """The numbers of what nobody needs any more, because all of it was applied."""
         return tuple(number for number, item in self.items.items() if item.last <= applied(item.actor))
+
+    def dead(self, vector: Mapping[Actor, int], live: Mapping[Actor, Runs]) -> tuple[int, ...]:
+        """The numbers of what a list (its vector, its live dots) names no row of any more."""
+        none = Runs()
+        return tuple(
+            number
+            for number, item in self.items.items()
+            if item.last <= vector.get(item.actor, 0) and not live.get(item.actor, none).count(item.first, item.last)
+        )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from crdt.replica.messages import Ack, Hello
+from crdt.dots import Actor
+from crdt.replica.events import Connected, Disconnected
+from crdt.replica.messages import Ack, Hello, Pull
 from crdt.replica.tuning import Tuning
 from crdt.types import strings
 from tests.crdt.replica.desk import Desk, exchange
@@ -63,3 +65,40 @@ def test_a_peer_cannot_acknowledge_what_was_never_sent() -> None:
     asked_by(a, b)
     a.receive("b", Ack(a.state.actor, 1 << 40, 1))
     assert a.replica.acked(2) == 0
+
+
+def test_what_was_asked_for_before_a_fork_is_asked_for_by_its_new_name() -> None:
+    a, b = Desk("a"), Desk("b", 2)
+    exchange(a, b, 0.3)
+    for _ in range(5):
+        strings.put(a.state, b"k", b"v")
+        a.commit()
+    a.run(a.replica.ask(5, a.now))
+    a.receive("c", Pull({Actor("a", 1): 6}, 1000))
+    assert a.alarms == ["fork"]
+    assert a.replica.acked(5) == a.replica.acked(1) == 0
+    a.commit()
+    exchange(a, b)
+    assert a.replica.acked(5) == 1, "a client that had written before still waits"
+    strings.put(a.state, b"k", b"w")
+    a.commit()
+    a.run(a.replica.ask(a.state.seq, a.now))
+    assert any(isinstance(m, Hello) and m.asked for m in a.take()), "nobody is ever asked again"
+
+
+def test_who_wrote_before_a_fork_that_left_nothing_to_write_anew_waits_for_the_next_operation() -> None:
+    a, b = Desk("a"), Desk("b", 2)
+    strings.put(a.state, b"k", b"v")
+    a.commit()
+    a.receive("b", Ack(a.state.actor, 1, 1))
+    for event in (Disconnected(), Connected()):
+        a.run(a.replica.handle(event, a.now))
+    a.replica.fork()
+    a.run(a.replica.out.take())
+    assert a.state.seq == 0 and a.replica.acked(1) == 0
+    exchange(a, b)
+    assert a.replica.acked(1) == 0, "an empty life says nothing of the one before"
+    strings.put(a.state, b"k", b"w")
+    a.commit()
+    exchange(a, b)
+    assert a.replica.acked(1) == 1

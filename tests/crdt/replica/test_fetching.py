@@ -149,6 +149,32 @@ def test_what_came_before_a_crash_is_not_fetched_again() -> None:
     assert not sent & have and sent | have == set(range(1, 61))
 
 
+def test_attempts_that_never_end_leave_no_more_on_disk_than_one() -> None:
+    a = giver()
+    b = asker(a)
+    staged = b.replica.merging.staged
+    for attempt in range(5):
+        came: list[Message] = []
+
+        def behind_the_first(message: Message, came: list[Message] = came) -> bool:
+            came += [message] if isinstance(message, Rows) else []
+            return len(came) > 1
+
+        talk(a, b, behind_the_first, steps=5)
+        assert len(staged) == 1, attempt
+        a.replica.serving.thaw()
+        keyspace.delete(a.state, b"s")
+        sets.add(a.state, b"s", [b"%040d" % i for i in range(60)])
+        a.commit()
+        a.prune()
+        a.take(), b.take()
+        b.replica.recovery.clear()
+        b.replica.recovery.suspect("a", b.now, sure=True)
+        b.wait(0.2)
+    talk(a, b)
+    assert same(a, b) and not staged
+
+
 def test_another_peer_goes_on_where_the_first_left_off() -> None:
     """c has seen a removal that a had not, and more besides: what a gave counts as far as c still lists it."""
     a = giver()

@@ -144,6 +144,13 @@ def test_who_knows_more_of_us_than_we_do_makes_us_another() -> None:
     assert a.replica.own_stored == 2
 
 
+def test_a_life_that_begins_with_a_fork_is_witnessed_before_it_has_said_anything() -> None:
+    """Else a start goes on with the one before, and spends dots that peers know already."""
+    a = Desk("a")
+    a.receive("b", Pull({Actor("a", 1): 2}, 1000))
+    assert Witness(0) in a.orders and a.state.seq == 0
+
+
 def test_a_peer_with_our_vector_and_other_rows_is_reported_once() -> None:
     a = Desk("a")
     view = a.replica.view

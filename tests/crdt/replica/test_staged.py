@@ -32,6 +32,16 @@ def test_what_was_applied_is_covered() -> None:
     assert staged.of(A) == [] and list(staged.seqs(A)) == [] and len(staged) == 0
 
 
+def test_what_a_list_names_no_row_of_is_dead() -> None:
+    staged = Staged()
+    staged.add(A, Runs([1, 2]), b"")
+    staged.add(A, Runs([3, 4]), b"")
+    staged.add(A, Runs([8, 9]), b"")
+    staged.add(B, Runs([1]), b"")
+    assert staged.dead({A: 8}, {A: Runs([2, 8])}) == (2,), "half alive, above the list, of an actor it does not know"
+    assert staged.dead({A: 9, B: 1}, {}) == (1, 2, 3, 4)
+
+
 @pytest.mark.parametrize("seqs", [b"", b"\xc1", msgpack.packb([]), msgpack.packb([0, 1]), msgpack.packb("x")])
 def test_a_damaged_entry_is_refused(seqs: bytes) -> None:
     assert not Staged().found(1, A, seqs)
