@@ -23,6 +23,7 @@ from typing import Any, Final
 import msgpack
 from xxhash import xxh3_64_intdigest
 
+from crdt.clock import COUNTER_BITS
 from crdt.codec import decode_actor, natural, pack
 from crdt.dots import MASK_128, SEQ_MASK, Actor
 from crdt.errors import PeerError
@@ -36,6 +37,7 @@ ROW: Final = 2
 RESERVED: Final = 3  # streams from here on are snapshots
 MAX_LIST: Final = 256
 ALL: Final = SEQ_MASK
+MOMENT_BITS: Final = 64 - COUNTER_BITS
 
 
 @dataclass(frozen=True, slots=True)
@@ -362,9 +364,16 @@ def _names(value: object) -> tuple[str, ...]:
     return tuple(value)
 
 
+def _moment(value: object) -> int:
+    """A wall time that fits a timestamp (crdt/clock.py). No clock shows more, and lifetimes are reckoned with it."""
+    if natural(value) >> MOMENT_BITS:
+        raise ValueError("not a time")
+    return natural(value)
+
+
 _CHECKS: Final[dict[type[Any], tuple[Callable[[Any], Any], ...]]] = {
     Delta: (_blobs,),
-    Hello: (_actor, natural, natural, natural, natural, _hash, natural, natural, natural, _names),
+    Hello: (_actor, natural, natural, natural, natural, _hash, _moment, natural, natural, _names),
     Ack: (_actor, natural, natural),
     Presence: (natural, _bool, _bool),
     Pull: (_vector, natural, _spans, _parts, _bool, natural),

@@ -16,8 +16,8 @@ from crdt.frame import Frame, Group
 from crdt.replica import intake, messages
 from crdt.replica.messages import Delta, Hello, Piece, Pull, Repair, envelope
 from crdt.replica.tuning import Tuning
-from crdt.types import sets, strings
-from tests.crdt.replica.desk import Desk
+from crdt.types import expiry, sets, strings
+from tests.crdt.replica.desk import Desk, exchange
 
 B = Actor("b", 2)
 
@@ -190,3 +190,20 @@ if __name__ == "__main__":
         flood(desk, 1_000_000)
         dropped, seconds = desk.replica.drops["actors"], time.process_time() - began
         print(f"limits.actors {limit:,}: {dropped:,} of 1,000,000 dropped, {seconds:.1f} s of CPU")
+
+
+def test_a_clock_that_no_clock_shows_makes_no_lifetimes_that_peers_refuse() -> None:
+    """A lifetime is reckoned with the median of all clocks; one beyond all bounds would stop our stream at peers."""
+    a, b = Desk("a"), Desk("b", 2)
+    for session, name in enumerate("xyz", 7):
+        a.receive(name, Hello(Actor(name, 1), session, 0, 0, 0, 0, (1 << 64) - 1, 1000), inbox=False)
+    assert a.replica.drops == {"malformed": 3}
+    for session, name in enumerate("xyz", 7):
+        a.receive(name, Hello(Actor(name, 1), session, 0, 0, 0, 0, (1 << 48) - 1, 1000), inbox=False)
+    assert a.replica.reaper.off
+    a.state.begin(1000)
+    strings.put(a.state, b"k", b"v")
+    expiry.expire(a.state, b"k", a.state.time_ms + 1000)
+    a.commit()
+    exchange(a, b)
+    assert a.state.hash == b.state.hash
