@@ -12,13 +12,15 @@ import importlib
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from random import Random
 from typing import Any
 
 from bench.table import Row
 from crdt.codec import decode_frame, encode_frame
 from crdt.dots import Actor
+from crdt.frame import Frame
 from crdt.state import State
-from crdt.types import counters, hashes, sets
+from crdt.types import counters, hashes, lists, sets, texts
 
 COUNT = 20_000
 Job = Callable[[int], float]  # number of operations -> seconds
@@ -26,7 +28,16 @@ Job = Callable[[int], float]  # number of operations -> seconds
 
 def rows(directory: Path, rounds: int, scale: float) -> Iterator[Row]:
     """Operations a second of each kind, for each library that is installed."""
-    ours = {"map set": _map, "set add": _set, "counter": _counter, "merge": _merge}
+    ours = {
+        "map set": _map,
+        "set add": _set,
+        "counter": _counter,
+        "merge": _merge,
+        "list append": _list,
+        "text typing": _typing,
+        "text insert anywhere": _anywhere,
+        "text merge": _text_merge,
+    }
     for name, jobs in (("pycrdt", _pycrdt), ("loro", _loro)):
         try:
             others = jobs(importlib.import_module(name))
@@ -99,6 +110,56 @@ def _merge(count: int) -> float:
     return _timed(lambda: target.apply(decode_frame(encode_frame(frame))))
 
 
+def _list(count: int) -> float:
+    state = _state(1)
+
+    def work() -> None:
+        for _ in range(count):
+            lists.push(state, b"list", [b"value"])
+        state.cut()
+
+    return _timed(work)
+
+
+def _typing(count: int) -> float:
+    return _typed(list(range(count)))[1]
+
+
+def _anywhere(count: int) -> float:
+    return _typed(_spots(count))[1]
+
+
+def _typed(spots: list[int]) -> tuple[Frame, float]:
+    """One character at each of these indexes, and their frame."""
+    state = _state(1)
+    frames: list[Frame | None] = []
+
+    def work() -> None:
+        for at in spots:
+            texts.insert(state, b"text", at, "x")
+        frames.append(state.cut())
+
+    seconds = _timed(work)
+    frame = frames[0]
+    assert frame is not None
+    return frame, seconds
+
+
+def _text_merge(count: int) -> float:
+    frame, target = _typed(_spots(count))[0], _state(2)
+    return _timed(lambda: target.apply(decode_frame(encode_frame(frame))))
+
+
+def _spots(count: int) -> list[int]:
+    """Where somebody types who jumps about: runs of 20 characters, each at a random place. The same for everybody."""
+    dice = Random(1)
+    out: list[int] = []
+    while len(out) < count:
+        at = dice.randint(0, len(out))
+        out += range(at, at + min(20, count - len(out)))
+    return out
+
+
 def _state(nonce: int) -> State:
     state = State(Actor("bench", nonce))
     state.begin(1_700_000_000_000)
@@ -122,7 +183,41 @@ def _pycrdt(pycrdt: Any) -> dict[str, Job]:
         source, target = filled(count)[0], pycrdt.Doc()
         return _timed(lambda: target.apply_update(source.get_update()))
 
-    return {"map set": lambda count: filled(count)[1], "set add": lambda count: filled(count)[1], "merge": merge}
+    def append(count: int) -> float:
+        doc = pycrdt.Doc()
+        doc["list"] = held = pycrdt.Array()
+
+        def work() -> None:
+            with doc.transaction():
+                for _ in range(count):
+                    held.append("value")
+
+        return _timed(work)
+
+    def typed(spots: list[int]) -> tuple[Any, float]:
+        doc = pycrdt.Doc()
+        doc["text"] = held = pycrdt.Text()
+
+        def work() -> None:
+            with doc.transaction():
+                for at in spots:
+                    held.insert(at, "x")
+
+        return doc, _timed(work)
+
+    def merge_text(count: int) -> float:
+        source, target = typed(_spots(count))[0], pycrdt.Doc()
+        return _timed(lambda: target.apply_update(source.get_update()))
+
+    return {
+        "map set": lambda count: filled(count)[1],
+        "set add": lambda count: filled(count)[1],
+        "merge": merge,
+        "list append": append,
+        "text typing": lambda count: typed(list(range(count)))[1],
+        "text insert anywhere": lambda count: typed(_spots(count))[1],
+        "text merge": merge_text,
+    }
 
 
 def _loro(loro: Any) -> dict[str, Job]:
@@ -153,9 +248,39 @@ def _loro(loro: Any) -> dict[str, Job]:
         source, target = filled(count)[0], loro.LoroDoc()
         return _timed(lambda: target.import_(source.export(loro.ExportMode.Updates(loro.VersionVector()))))
 
+    def append(count: int) -> float:
+        doc = loro.LoroDoc()
+        held = doc.get_list("list")
+
+        def work() -> None:
+            for _ in range(count):
+                held.push("value")
+            doc.commit()
+
+        return _timed(work)
+
+    def typed(spots: list[int]) -> tuple[Any, float]:
+        doc = loro.LoroDoc()
+        held = doc.get_text("text")
+
+        def work() -> None:
+            for at in spots:
+                held.insert(at, "x")
+            doc.commit()
+
+        return doc, _timed(work)
+
+    def merge_text(count: int) -> float:
+        source, target = typed(_spots(count))[0], loro.LoroDoc()
+        return _timed(lambda: target.import_(source.export(loro.ExportMode.Updates(loro.VersionVector()))))
+
     return {
         "map set": lambda count: filled(count)[1],
         "set add": lambda count: filled(count)[1],
         "counter": count_up,
         "merge": merge,
+        "list append": append,
+        "text typing": lambda count: typed(list(range(count)))[1],
+        "text insert anywhere": lambda count: typed(_spots(count))[1],
+        "text merge": merge_text,
     }

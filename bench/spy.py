@@ -1,12 +1,13 @@
 """What travels through the broker, counted by a subscriber that is nobody's peer.
 
 Knows: the topic layout (transport/topics.py). Promises: bytes of payload by sender and lane ("i" for inboxes) since the
-last `reset`. Must not know: what the payloads mean.
+last `reset`, and when a sender's first one came. Must not know: what the payloads mean.
 """
 
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter
 from types import TracebackType
 
@@ -21,6 +22,7 @@ class Spy:
         self._client = mqtt.Client(CallbackAPIVersion.VERSION2)
         self._port = port
         self._counted: Counter[tuple[str, str]] = Counter()
+        self._first: dict[str, float] = {}
         self._lock = threading.Lock()
 
     def __enter__(self) -> Spy:
@@ -46,13 +48,20 @@ class Spy:
             sender, lane = (parts[4], parts[5]) if parts[3] == "b" else (parts[5], "i")
             with self._lock:
                 self._counted[sender, lane] += len(message.payload)
+                self._first.setdefault(sender, time.monotonic())
 
     def reset(self) -> None:
         """Count from zero."""
         with self._lock:
             self._counted.clear()
+            self._first.clear()
 
     def bytes(self, sender: str, lane: str) -> int:
         """Payload bytes that this replica has sent on this lane."""
         with self._lock:
             return self._counted[sender, lane]
+
+    def since_first(self, sender: str) -> float:
+        """Seconds since this replica's first message. Raises KeyError if none has come."""
+        with self._lock:
+            return time.monotonic() - self._first[sender]

@@ -12,7 +12,7 @@ from bench import servers
 from bench.servers import Process, broker, connected, converged, daemon, need, redis_server
 from bench.table import Row
 
-TESTS = ("set", "get", "incr", "sadd", "hset")
+TESTS = ("set", "get", "incr", "sadd", "hset", "rpush")
 ABSOLUTE = 50_000  # single-command writes a second
 
 
@@ -49,6 +49,8 @@ def compare(
         cpu: list[float] = []
         other: list[float] = []
         for _ in range(rounds):
+            for server in (ours, theirs):
+                server.ask("DEL", "mylist")  # else the list of "rpush" would grow from row to row
             them = run(theirs, test, clients, pipeline, requests)
             us = run(ours, test, clients, pipeline, requests)
             converged(ours, *peers)
