@@ -88,6 +88,8 @@ def number(n: int) -> bytes:
 
 def _numbers(prefix: bytes, numbers: range) -> list[bytes]:
     """`prefix + number(n)` for each, ascending or descending."""
+    if len(numbers) == 1:
+        return [prefix + number(numbers[0])]
     out: list[bytes] = []
     step = numbers.step
     while numbers:
@@ -162,6 +164,19 @@ def seed_bytes(seed: int) -> bytes:
 # -- new places -------------------------------------------------------------------------------------------------------
 
 
+class Bunch(NamedTuple):
+    """What all places of a bunch have in common: the last step, without its offset."""
+
+    head: int  # bytes before the offset
+    seed: bytes
+    first: int
+    depth: int
+
+
+KNOWN_BUNCHES: Final = 64
+_known: Final[dict[bytes, Bunch]] = {}  # a cache: places that were looked at or made last, for whoever goes on there
+
+
 def between(
     left: bytes | None, right: bytes | None, seed: bytes, seq: int, count: int = 1, leftwards: bool = False
 ) -> list[bytes]:
@@ -175,26 +190,41 @@ def between(
     right_own = None if left is None else _continued(left, right, seed, seq)
     left_own = None if right is None else _continued(right, left, seed, seq)
     if right_own is not None and (left_own is None or not leftwards):
-        bunch, offset = right_own
-        numbers = range(3 * offset, 3 * (offset + count), 3)
+        assert left is not None
+        bunch, step = right_own, 3
+        path = left[: bunch.head]
     elif left_own is not None:
-        bunch, offset = left_own
-        numbers = range(-3 * offset, -3 * (offset + count), -3)
+        assert right is not None
+        bunch, step = left_own, -3
+        path = right[: bunch.head]
     else:
-        bunch = _opened(left, right) + seed + number(seq)
-        numbers = range(0, -3 * count, -3) if leftwards else range(0, 3 * count, 3)
-    return _numbers(bunch, numbers if leftwards == (numbers.step < 0) else numbers[::-1])
+        path = _opened(left, right) + seed + number(seq)
+        return _numbers(path, range(0, -3 * count, -3) if leftwards else range(0, 3 * count, 3))
+    first = step * (seq - bunch.first)
+    made = _numbers(path, range(first, first + step * count, step))
+    _remember(made[-1], bunch)
+    return made if leftwards == (step < 0) else made[::-1]
 
 
-def _continued(near: bytes, far: bytes | None, seed: bytes, seq: int) -> tuple[bytes, int] | None:
-    """(bunch, offset) if the own bunch of `near` goes on towards `far`: nothing known of it lies beyond `near`."""
+def _continued(near: bytes, far: bytes | None, seed: bytes, seq: int) -> Bunch | None:
+    """The bunch of `near` if it is the own and goes on towards `far`: nothing known of it lies beyond `near`."""
+    bunch = _known.get(near) or _bunch(near)
+    if bunch.seed != seed or bunch.first >= seq:
+        return None
+    return None if (far.startswith(near[: bunch.head]) if far is not None else bunch.depth > 1) else bunch
+
+
+def _bunch(near: bytes) -> Bunch:
     place = parse(near)
-    if place.seed != seed or place.first >= seq:
-        return None
-    bunch = near[: place.head]
-    if far.startswith(bunch) if far is not None else place.depth > 1:
-        return None
-    return bunch, seq - place.first
+    bunch = Bunch(place.head, place.seed, place.first, place.depth)
+    _remember(near, bunch)
+    return bunch
+
+
+def _remember(place: bytes, bunch: Bunch) -> None:
+    if len(_known) >= KNOWN_BUNCHES:
+        _known.clear()
+    _known[place] = bunch
 
 
 def _opened(left: bytes | None, right: bytes | None) -> bytes:

@@ -151,6 +151,26 @@ class Sequence:
         self._grown(b, len(places))
         return True
 
+    def insert_ahead(self, places: list[bytes], numbers: Column[int], items: list[Any], at: int) -> int:
+        """Put in what stands in these columns from `at` on, as far as the places ascend with no other element between.
+
+        How many that were; 0 if there is an element at the first of these places.
+        """
+        b = self._home(places[at])
+        block = self._blocks[b]
+        i = bisect_left(block.places, places[at])
+        after = self._after(b, i)
+        if after == places[at]:
+            return 0
+        end = at + 1
+        while end < len(places) and places[end - 1] < places[end] and (after is None or places[end] < after):
+            end += 1
+        block.places[i:i] = places[at:end]
+        block.numbers[i:i] = array("Q", numbers[at:end])
+        block.items[i:i] = items[at:end]
+        self._grown(b, end - at)
+        return end - at
+
     def _home(self, place: bytes) -> int:
         """The block that a new place belongs to."""
         b = bisect_right(self._firsts, place) - 1
@@ -172,9 +192,13 @@ class Sequence:
 
     def _adjacent(self, b: int, i: int, places: list[bytes]) -> bool:
         """Whether the places ascend within the gap before position i of the block."""
-        held = self._blocks[b].places
-        after = held[i] if i < len(held) else self._firsts[b + 1] if b + 1 < len(self._firsts) else None
+        after = self._after(b, i)
         return (after is None or places[-1] < after) and all(map(bytes.__lt__, places, places[1:]))
+
+    def _after(self, b: int, i: int) -> bytes | None:
+        """A place that everything put in before position i of the block has to stay below."""
+        held = self._blocks[b].places
+        return held[i] if i < len(held) else self._firsts[b + 1] if b + 1 < len(self._firsts) else None
 
     def remove(self, place: bytes) -> tuple[int, Any] | None:
         """Take the element at this place out: its number and item; None if there is none."""

@@ -96,8 +96,14 @@ class ListEntry(Entry):
 
     def insert_all(self, state: State, fields: list[bytes], payloads: list[Wire] | None, dots: Sequence[int]) -> None:
         assert payloads is not None
-        if not self.elements.insert_run(fields, dots, payloads):
-            super().insert_all(state, fields, payloads, dots)
+        if self.elements.insert_run(fields, dots, payloads):
+            return
+        at = 0
+        while at < len(fields):
+            count = self.elements.insert_ahead(fields, dots, payloads, at)
+            if not count:
+                self.insert(state, fields[at], payloads[at], dots[at])
+            at += count or 1
 
     def discard(self, state: State, field: bytes | None, dot: int) -> Raw | Gone:
         assert field is not None
@@ -206,6 +212,9 @@ class ListEntry(Entry):
         """Put values before the element with this index; `leftwards`: each before the one before it."""
         elements = self.elements
         new = elements.between(index, places.seed_bytes(state.me.seed), state.seq + 1, len(values), leftwards)
+        if len(new) == 1:
+            elements.insert(new[0], state.add(self, new[0]), values[0])
+            return
         fresh = elements.insert_run(new, state.add_all(self, new), list(values))
         assert fresh, "new places lie side by side"
 

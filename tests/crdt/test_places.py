@@ -224,6 +224,22 @@ def test_one_who_goes_on_after_a_pause_stays_in_the_own_bunch() -> None:
     assert len(heads) == 1
 
 
+def test_what_is_remembered_is_bounded_and_changes_nothing() -> None:
+    """Ten lists that grow in turns at both ends."""
+    lists: list[list[bytes]] = [[] for _ in range(10)]
+    for seq in range(1, 3_000):
+        own, seed, leftwards = lists[seq % 10], SEEDS[seq % 2], seq % 3 == 0
+        left, right = (None, own[0]) if own and leftwards else (own[-1], None) if own else (None, None)
+        new = places.between(left, right, seed, seq, 2, leftwards)
+        remembered = dict(places._known)
+        assert len(remembered) <= places.KNOWN_BUNCHES
+        places._known.clear()
+        assert places.between(left, right, seed, seq, 2, leftwards) == new
+        places._known.clear()
+        places._known.update(remembered)
+        own[:] = sorted([*own, *new])
+
+
 def test_a_rank_at_the_limit_is_no_way_out() -> None:
     """A peer may claim the outermost rank; what is pushed then still lies outside."""
     for side, rank in ((1, places.RANK_LIMIT), (-1, -places.RANK_LIMIT)):

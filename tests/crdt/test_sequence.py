@@ -84,6 +84,21 @@ def test_a_run_with_something_between_is_refused() -> None:
     assert list(one) == [(inner[0], 3, None)]
 
 
+def test_what_lies_in_several_runs_is_put_in_run_by_run() -> None:
+    one = Sequence()
+    outer = places.between(None, None, SEED, 1, 4)
+    inner = places.between(outer[1], outer[2], SEED, 5, 2)
+    new, numbers = [*outer[:2], *outer[2:], *inner], list(range(1, 7))
+    assert one.insert_ahead(new, numbers, numbers, 0) == 4, "what follows does not ascend"
+    assert one.insert_ahead(new, numbers, numbers, 0) == 0, "there is an element at the first of them"
+    assert one.insert_ahead(new, numbers, numbers, 4) == 2
+    assert one.items(0, 6) == [1, 2, 5, 6, 3, 4]
+    first, last = places.between(None, outer[0], SEED, 9), places.between(outer[3], None, SEED, 10)
+    assert one.insert_ahead([*first, *last], [9, 10], [9, 10], 0) == 1, "all that is here stands between"
+    assert one.insert_ahead([*first, *last], [9, 10], [9, 10], 1) == 1
+    agree(one, [(place, n, n) for place, n in zip(one.places(0, 8), [9, 1, 2, 5, 6, 3, 4, 10], strict=True)])
+
+
 def test_a_long_one_with_its_ends_and_its_middle() -> None:
     """Blocks are split and joined; memory is that of what stands there (invariant I11)."""
     rng, one, model = Random(1), Sequence(), []
