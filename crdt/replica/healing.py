@@ -2,8 +2,8 @@
 
 Knows: which peer seems to hold other rows, the one comparison under way. Promises: nothing that is live anywhere is
 lost, and it ends with equal hashes, over any loss of messages; one comparison at a time, in bounded messages and slices
-of work; one replica of those that hold the same begins, the others wait to see it done. Must not know: how rows are
-written anew (crdt/mending.py).
+of work; one replica of those that hold the same begins, the others wait to see it done; who never answered holds up
+nobody who did (suspects.py). Must not know: how rows are written anew (crdt/mending.py).
 
 The asker walks over its own rows alone. COMPARE names parts of them (an actor, from, to) with the sum of their hashes;
 the answer, DIFFER, says which sums are others there. What differs is divided, down to single rows; for those the
@@ -30,14 +30,15 @@ from crdt.mending import content, live_between, recount, reissue, row_at, short,
 from crdt.replica.effects import Alarm, Lane
 from crdt.replica.messages import ALL, MAX_LIST, Compare, Differ
 from crdt.replica.peers import Peer
+from crdt.replica.suspects import Suspects
 
 if TYPE_CHECKING:
     from crdt.replica.replica import Replica
 
-NEVER: Final = float("inf")
 SLICE: Final = 16_384  # rows that are hashed for one message
 WAYS: Final = 16  # a part that differs is divided into so many
 ATTEMPTS: Final = 8  # of one question, or of waiting for what the answerer had applied
+TRIES: Final = 2  # of the first question to one that never answered, while others wait
 ANSWERS: Final = 16  # that wait for a commit
 
 Part = tuple[Actor, int, int, int]  # actor, first, last, how many live rows that are
@@ -66,13 +67,13 @@ class Healing:
     def __init__(self, replica: Replica) -> None:
         self._replica = replica
         self.comparing: Comparing | None = None
-        self._due: dict[str, float] = {}
+        self._suspects = Suspects(replica.peers.limit)
         self._answers: list[tuple[int, str, Differ]] = []  # batch that has to be stored first, to whom, what
 
     @property
     def deadline(self) -> float:
         """When `tick` has something to do."""
-        return min(self._due.values(), default=NEVER) if self.comparing is None else self.comparing.deadline
+        return self._suspects.next() if self.comparing is None else self.comparing.deadline
 
     def hello(self, peer: Peer, now: float) -> None:
         """A peer says that its vector is ours, and what the hash of its state is."""
@@ -86,26 +87,27 @@ class Healing:
         if diverged:
             self._suspect(peer, now)
         else:
-            self._due.pop(peer.name, None)
+            self._suspects.drop(peer.name)
 
     def _suspect(self, peer: Peer, now: float) -> None:
         """Of those that hold what we hold the first by name begins."""
         replica, view = self._replica, self._replica.view
-        if peer.name in self._due or (self.comparing is not None and self.comparing.peer == peer.name):
+        if peer.name in self._suspects or (self.comparing is not None and self.comparing.peer == peer.name):
             return
         alike = (p for p in replica.peers.online(now) if p.name < replica.name and p.state_hash == view.state_hash)
         rank = sum(p.vector_hash == view.vector_hash for p in alike)
         rank += peer.actor is not None and peer.actor < view.actor
-        self._due[peer.name] = now + replica.patience * (2 * rank + replica.rng.uniform(1, 2))
+        at = now + replica.patience * (2 * rank + replica.rng.uniform(1, 2))
+        self._suspects.add(peer.name, at, replica.recovery.rank(peer.name))
 
     def mended(self) -> None:
         """Others have written rows anew: see first whether that was all, at the next HELLO."""
-        self._due.clear()
+        self._suspects.clear()
 
     def clear(self) -> None:
         """Nobody can be reached."""
         self.comparing = None
-        self._due.clear()
+        self._suspects.clear()
         self._answers.clear()
 
     def tick(self, now: float) -> None:
@@ -114,9 +116,8 @@ class Healing:
             if now >= self.comparing.deadline:
                 self._overdue(self.comparing, now)
             return
-        at, name = min(((at, name) for name, at in self._due.items()), default=(NEVER, ""))
-        if at <= now:
-            del self._due[name]
+        name = self._suspects.take(now)
+        if name is not None:
             peer = self._replica.peers.by_name.get(name)
             if peer is not None and not peer.offline:
                 self._begin(name, now)
@@ -168,7 +169,8 @@ class Healing:
         replica.out.send(Lane.INBOX, comparing.peer, comparing.question)
 
     def _overdue(self, comparing: Comparing, now: float) -> None:
-        if comparing.attempts >= ATTEMPTS:
+        known = comparing.singles is not None or self._replica.peers.get(comparing.peer, now).answers
+        if comparing.attempts >= (ATTEMPTS if known or not len(self._suspects) else TRIES):
             self._finish(comparing)  # a HELLO that still differs begins anew
         elif comparing.singles is None:
             self._send(comparing, now)
@@ -183,11 +185,11 @@ class Healing:
 
     def on_differ(self, sender: str, message: Differ, now: float) -> None:
         """An answer came."""
-        self._replica.heard(sender, now)
-        comparing = self.comparing
+        peer, comparing = self._replica.heard(sender, now), self.comparing
         if comparing is None or (comparing.peer, comparing.number) != (sender, message.number):
             return
         answers = _checked(comparing.asked, message)
+        peer.answers = True
         comparing.parts += comparing.asked[message.answered :]
         comparing.number = self._replica.rng.getrandbits(63)  # what comes twice was answered
         comparing.attempts, comparing.vector, comparing.singles = 0, message.vector, []

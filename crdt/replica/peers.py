@@ -41,6 +41,11 @@ class Peer:
     """When it was first heard after it had not been here."""
     diverged: bool = False
 
+    answers: bool = False
+    """It answered what it was last asked: such peers are asked before all others, and are the last to be forgotten."""
+    asked: int = 0
+    """The number of the last question, while no answer has come."""
+    asked_at: float = 0.0
     rtt: float = 0.0
     """Smoothed seconds between a PULL and the first bytes of its answer; 0: none was seen yet."""
     rtt_deviation: float = 0.0
@@ -89,8 +94,14 @@ class Peers:
         return peer
 
     def _make_room(self, now: float) -> None:
-        """Forget many at once: to look for the oldest costs a look at all, and strangers may come by the million."""
-        for peer in nsmallest(max(1, self.limit // 16), self.by_name.values(), key=lambda p: (p.last_seen, p.name)):
+        """Forget many at once: to look for the oldest costs a look at all, and strangers may come by the million.
+
+        Those that have answered go last: strangers may speak more often than they.
+        """
+        oldest = nsmallest(
+            max(1, self.limit // 16), self.by_name.values(), key=lambda p: (p.answers, p.last_seen, p.name)
+        )
+        for peer in oldest:
             del self.by_name[peer.name]
         self.count(now)
 

@@ -2,8 +2,9 @@
 
 Knows: whom to ask and when, what the answer has brought so far, how long answers take.
 Promises: one question at a time; retries are bounded, paced by measured round trips, slower and slower while nothing
-comes, and small, because over a slow link the answer is under way; what has come already is not asked for again. Must
-not know: how answers are made (serving.py).
+comes, and small, because over a slow link the answer is under way; what has come already is not asked for again; who
+only claims to have more, and never answered, holds up nobody who did (suspects.py). Must not know: how answers are made
+(serving.py).
 
 A repair in short: somebody `suspect`s a peer; after a moment, unless the gap has closed by itself, PULL with the own
 vector (or, where that is large and they are known, only the entries in question), and with what is held above it. The
@@ -24,6 +25,7 @@ from crdt.replica.fetching import Fetch
 from crdt.replica.messages import FRAME, Piece, Pull, Repair, Rows
 from crdt.replica.peers import Peer
 from crdt.replica.pieces import MAX_PIECES
+from crdt.replica.suspects import ANSWERED, STRANGER, WROTE, Suspects
 
 if TYPE_CHECKING:
     from crdt.replica.replica import Replica
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 NOW: Final = 0.0
 PATIENCE: Final = 5  # silent timeouts before another peer is asked
 SPANS: Final = 64
+LOOKS: Final = 256  # suspects that are looked at in one step
 NEVER: Final = float("inf")
 
 
@@ -42,6 +45,7 @@ class Asking:
 
     number: int
     peer: str
+    rank: int
     since: float
     last: float
     deadline: float
@@ -62,11 +66,11 @@ class Recovery:
     def __init__(self, replica: Replica) -> None:
         self._replica = replica
         self.asking: Asking | None = None
-        self._due: dict[str, float] = {}
-        self._next = NEVER  # nothing is due before that
+        self._suspects = Suspects(replica.peers.limit)
         self._sure: set[str] = set()
         self._gaps: set[str] = set()
         self._number = 0  # of the last question
+        self._vain = 0  # strangers that were asked, one after the other, and did not answer
 
     @property
     def deadline(self) -> float:
@@ -74,7 +78,7 @@ class Recovery:
         if self._replica.merging.joining is not None:
             return NEVER
         if self.asking is None:
-            return self._next
+            return self._suspects.next()
         return NOW if self.asking.fetch is not None and self.asking.fetch.reading else self.asking.deadline
 
     def suspect(self, name: str, at: float, sure: bool = False, gap: bool = False) -> None:
@@ -82,12 +86,12 @@ class Recovery:
 
         `sure`: its vector showed it. `gap`: it sent something that has to be held.
         """
-        replica = self._replica
-        if name not in self._due and len(self._due) >= replica.peers.limit:
-            return
+        replica, rank, asking = self._replica, self.rank(name), self.asking
         at += replica.rng.uniform(0, replica.patience * replica.crowd)
-        self._due[name] = min(at, self._due.get(name, NEVER))
-        self._next = min(at, self._next)
+        if not self._suspects.add(name, at, rank):
+            return
+        if asking is not None and rank < asking.rank and asking.silent and asking.fetch is None:
+            asking.deadline = min(asking.deadline, at)
         if sure:
             self._sure.add(name)
         if gap:
@@ -95,17 +99,23 @@ class Recovery:
 
     def cancel(self, name: str) -> None:
         """It has nothing that we lack, or is gone."""
-        self._due.pop(name, None)
+        self._suspects.drop(name)
         self._sure.discard(name)
         self._gaps.discard(name)
 
     def clear(self) -> None:
         """Nobody can be reached."""
         self.asking = None
-        self._due.clear()
-        self._next = NEVER
+        self._suspects.clear()
         self._sure.clear()
         self._gaps.clear()
+
+    def rank(self, name: str) -> int:
+        """How far this peer is trusted to answer."""
+        replica, peer = self._replica, self._replica.peers.by_name.get(name)
+        if peer is not None and peer.answers:
+            return ANSWERED
+        return WROTE if peer is not None and peer.actor in replica.state.indexes else STRANGER
 
     def tick(self, now: float) -> None:
         """Read on, ask again what was not answered, or ask the next peer."""
@@ -118,12 +128,9 @@ class Recovery:
             if now < self.asking.deadline:
                 return
             self._overdue(self.asking, now)
-        while self.asking is None:
-            if now < self._next:
-                return
-            at, name = min(((at, name) for name, at in self._due.items()), default=(NEVER, ""))
-            if at > now:
-                self._next = at
+        for _ in range(LOOKS):
+            name = self._suspects.take(now) if self.asking is None else None
+            if name is None:
                 return
             worth, sure = self._worth_asking(name), name in self._sure
             self.cancel(name)
@@ -152,16 +159,19 @@ class Recovery:
         vector = {} if whole else self._in_question(peer)
         whole = not vector
         timeout = peer.timeout(silent, replica.tuning.pull_timeout)
+        peer.asked, peer.asked_at, rank = self._number, now, self.rank(name)
         self.asking = Asking(
-            self._number, name, now, now, now + timeout, whole, silent, stood=self._standing(), sum=peer.vector_sum
-        )
+            self._number, name, rank, now, now, now + timeout, whole, silent,
+            stood=self._standing(), sum=peer.vector_sum,
+        )  # fmt: skip
         if whole:
             vector = replica.state.vector()
         if replica.own_stored < vector.get(replica.state.actor, 0):
             vector[replica.state.actor] = replica.own_stored  # nothing is said of what could still be lost
         partial = replica.pieces.partial(name, FRAME)
         parts = [(actor, seq, a.total, a.bits()) for actor, seq, a in partial if a.total <= 2048]
-        budget = min(replica.out.room, replica.tuning.repair_budget) if again else replica.tuning.repair_budget
+        small = again or (self._vain and rank > ANSWERED)
+        budget = min(replica.out.room, replica.tuning.repair_budget) if small else replica.tuning.repair_budget
         pull = Pull(vector, budget, replica.held.spans(SPANS), parts[:4], whole, self._number)
         replica.out.send(Lane.INBOX, name, pull, replica.state.actor)
 
@@ -190,8 +200,10 @@ class Recovery:
     def _overdue(self, asking: Asking, now: float) -> None:
         if not asking.got:
             asking.silent += 1
-        if asking.silent > PATIENCE:
+        if asking.silent > self._patience(asking, now):
             self.asking = None
+            self._replica.peers.get(asking.peer, now).answers = False
+            self._vain += asking.rank > ANSWERED
             self._ask_elsewhere(asking.peer, now)
         elif asking.fetch is None or asking.gone:
             self._ask(asking.peer, now, asking.silent, asking.whole, again=True)
@@ -202,11 +214,22 @@ class Recovery:
             asking.got, asking.deadline = 0, now + timeout
             asking.fetch.again()
 
+    def _patience(self, asking: Asking, now: float) -> int:
+        """How many timeouts may go by in silence: the fewer, the more strangers did not answer before this one, and
+        one while somebody who is trusted more could be asked. Should its answer come late, it is a stranger no more.
+        """
+        if asking.rank == ANSWERED or asking.fetch is not None:
+            return PATIENCE
+        return min(PATIENCE >> self._vain, 1 if self._suspects.next(asking.rank) <= now else PATIENCE)
+
     def _ask_elsewhere(self, tried: str, now: float) -> None:
         """The asked one is silent: its next HELLO brings it back; meanwhile somebody else who is ahead."""
-        others = [p.name for p in self._replica.peers.online(now) if p.name != tried and self._worth_asking(p.name)]
-        if others and not self._due:
-            self.suspect(self._replica.rng.choice(others), now)
+        if len(self._suspects):
+            return
+        others = [p for p in self._replica.peers.online(now) if p.name != tried and self._worth_asking(p.name)]
+        others = [p for p in others if p.answers] or others
+        if others:
+            self.suspect(self._replica.rng.choice(others).name, now)
 
     # -- answers ----------------------------------------------------------------------------------------------------
 
@@ -216,6 +239,7 @@ class Recovery:
         if asking is None or asking.peer != sender:
             return None
         peer = self._replica.peers.get(sender, now)
+        self._trust(peer, asking.rank)
         if not asking.got and asking.fetch is None and (not asking.silent or not peer.rtt):
             peer.answered(now - asking.since)
         asking.last = now
@@ -225,10 +249,25 @@ class Recovery:
         asking.deadline = now + peer.timeout(0, self._replica.tuning.pull_timeout)
         return asking
 
+    def _trust(self, peer: Peer, rank: int) -> None:
+        """It has answered."""
+        peer.answers, peer.asked = True, 0
+        if rank > ANSWERED:
+            self._vain = 0
+
+    def _answered_late(self, peer: Peer, now: float) -> None:
+        """A stranger that we did not wait for any longer: from now on it is asked before others."""
+        if peer.asked and not peer.answers:
+            peer.answered(now - peer.asked_at)
+            self._trust(peer, STRANGER)
+            self.suspect(peer.name, now)
+
     def on_repair(self, peer: Peer, message: Repair, now: float) -> None:
         """The frames in it have been offered already."""
         asking = self.asking
         if asking is None or asking.peer != peer.name:
+            if message.number == peer.asked:
+                self._answered_late(peer, now)
             return
         if message.number != asking.number:
             self._late(asking, peer, message.number, now)
@@ -242,6 +281,7 @@ class Recovery:
         """The answer to an earlier question: this one's comes behind it."""
         if number > asking.number:
             return
+        self._trust(peer, asking.rank)
         self._still_coming(asking, peer, now)
         asking.silent = min(asking.silent, 1)
         asking.deadline = now + peer.timeout(asking.silent, self._replica.tuning.pull_timeout)
@@ -281,7 +321,10 @@ class Recovery:
     def on_list_part(self, sender: str, piece: Piece, now: float) -> None:
         """A part of the list of a snapshot came. Raises PeerError."""
         asking = self.asking
-        if asking is None or asking.peer != sender or piece.total > MAX_PIECES:
+        if asking is None or asking.peer != sender:
+            self._answered_late(self._replica.peers.get(sender, now), now)
+            return
+        if piece.total > MAX_PIECES:
             return
         fetch = asking.fetch
         if not piece.total:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import tracemalloc
 from collections.abc import Callable
+from dataclasses import replace
 
 import msgpack
 import pytest
@@ -14,7 +15,9 @@ from crdt.codec import encode_frame
 from crdt.dots import Actor
 from crdt.frame import Frame, Group
 from crdt.replica import intake, messages
-from crdt.replica.messages import Delta, Hello, Piece, Pull, Repair, envelope
+from crdt.replica.messages import Compare, Delta, Hello, Piece, Pull, Repair, envelope
+from crdt.replica.recovery import Recovery
+from crdt.replica.suspects import STRANGER
 from crdt.replica.tuning import Tuning
 from crdt.types import expiry, sets, strings
 from tests.crdt.replica.desk import Desk, exchange
@@ -171,6 +174,102 @@ def test_a_sequence_number_beyond_all_bounds_is_asked_for_in_bounds() -> None:
         a.wait(0.1)
     a.wait(60)
     assert len(a.take(Pull)) < 60
+
+
+def strangers(a: Desk, count: int) -> None:
+    """They say that they have more than anybody, for an hour, and never answer."""
+    for i in range(count):
+        claim = Hello(Actor(f"x{i}", i + 1), i + 1, 0, i + 1, 1 << 40, 1, 1000, 3_600_000)
+        a.receive(f"x{i}", claim, inbox=False)
+
+
+def honest(name: str, n: int) -> Hello:
+    """It wrote n operations."""
+    return Hello(Actor(name, 7), 7, n, 3, n, 1, 1000, 5000)
+
+
+def until_asked(a: Desk, name: str, most: float) -> float:
+    """Seconds until a PULL goes to this peer."""
+    began = a.now
+    while not any(to == name and isinstance(message, Pull) for _, to, message in a.sent):
+        assert a.now < began + most
+        a.sent.clear()
+        a.wait(0.05)
+    return a.now - began
+
+
+def acquainted(count: int, answers: bool) -> Desk:
+    """One that has met an honest peer, which `answers` when it is asked, and then that many strangers."""
+    a = victim()
+    if answers:
+        a.receive("h", honest("h", 1), inbox=False)
+        until_asked(a, "h", 5)
+        (pull,) = a.take(Pull)
+        assert isinstance(pull, Pull)
+        a.receive("h", Repair([frame(Actor("h", 7))], 1, True, 2, pull.number))
+    strangers(a, count)
+    a.wait(5)
+    a.receive("h", honest("h", 2), inbox=False)
+    return a
+
+
+def test_who_only_claims_to_have_more_holds_up_nobody_who_has_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    # With so many here a question waits for up to patience * crowd, whoever asks; and there is one stranger before it.
+    at_most = 0.05 * 500 / 20 + 1.0
+    assert until_asked(acquainted(500, answers=True), "h", at_most) <= at_most
+    with monkeypatch.context() as patched:
+        patched.setattr(Recovery, "rank", lambda *_: STRANGER)
+        assert until_asked(acquainted(500, answers=True), "h", 500) > 10 * at_most
+
+
+def test_where_nobody_has_answered_yet_strangers_are_asked_quickly() -> None:
+    assert until_asked(acquainted(200, answers=False), "h", 1000) < 200 * 0.35 + 15
+
+
+def test_a_stranger_that_answers_late_is_one_no_more() -> None:
+    a = acquainted(200, answers=False)
+    until_asked(a, "h", 1000)
+    (pull,) = (message for _, to, message in a.sent if to == "h")
+    assert isinstance(pull, Pull)
+    a.take()
+    while a.replica.recovery.asking is None or a.replica.recovery.asking.peer == "h":
+        a.wait(0.05)  # it was not waited for
+    a.receive("h", Repair([frame(Actor("h", 7))], 1, False, 2, pull.number + 50))
+    assert not a.replica.peers.by_name["h"].answers
+    a.receive("h", Repair([frame(Actor("h", 7))], 1, False, 2, pull.number))
+    assert a.replica.peers.by_name["h"].answers
+    assert until_asked(a, "h", 5) < 5
+
+
+def test_whoever_answered_is_not_forgotten_for_strangers() -> None:
+    a = acquainted(0, answers=True)
+    a.replica.peers.limit = 100
+    a.now += 1.0
+    strangers(a, 1000)
+    assert "h" in a.replica.peers.by_name and len(a.replica.peers.by_name) <= 100
+
+
+def test_strangers_that_claim_other_rows_hold_up_no_healing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def until_compared(strangers: int) -> float:
+        a = acquainted(0, answers=True)
+        a.receive("h", Delta([frame(Actor("h", 7), 2, 2, 2)]), inbox=False)
+        a.commit()
+        view = a.replica.view
+        differs = Hello(Actor("h", 7), 7, 2, view.vector_hash, view.vector_sum, 1, 1000, 5000)
+        for i in range(strangers):
+            a.receive(f"x{i}", replace(differs, actor=Actor(f"x{i}", 1), seq=0), inbox=False)
+        a.wait(3)
+        a.take()
+        a.receive("h", differs, inbox=False)
+        began = a.now
+        while not any(to == "h" and isinstance(message, Compare) for _, to, message in a.sent):
+            assert a.now < began + 1000
+            a.wait(0.05)
+        return a.now - began
+
+    assert until_compared(100) < 3
+    monkeypatch.setattr(Recovery, "rank", lambda *_: STRANGER)
+    assert until_compared(100) > 30
 
 
 def test_pieces_of_what_never_comes_are_bounded() -> None:
