@@ -293,8 +293,10 @@ class Space:
         self._run(self.replica.ask(seq, self._loop.time()))
 
     def sync(self) -> None:
-        """Cut, commit, publish, say HELLO."""
+        """Cut, commit, publish, say HELLO. A WAIT can then ask for everything that was ever acknowledged here."""
         self.commit()
+        if self.replica.sign():
+            self._run(self.replica.commit(self._loop.time()))
         self._drain()
         self._run(self.replica.sync(self._loop.time()))
 

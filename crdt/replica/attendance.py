@@ -10,7 +10,7 @@ one session for all; that such a daemon is here does not say in which spaces, th
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from crdt.replica.effects import Alarm, Lane
 from crdt.replica.messages import Presence, Probe, Taken
@@ -19,11 +19,15 @@ if TYPE_CHECKING:
     from crdt.replica.replica import Replica
 
 
+QUIET: Final = 60.0  # seconds between two alarms about the same name
+
+
 class Attendance:
     """See the module."""
 
     def __init__(self, replica: Replica) -> None:
         self._replica = replica
+        self._say_at = 0.0
 
     def on_presence(self, sender: str, message: Presence, now: float) -> None:
         """A daemon came or went."""
@@ -58,13 +62,20 @@ class Attendance:
         replica = self._replica
         if sender == replica.name and message.session != replica.session:
             replica.out.send(Lane.INBOX, replica.name, Taken(message.session, replica.session, replica.acknowledged))
-            text = f"another daemon named {replica.name!r} started in this space; give it a name of its own"
-            replica.out.order(Alarm("name_shared", text))
+            self._share(f"another daemon named {replica.name!r} started in this space; give it a name of its own", now)
 
     def on_taken(self, sender: str, message: Taken, now: float) -> None:
         """Somebody was here under that name before."""
         replica = self._replica
         if sender == replica.name and message.probed == replica.session and message.session != replica.session:
-            code = "name_shared" if replica.acknowledged else "name_taken"
             text = f"a live daemon named {replica.name!r} is in this space already; choose another --name"
-            replica.out.order(Alarm(code, text))
+            if replica.acknowledged:
+                self._share(text, now)
+            else:
+                replica.out.order(Alarm("name_taken", text))
+
+    def _share(self, text: str, now: float) -> None:
+        """Say it now and then: one that ends with this is started again every second by what keeps it alive."""
+        if now >= self._say_at:
+            self._say_at = now + QUIET
+            self._replica.out.order(Alarm("name_shared", text))

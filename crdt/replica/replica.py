@@ -201,10 +201,10 @@ class Replica:
         self.acks.ask(now)
         return self.out.take()
 
-    def acked(self, seq: int) -> int:
-        """How many peers are known to have applied own operation `seq`."""
+    def acked(self, seq: int, now: float) -> int:
+        """How many peers are known to have applied own operation `seq`, of those that are online."""
         seq = self._in_this_life(seq)
-        return sum(peer.acked >= seq for peer in self.peers.by_name.values())
+        return sum(peer.acked >= seq and peer.state(now) == "online" for peer in self.peers.by_name.values())
 
     def _in_this_life(self, seq: int) -> int:
         """Who has applied this operation has `seq` as well, which somebody may have written before a fork.
@@ -212,6 +212,16 @@ class Replica:
         Frames of this life depend on all of those before, and its first operations are what was pending then.
         """
         return max(self._reborn, min(seq, self.state.seq)) if self._reborn else seq
+
+    def sign(self) -> bool:
+        """Take an operation without effect where this life has written nothing and earlier ones have: who has applied
+        it has all of theirs, which nobody could be asked for else. Commit it; False if there is no need.
+        """
+        earlier = any(rows.applied and rows.actor.name == self.name for rows in self.state.actors.values())
+        if earlier and not self.state.seq:
+            self.state.gap()
+            return True
+        return False
 
     def sync(self, now: float) -> list[Effect]:
         """Publish what is stored and say HELLO now."""

@@ -54,7 +54,7 @@ def wait(session: Session, args: list[bytes]) -> bytes:
 
     def count() -> int:
         if seq:
-            return space.replica.acked(seq)
+            return space.replica.acked(seq, space.now())
         return len(space.replica.peers.online(space.now()))
 
     if not session.may_park():

@@ -56,6 +56,14 @@ def test_the_first_under_a_name_stays_the_second_goes() -> None:
     assert second.alarms == ["name_taken", "name_shared"]
 
 
+def test_one_that_is_started_again_and_again_under_our_name_is_reported_once_a_minute() -> None:
+    a = Desk("a")
+    for start in range(120):
+        a.receive("a", Probe(1000 + start))
+        a.wait(1.0)
+    assert a.alarms == ["name_shared"] * 2 and len(a.take(Taken)) == 120, "each of them is told"
+
+
 def test_a_late_will_of_the_session_before_is_answered() -> None:
     a = Desk("a")
     a.receive("a", Presence(1, False), inbox=False)

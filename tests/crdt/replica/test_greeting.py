@@ -125,4 +125,4 @@ def test_in_a_crowd_only_those_are_asked_who_shall_answer() -> None:
     name = sorted(asked, key=str)[0]
     assert name is not None
     a.receive(name, Ack(a.state.actor, 1, 1))
-    assert a.replica.acked(1) == 1
+    assert a.replica.acked(1, a.now) == 1
