@@ -10,7 +10,8 @@ Must not know: messages.
     + 2 graces + random               whoever still has them does: the author is away
     one grace after the values        the expire row; until then it hides what was written elsewhere meanwhile
 
-The grace is what an extension has to arrive: `Tuning.grace`, at least 3 heartbeats.
+The grace is what an extension has to arrive: `Tuning.grace`, at least 3 heartbeats. For as long nothing is removed
+after a start, and after the own wall clock has jumped: peers have to be heard first, who may say that it is wrong.
 """
 
 from __future__ import annotations
@@ -42,18 +43,30 @@ class Reaper:
         self._shift = 0.0  # engine's time - corrected wall time, in seconds
         self._resume = 0.0  # not before this, by the engine's time
         self._heed_at = 0.0
+        self._apart = float("inf")  # engine's time - own wall time, in seconds, when both were last read
+        self._ask_again = 0.0  # when to see whether those who made it so are still here
+        self._hold = 0.0  # nothing is removed before this, by the engine's time
 
     @property
     def deadline(self) -> float:
         """When to tick, in the engine's seconds."""
         state = self.replica.state
+        at = min(state.next_deadline, state.time_ms if state.graves or self._noted else NEVER)
         due = self._due[0][0] if self._due and not self.off else NEVER
-        at = min(state.next_deadline, state.time_ms if state.graves or self._noted else due)
-        return float("inf") if at == NEVER else max(self._shift + at / 1000, self._resume)
+        at_work = max(min(self._at(at), max(self._at(due), self._hold)), self._resume)
+        return min(at_work, self._ask_again) if self.off else at_work
+
+    def _at(self, wall_ms: int) -> float:
+        return float("inf") if wall_ms == NEVER else self._shift + wall_ms / 1000
 
     def look(self, now: float) -> None:
         """Both clocks have just been read."""
-        self._shift = now - self.replica.state.time_ms / 1000
+        replica = self.replica
+        self._shift = now - replica.state.time_ms / 1000
+        apart = now - replica.state.clock.wall_ms / 1000
+        if abs(apart - self._apart) * 1000 > replica.tuning.max_drift_ms:
+            self._hold = now + self._grace_ms() / 1000
+        self._apart = apart
 
     def heed(self, now: float) -> None:
         """A peer has told its clock: correct the own by the median of all, if that is far from it."""
@@ -72,6 +85,9 @@ class Reaper:
     def tick(self, now: float) -> None:
         """Remove what is due."""
         state = self.replica.state
+        if self.off and now >= self._ask_again:
+            self._ask_again = now + self.replica.tuning.heartbeat
+            self.heed(now)
         if state.graves:
             self._noted += state.graves
             state.graves = {}
@@ -80,7 +96,7 @@ class Reaper:
             if key in state.expired:
                 self._plan(key, state.expired[key])
         del self._noted[-PLANS:]
-        if self.off or not self._due or self._due[0][0] > state.time_ms:
+        if self.off or now < self._hold or not self._due or self._due[0][0] > state.time_ms:
             return
         for _ in range(KEYS):
             if not self._due or self._due[0][0] > state.time_ms:

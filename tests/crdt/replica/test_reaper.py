@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from crdt.dots import Actor
@@ -110,6 +112,35 @@ def test_who_is_off_removes_nothing_and_reads_the_clocks_of_the_others() -> None
     assert a.state.time_ms == pytest.approx(later, abs=5000)
     at(a, 300)
     assert a.state.live == 2
+
+
+def test_a_clock_that_jumps_removes_nothing_before_peers_were_heard() -> None:
+    a, b = pair()
+    a.now = a.now + 3600.0
+    for i in range(200):
+        mortal(a, b"k%d" % i, 1800)
+    a.commit()
+    lives = a.state.live
+    for _ in range(100):
+        a.now += 0.1
+        a.state.begin(START + round(a.now * 1000) + 86_400_000)
+        a.run(a.replica.handle(Tick(), a.now))
+    told = Hello(Actor("b", 2), b.replica.session, 0, 0, 0, 0, START + round(a.now * 1000), 3_600_000, 0, ())
+    for name in ("b", "c"):
+        a.receive(name, dataclasses.replace(told, actor=Actor(name, 2), session=ord(name)), inbox=False)
+    a.commit()
+    assert a.replica.reaper.off and a.state.live == lives
+
+
+def test_who_is_left_alone_trusts_its_own_clock_again() -> None:
+    a, b = pair()
+    later = START + 3_600_000
+    for name in ("b", "c"):
+        told = Hello(Actor(name, 2), b.replica.session + ord(name), 0, 0, 0, 0, later, 5000, 0, ())
+        a.receive(name, told, inbox=False)
+    assert a.replica.reaper.off
+    a.wait(60.0)
+    assert not a.replica.reaper.off and a.state.offset_ms == 0
 
 
 def test_in_a_crowd_the_clocks_of_all_are_looked_at_now_and_then() -> None:
