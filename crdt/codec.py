@@ -40,6 +40,7 @@ from crdt.errors import PeerError
 from crdt.frame import Frame, Group, Stamps
 from crdt.heads import MAX_NAME, Head, Lone
 from crdt.types.catalog import entry_class
+from crdt.types.number import structured
 
 _COUNTER_MASK: Final = (1 << COUNTER_BITS) - 1
 _NOTHING: Final[list[Any]] = [0, [], [], [], [], [], []]  # the parts of a frame that does nothing
@@ -179,7 +180,7 @@ def decode_frame(data: bytes) -> Frame:
 
 def _decode_tail(tail: bytes, frame: Frame) -> None:
     """What stands behind the head."""
-    parts: list[Any] = msgpack.unpackb(tail, strict_map_key=False)
+    parts: list[Any] = msgpack.unpackb(tail, strict_map_key=False, ext_hook=structured)
     _require(type(parts) is list and 0 < len(parts) <= len(_NOTHING), "parts of a frame")
     ms, groups, table, deps, removes, ranges, heals = [*parts, *_NOTHING[len(parts) :]]
     actors = [frame.actor, *_decode_actors(table)]
@@ -214,7 +215,7 @@ def head_of(data: bytes) -> Head:
 def decode_rows(data: bytes) -> list[Group]:
     """Inverse of `encode_rows`. Raises PeerError."""
     try:
-        ms, groups = msgpack.unpackb(data, strict_map_key=False)
+        ms, groups = msgpack.unpackb(data, strict_map_key=False, ext_hook=structured)
         rows = [_decode_group(group, 1, SEQ_MASK, natural(ms)) for group in groups]
         _require_distinct(rows)
     except _DECODING as error:
@@ -292,7 +293,8 @@ def _check_rows(
         _require(all(cls.check(fields[i], payloads[i]) for i in probes), "places")
     if set(map(type, payloads)) == {bytes}:
         payloads = payloads[:1]  # only what is structured has to be looked into
-    _require(all(cls.check(field, payload) for payload in payloads), "rows that their type does not have")
+    for payload in payloads:
+        _require(cls.check(field, payload), "rows that their type does not have")
 
 
 def _probes(column: list[Any]) -> Iterator[int]:

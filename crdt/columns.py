@@ -18,6 +18,8 @@ from crdt.hashing import CLOCK_FACTOR, STRUCTURED, type_seed
 
 MANY: Final = 256  # rows of one entry from which they are asked for together
 Row = tuple[int, Entry, bytes | None, Raw, int]  # packed dot, entry, field, raw payload, timestamp
+Wires = Callable[[list[Raw], list[int]], list[Wire]]  # raw payloads and their packed dots -> what is sent
+Contents = Callable[[list[Raw], list[int]], list[bytes]]  # structured ones, and their packed dots -> what is hashed
 
 
 class Dead:
@@ -64,13 +66,13 @@ def gathered(
     entries: list[Entry | None],
     fields: list[bytes | None],
     hlcs: list[int],
-    wire: Callable[[Raw, int], Wire],
+    wires: Wires,
 ) -> tuple[list[Group], list[int]]:
     """Rows, ascending by dot, as groups: one for each key and type, or for each type with a cell per key.
 
     Where the entry is None is no row. Also the positions of rows that their entries do not hold (any more).
     """
-    alone = _alone(dots, entries, fields, hlcs, wire)
+    alone = _alone(dots, entries, fields, hlcs, wires)
     if alone is not None:
         return alone
     by: dict[Any, _Column] = {}
@@ -100,7 +102,7 @@ def gathered(
         raws.append(raw)
         held.append(dot)
         times.append(hlcs[i])
-    return [_group(where, column, wire) for where, column in by.items()], stale
+    return [_group(where, column, wires) for where, column in by.items()], stale
 
 
 def _alone(
@@ -108,7 +110,7 @@ def _alone(
     entries: Sequence[Entry | None],
     fields: Sequence[bytes | None],
     hlcs: list[int],
-    wire: Callable[[Raw, int], Wire],
+    wires: Wires,
 ) -> tuple[list[Group], list[int]] | None:
     """`gathered` of many rows, all live and of one entry with fields: what one long command writes. None of others."""
     if len(entries) < MANY or entries[0] is None or entries[-1] is not entries[0] or fields[0] is None:
@@ -119,10 +121,10 @@ def _alone(
     column = _Column(entry)
     column.names, column.dots, column.hlcs = list(fields), list(dots), hlcs  # type: ignore[arg-type]
     column.raws = entry.raws(column.names, dots)
-    return None if GONE in column.raws else ([_group(entry, column, wire)], [])
+    return None if GONE in column.raws else ([_group(entry, column, wires)], [])
 
 
-def grouped(rows: Iterable[Row], wire: Callable[[Raw, int], Wire]) -> list[Group]:
+def grouped(rows: Iterable[Row], wires: Wires) -> list[Group]:
     """As `gathered`, of rows whose payloads are known; their entries may have lost them."""
     by: dict[Any, _Column] = {}
     for dot, entry, field, raw, hlc in rows:
@@ -134,10 +136,10 @@ def grouped(rows: Iterable[Row], wire: Callable[[Raw, int], Wire]) -> list[Group
         column.raws.append(raw)
         column.dots.append(dot)
         column.hlcs.append(hlc)
-    return [_group(where, column, wire) for where, column in by.items()]
+    return [_group(where, column, wires) for where, column in by.items()]
 
 
-def _group(where: Any, column: _Column, wire: Callable[[Raw, int], Wire]) -> Group:
+def _group(where: Any, column: _Column, wires: Wires) -> Group:
     raws, dots, hlcs = column.raws, column.dots, column.hlcs
     kinds = set(map(type, raws))
     payloads: list[Wire] | None
@@ -146,7 +148,7 @@ def _group(where: Any, column: _Column, wire: Callable[[Raw, int], Wire]) -> Gro
     elif kinds == {type(None)}:
         payloads = None
     else:
-        payloads = [wire(raw, dot) for raw, dot in zip(raws, dots, strict=True)]
+        payloads = wires(raws, dots)
     return Group(
         column.entry.CODE,
         None if type(where) is int else column.entry.key,
@@ -157,14 +159,17 @@ def _group(where: Any, column: _Column, wire: Callable[[Raw, int], Wire]) -> Gro
     )
 
 
-def dead_hash(actor_seed: int, dead: Dead, hlcs: list[int], wire: Callable[[Raw, int], Wire]) -> int:
+def dead_hash(actor_seed: int, dead: Dead, hlcs: list[int], contents: Contents) -> int:
     """Sum of the hashes (hashing.row_hash) of these rows of one actor, not reduced mod 2^128.
 
     Seeds may exceed 64 bits: xxhash takes the lower ones (its README).
     """
     digest = xxh3_64_intdigest
-    contents: list[bytes] = []
+    hashed: list[bytes] = []
     seeds: list[int] = []
+    raws: list[Raw] = []  # structured ones, which go last: a sum has no order
+    dots: list[int] = []
+    marked: list[int] = []  # their seeds
     last: Entry | None = None
     cls: type[Entry] | None = None
     name, kind, time, shift = 0, 0, -1, 0
@@ -181,13 +186,17 @@ def dead_hash(actor_seed: int, dead: Dead, hlcs: list[int], wire: Callable[[Raw,
             shift = time * CLOCK_FACTOR & MASK_64
         seed = name + shift + (dot & SEQ_MASK)
         if raw is None:
-            contents.append(field or b"")
+            hashed.append(field or b"")
             seeds.append(seed)
-            continue
-        payload = raw if isinstance(raw, bytes) else wire(raw, dot)
-        if not isinstance(payload, bytes):  # structured
+        elif isinstance(raw, bytes):
+            hashed.append(raw)
+            seeds.append(seed if field is None else digest(field, seed))
+        else:
+            raws.append(raw)
+            dots.append(dot)
             seed ^= STRUCTURED
-            payload = payload.data
-        contents.append(payload)
-        seeds.append(seed if field is None else digest(field, seed))
-    return sum(map(xxh3_128_intdigest, contents, seeds))
+            marked.append(seed if field is None else digest(field, seed))
+    if raws:
+        hashed += contents(raws, dots)
+        seeds += marked
+    return sum(map(xxh3_128_intdigest, hashed, seeds))

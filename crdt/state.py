@@ -33,6 +33,7 @@ from crdt.frozen import Frozen
 from crdt.hashing import group_hash
 from crdt.rows import ActorRows, Chunk, Taken
 from crdt.shards import roomy
+from crdt.types import number
 
 if TYPE_CHECKING:
     from crdt.types.expiry import ExpiryEntry
@@ -61,7 +62,7 @@ class State(Expiries):
     """One space's rows. `actor` names the life of the store that writes here."""
 
     __slots__ = (
-        "actors", "chunks_held", "clock", "cut_dot", "dot", "encode", "entries", "fields", "frozen", "hash", "heals",
+        "actors", "chunks_held", "clock", "cut_dot", "dot", "entries", "fields", "frozen", "hash", "heals",
         "indexes", "latecomers", "live", "loading", "mark",
         "me", "orphans", "ranges", "removed", "seen", "stamp_hlcs", "stamp_starts", "streamed", "swept", "thin", "told",
         "vector_hash", "vector_sum",
@@ -86,9 +87,6 @@ class State(Expiries):
         self.orphans: list[tuple[Entry, bytes | None]] = []  # number cells that may hold baselines of own dead lineages
         self.dot = 0  # the own last operation, pending ones included
         self.me = self._admit(actor, FIRST_OWN)
-        from crdt.types import number  # which imports this module
-
-        self.encode = number.encode
         self._open()
 
     # -- actors and vectors ---------------------------------------------------------------------------------------
@@ -324,7 +322,7 @@ class State(Expiries):
         for frozen in self.frozen:
             frozen.keep(owner, dead, hlcs)
         self.live -= len(dead.dots)
-        gone = dead_hash(owner.seed, dead, hlcs, self.wire)
+        gone = dead_hash(owner.seed, dead, hlcs, self.contents)
         owner.hash = (owner.hash - gone) & MASK_128
         self.hash = (self.hash - gone) & MASK_128
 
@@ -335,7 +333,7 @@ class State(Expiries):
         hlcs: list[int] = []
         for stop, hlc in zip(chain(starts[1:], (len(entries),)), self.stamp_hlcs, strict=True):
             hlcs += repeat(hlc, stop - len(hlcs))
-        groups, stale = gathered(dots, entries, fields, hlcs, self.wire)
+        groups, stale = gathered(dots, entries, fields, hlcs, self.wires)
         for i in stale:
             entries[i] = fields[i] = None
         self.me.extend(dots, entries, fields, hlcs, len(entries) - sum(map(len, groups)))
@@ -351,7 +349,21 @@ class State(Expiries):
 
     def wire(self, raw: Raw, dot: int) -> Wire:
         """The form of a payload that is hashed, sent and stored."""
-        return self.encode(self, raw, dot) if raw.__class__ is tuple else raw
+        return number.encode(self, raw, dot) if raw.__class__ is tuple else raw
+
+    def wires(self, raws: list[Raw], dots: list[int]) -> list[Wire]:
+        """`wire` of a column."""
+        return [
+            number.encode(self, raw, dot) if raw.__class__ is tuple else raw
+            for raw, dot in zip(raws, dots, strict=True)
+        ]
+
+    def contents(self, raws: list[Raw], dots: list[int]) -> list[bytes]:
+        """What is hashed of a column of structured payloads."""
+        return [
+            number.content(self, raw, dot) if raw.__class__ is tuple else raw.data
+            for raw, dot in zip(raws, dots, strict=True)
+        ]
 
     def compact(self) -> None:
         """Give back what dead rows held."""
@@ -600,7 +612,7 @@ class State(Expiries):
 
     def groups(self, chunk: Chunk, start: int = 0, stop: int | None = None) -> list[Group]:
         """The live rows of a chunk from a position on (up to another), as groups."""
-        return gathered(*chunk.columns(start, len(chunk) if stop is None else stop), self.wire)[0]
+        return gathered(*chunk.columns(start, len(chunk) if stop is None else stop), self.wires)[0]
 
     def load(self, actor: Actor, start: int, groups: list[Group], limit: int) -> None:
         """Rows of the checkpoint segment (actor, start); an actor's segments come in order. Rows above `limit` are left

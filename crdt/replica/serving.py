@@ -296,7 +296,8 @@ class Serving:
             left -= len(rows) + SPAN
             if reached < last:
                 want.spans.appendleft((actor, reached + 1, last))
-            for low, high, seq, data in _covering(first, reached, portions(rows, replica.state.wire, replica.out.room)):
+            found = portions(rows, replica.state.wires, replica.out.room)
+            for low, high, seq, data in _covering(first, reached, found):
                 if len(data) > replica.out.room:
                     self._send_row(transfer.peer, want, actor, seq, data)
                 else:

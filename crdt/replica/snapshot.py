@@ -8,15 +8,14 @@ Must not know: who asks, when what is sent.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Final
 
 import msgpack
 
 from crdt.codec import decode_actor, decode_live, encode_live, encode_rows, natural, pack
-from crdt.columns import Row, grouped
+from crdt.columns import Row, Wires, grouped
 from crdt.dots import SEQ_MASK, Actor, Runs
-from crdt.entry import Raw, Wire
 from crdt.errors import PeerError
 from crdt.frozen import Frozen
 
@@ -75,23 +74,23 @@ def decode_part(data: bytes) -> list[tuple[Actor, int, Runs]]:
     return out
 
 
-def portions(rows: list[Row], wire: Callable[[Raw, int], Wire], room: int) -> Iterator[tuple[int, bytes]]:
+def portions(rows: list[Row], wires: Wires, room: int) -> Iterator[tuple[int, bytes]]:
     """(seq of its last row, encoded rows) of portions of at most `room` bytes, or of one row that is larger."""
     start, size = 0, 0
     for i, (_, entry, field, raw, _) in enumerate(rows):
         size += _ROW + len(entry.key if field is None else field) + (len(raw) if raw.__class__ is bytes else 0)
         if size > room and i > start:
-            yield from _fitting(rows[start:i], wire, room)
+            yield from _fitting(rows[start:i], wires, room)
             start, size = i, 0
     if start < len(rows):
-        yield from _fitting(rows[start:], wire, room)
+        yield from _fitting(rows[start:], wires, room)
 
 
-def _fitting(rows: list[Row], wire: Callable[[Raw, int], Wire], room: int) -> Iterator[tuple[int, bytes]]:
-    data = encode_rows(grouped(rows, wire))
+def _fitting(rows: list[Row], wires: Wires, room: int) -> Iterator[tuple[int, bytes]]:
+    data = encode_rows(grouped(rows, wires))
     if len(data) <= room or len(rows) == 1:
         yield rows[-1][0] & SEQ_MASK, data
     else:
         half = len(rows) // 2
-        yield from _fitting(rows[:half], wire, room)
-        yield from _fitting(rows[half:], wire, room)
+        yield from _fitting(rows[:half], wires, room)
+        yield from _fitting(rows[half:], wires, room)

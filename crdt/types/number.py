@@ -62,11 +62,12 @@ NOT_FINITE: Final = "ERR increment would produce NaN or Infinity"
 HIGHEST_DIGIT: Final = 5_000
 LOWEST_DIGIT: Final = -11_000
 UNKNOWN: Final = object()
+_COUNT_HEAD: Final = b"\x93\1"  # an array of three, the first of which is COUNT
 _MALFORMED: Final = (
     ValueError, TypeError, IndexError, ArithmeticError, RecursionError, msgpack.UnpackException, msgpack.ExtraData
 )  # fmt: skip
 _pack = msgpack.Packer(use_bin_type=True, autoreset=True).pack
-_structured: Any = tuple.__new__  # an ExtType without its constructor, which costs three times the packing
+_extension: Any = tuple.__new__
 _decimal = re.compile(rb"[-+.0-9eE]+").fullmatch
 
 Amount = int | Decimal
@@ -472,11 +473,23 @@ def float_sum(shown: bytes | Amount | None, by: Decimal, error: str) -> tuple[by
 
 
 def encode(state: State, raw: tuple[Any, ...], dot: int) -> msgpack.ExtType:
-    """Raw to wire: lineages are named in full, except in a count, where the owner is the row's own actor."""
+    """Raw to wire."""
+    return structured(STRUCTURED, content(state, raw, dot))
+
+
+def structured(code: int, data: bytes) -> msgpack.ExtType:
+    """An ExtType without its constructor, which costs three times the packing. Raises ValueError, as that does."""
+    if not 0 <= code < 128:
+        raise ValueError("code of an extension")
+    return _extension(msgpack.ExtType, (code, data))
+
+
+def content(state: State, raw: tuple[Any, ...], dot: int) -> bytes:
+    """The canonical bytes: lineages are named in full, except in a count, where the owner is the row's own actor."""
     row: list[Any]
     if raw[0] == COUNT:
-        row = [COUNT, raw[1] & SEQ_MASK, _out(raw[2])]
-        return _structured(msgpack.ExtType, (STRUCTURED, _pack(row)))  # the hot one: nothing to check in our own bytes
+        lineage: int = raw[1]
+        return _pack([COUNT, lineage & SEQ_MASK, _out(raw[2])])  # type: ignore[no-any-return]
     if raw[0] == BASE:
         row = [BASE, raw[1] & SEQ_MASK, raw[2], _out(raw[3]), *state.name(raw[1]).actor]
     elif raw[0] == FOSTER:
@@ -484,11 +497,14 @@ def encode(state: State, raw: tuple[Any, ...], dot: int) -> msgpack.ExtType:
     else:
         named = sorted((*state.name(lineage), n, _out(total)) for lineage, (n, total) in raw[2].items())
         row = [SET, raw[1], [[a.name, a.nonce, seq, n, total] for a, seq, n, total in named]]
-    return msgpack.ExtType(STRUCTURED, _pack(row))
+    return _pack(row)  # type: ignore[no-any-return]
 
 
 def decode(state: State, data: bytes, dot: int) -> tuple[Any, ...]:
     """Wire to raw. `data` has passed `check`."""
+    seq, total = _counted(data)
+    if seq:
+        return (COUNT, (dot & ~SEQ_MASK) + seq, total)
     row = msgpack.unpackb(data)
     if row[0] == COUNT:
         return (COUNT, (dot & ~SEQ_MASK) + row[1], _in(row[2]))
@@ -498,6 +514,37 @@ def decode(state: State, data: bytes, dot: int) -> tuple[Any, ...]:
         return (FOSTER, state.intern(Actor(row[4], row[5])).base + row[1], _in(row[3]), row[2])
     bases = {state.intern(Actor(name, nonce)).base + seq: (n, _in(total)) for name, nonce, seq, n, total in row[2]}
     return (SET, row[1], bases)
+
+
+def _counted(data: bytes) -> tuple[int, int]:
+    """Lineage and total of a canonical count, if that is a natural number, without unpacking; else (0, 0).
+
+    Nearly all counts are such, and a peer looks at each of them twice.
+    """
+    if data[:2] != _COUNT_HEAD:
+        return 0, 0
+    lineage, at = _natural(data, 2)
+    total, end = _natural(data, at)
+    if end != len(data) or lineage <= 0 or lineage > SEQ_MASK or not 0 <= total <= INT_MAX:
+        return 0, 0
+    return lineage, total
+
+
+def _natural(data: bytes, at: int) -> tuple[int, int]:
+    """The natural number that stands there in the shortest form MessagePack has for it, and where that ends; (-1, at)
+    if there is none.
+    """
+    head = data[at] if at < len(data) else 0xC0
+    if head < 0x80:
+        return head, at + 1
+    if not 0xCC <= head <= 0xCF:
+        return -1, at
+    width = 1 << head - 0xCC
+    value, end = 0, at + 1 + width
+    for i in range(at + 1, min(end, len(data))):
+        value = value << 8 | data[i]
+    shorter = 0x80 if width == 1 else 1 << 4 * width  # what the form before ends at
+    return (value, end) if value >= shorter else (-1, at)
 
 
 def counted_by(state: State, data: bytes) -> Bases | None:
@@ -543,6 +590,8 @@ def check(payload: Wire, kinds: tuple[int, ...] = (SET, COUNT, BASE, FOSTER)) ->
     if type(payload) is not msgpack.ExtType or payload.code != STRUCTURED:
         return False
     try:
+        if COUNT in kinds and _counted(payload.data)[0]:
+            return True
         row = msgpack.unpackb(payload.data)
         if type(row) is not list or _pack(row) != payload.data:
             return False

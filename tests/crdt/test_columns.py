@@ -22,6 +22,14 @@ def wire(raw: Raw, dot: int) -> Wire:
     return msgpack.ExtType(1, b"%d" % (dot - BASE)) if type(raw) is tuple else raw
 
 
+def wires(raws: list[Raw], dots: list[int]) -> list[Wire]:
+    return [wire(raw, dot) for raw, dot in zip(raws, dots, strict=True)]
+
+
+def contents(raws: list[Raw], dots: list[int]) -> list[bytes]:
+    return [payload.data for payload in wires(raws, dots)]
+
+
 Row = tuple[int, Entry, bytes | None, Raw, int]  # packed dot, entry, field, payload, timestamp
 
 
@@ -33,20 +41,20 @@ def grouped(rows: list[Row]) -> list[Group]:
         else:
             entry.insert(State(Actor("a", 1)), field, raw, dot)
     dots, entries, fields, _, hlcs = zip(*rows, strict=True)
-    groups, stale = gathered(dots, entries, fields, hlcs, wire)
+    groups, stale = gathered(dots, entries, fields, hlcs, wires)
     assert stale == []
     return groups
 
 
 def test_no_rows() -> None:
-    assert gathered([], [], [], [], wire) == ([], [])
+    assert gathered([], [], [], [], wires) == ([], [])
 
 
 def test_rows_that_are_gone_and_places_without_rows_are_passed_over() -> None:
     members = SetEntry(b"s")
     members.dots = {b"x": BASE + 1, b"y": BASE + 9}
     columns = ([BASE + 1, BASE + 2, BASE + 3], [members, None, members], [b"x", None, b"y"], [7, 7, 7])
-    groups, stale = gathered(*columns, wire)
+    groups, stale = gathered(*columns, wires)
     assert [group.fields for group in groups] == [[b"x"]]
     assert stale == [2]
 
@@ -70,7 +78,7 @@ def test_dead_rows_hash_as_they_did() -> None:
     dead = Dead()
     for row in rows:
         dead.append(*row)
-    assert dead_hash(3, dead, hlcs, wire) == expected
+    assert dead_hash(3, dead, hlcs, contents) == expected
 
 
 def test_keys_of_one_type_and_fields_of_one_key() -> None:

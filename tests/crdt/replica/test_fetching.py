@@ -274,7 +274,7 @@ def test_rows_that_the_list_does_not_claim_are_refused() -> None:
     from crdt.codec import encode_rows
     from crdt.columns import grouped
 
-    data = encode_rows(grouped(rows, good.state.wire))
+    data = encode_rows(grouped(rows, good.state.wires))
     b.receive("a", Rows(want.stream, want.number, [(ME, 1, 60, data)], True))
     assert b.replica.drops == {"malformed": 1} and b.replica.recovery.asking is None and not b.disk.image.staged
 

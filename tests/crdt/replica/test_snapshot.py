@@ -67,9 +67,9 @@ def test_portions_cover_the_rows_and_fit() -> None:
     strings.put(source, b"large", b"x" * 5000)
     source.cut()
     rows, _, _ = Frozen(source.actors.values(), {}).slice(source.me, 1, 2000, 2000)
-    found = list(portions(rows, source.wire, 500))
+    found = list(portions(rows, source.wires, 500))
     assert [last for last, _ in found] == sorted({last for last, _ in found}) and found[-1][0] == 1001
     seqs = [seq for _, data in found for group in decode_rows(data) for seq in group.seqs]
     assert seqs == list(range(1, 1002))
     assert [last for last, data in found if len(data) > 500] == [1001], "only a single row may be larger"
-    assert list(portions([], source.wire, 500)) == []
+    assert list(portions([], source.wires, 500)) == []
