@@ -100,6 +100,7 @@ class Space:
         self._joining: asyncio.Task[None] | None = None
         self._resyncing: asyncio.Task[None] | None = None
         self._tidiness_failed = False
+        self._displaced = False
         self._loop = asyncio.get_running_loop()
         self.salvage = Salvage()
         self._start_on(store, witness, replica_name, tuning, session)
@@ -467,12 +468,22 @@ class Space:
 
     def housekeep(self) -> None:
         """A few times a second: fold the WAL, prune the log, write a checkpoint when one is due."""
+        self._look_for_file()
         if len(self.salvage):
             self._feed()
             if not len(self.salvage):
                 log.info("salvaged", space=self.name, what="everything readable of the damaged log was taken in")
         if self._maintenance is None or self._maintenance.done():
             self._maintenance = self._loop.create_task(self._keep_house())
+
+    def _look_for_file(self) -> None:
+        before, self._displaced = self._displaced, not self.store.in_place
+        if self._displaced and not before:
+            text = (
+                f"{self.store.path} was removed or replaced under the running daemon: what it stores from now on is"
+                " lost when it ends. Let peers get everything ('gossamer wait'), then restart it"
+            )
+            self._alarm(Alarm("store_gone", text))
 
     async def _keep_house(self) -> None:
         """What fails here is tried again: commits that fail in the same way end the daemon anyway."""

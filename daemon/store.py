@@ -137,6 +137,11 @@ class Store:
         return self._file.identity.database_id
 
     @property
+    def in_place(self) -> bool:
+        """Whether a start would find this file: nobody has removed it or put another in its place."""
+        return self._file.in_place
+
+    @property
     def log_bytes(self) -> int:
         """Bytes of all frames in the log, without what the file adds (about 60 a frame)."""
         return self._log.size

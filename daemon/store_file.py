@@ -143,6 +143,17 @@ class StoreFile:
         status = path.stat()
         self.identity = Identity(database_id, status.st_dev, status.st_ino, generation)
 
+    @property
+    def in_place(self) -> bool:
+        """Whether the path still leads to this file: a file without a name goes with the process that has it open."""
+        try:
+            status = self.path.stat()
+        except FileNotFoundError:
+            return False
+        except OSError:
+            return True  # nobody knows
+        return (status.st_dev, status.st_ino) == (self.identity.device, self.identity.inode)
+
     @contextmanager
     def transaction(self, *, sync: bool = True) -> Iterator[sqlite3.Connection]:
         """All or nothing. `sync=False`: for what only the next synced transaction makes valid. Raises StoreFailed."""

@@ -71,6 +71,27 @@ async def test_housekeeping_that_fails_is_tried_again(make: Make, monkeypatch: p
     assert len(a.members(b"s")) == 5000
 
 
+async def test_a_store_that_is_removed_or_replaced_while_it_is_in_use_is_reported_once(
+    make: Make, tmp_path: Path
+) -> None:
+    a = make("a")
+    await a.start()
+    a.add(b"s", b"1")
+    file = tmp_path / "a" / "data" / "default.db"
+    a.space.housekeep()
+    assert a.space.alarms == {}
+    file.rename(tmp_path / "elsewhere")
+    for _ in range(3):
+        a.space.housekeep()
+    assert a.space.alarms == {"store_gone": 1}
+    (tmp_path / "elsewhere").rename(file)
+    a.space.housekeep()
+    shutil.copy(file, tmp_path / "copy")
+    (tmp_path / "copy").rename(file)
+    a.space.housekeep()
+    assert a.space.alarms == {"store_gone": 2}
+
+
 async def test_a_damaged_frame_in_the_log_is_a_new_actor(make: Make, tmp_path: Path) -> None:
     import sqlite3
 
