@@ -1,8 +1,8 @@
 """Who has applied what: the questions of WAIT, and the answers to those of peers.
 
 Promises: an ACK is given only for what is applied and (where `durable`) stored; at most ASKED_AT_ONCE peers are asked
-at a time, the most recently seen first, until none that is online is left. Must not know: clients, how many answers
-they wait for.
+at a time, the most recently seen first, until none that is online is left; one that never answers is asked less and
+less often, because whoever waited may have gone. Must not know: clients, how many answers they wait for.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 ASKED_AT_ONCE: Final = 16
 UNKNOWN: Final = -1
 NEVER: Final = float("inf")
+SOONEST: Final = 0.25  # seconds before a question is repeated, at first
 
 
 class Acks:
@@ -29,6 +30,7 @@ class Acks:
         self._replica = replica
         self.seq = 0
         self.at = NEVER
+        self._gap = 0.0  # before the question is repeated; every HELLO repeats it anyway
         self._owed: dict[str, tuple[Actor, int, int]] = {}  # who asked -> its operation, and the batch that stores it
 
     # -- asking -----------------------------------------------------------------------------------------------------
@@ -41,6 +43,12 @@ class Acks:
         waiting = [peer for peer in replica.peers.online(now) if peer.acked < self.seq]
         waiting.sort(key=lambda peer: (-peer.last_seen, peer.name))
         return tuple(peer.name for peer in waiting[: min(ASKED_AT_ONCE, max(1, replica.out.room // 512))])
+
+    def want(self, seq: int, now: float) -> None:
+        """Somebody waits for this operation."""
+        self.seq = max(self.seq, seq)
+        self._gap = max(SOONEST, self._replica.patience)
+        self.ask(now)
 
     def ask(self, now: float) -> None:
         """Publish and ask. Persisted and Connected come back to it where it is too early."""
@@ -56,7 +64,8 @@ class Acks:
             else:  # all the others would have to hear it for nothing
                 for name in names:
                     replica.send_hello(name, (name,))
-            self.at = now + max(0.25, replica.patience)
+            self.at = now + self._gap
+            self._gap = max(self._gap, min(2 * self._gap, replica.hello_period))
         else:
             self.seq = 0
 

@@ -197,8 +197,7 @@ class Replica:
 
     def ask(self, seq: int, now: float) -> list[Effect]:
         """Publish, and ask the peers who has applied own operation `seq`; commit first. See `acked`."""
-        self.acks.seq = max(self.acks.seq, self._in_this_life(seq))
-        self.acks.ask(now)
+        self.acks.want(self._in_this_life(seq), now)
         return self.out.take()
 
     def acked(self, seq: int, now: float) -> int:

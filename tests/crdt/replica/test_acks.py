@@ -136,3 +136,24 @@ def test_who_never_wrote_has_nothing_to_ask_for() -> None:
     a.commit()
     exchange(a, b)
     assert not b.replica.sign() and b.state.seq == 0
+
+
+def test_one_that_never_answers_is_asked_less_and_less_often() -> None:
+    """Whoever waited has given up long ago; four HELLOs a second would go on for as long as that peer is there."""
+    a = Desk("a")
+    b = Hello(Actor("b", 2), 9, 0, 0, 0, 0, 1000, 5000)
+    strings.put(a.state, b"k", b"v")
+    a.commit()
+    a.receive("b", b, inbox=False)
+    a.run(a.replica.ask(1, a.now))
+    said = []
+    for _ in range(60):
+        a.wait(1.0)
+        a.receive("b", b, inbox=False)
+        said.append(len([m for m in a.take(Hello) if isinstance(m, Hello) and m.asked]))
+    assert sum(said[:2]) >= 3 and sum(said[30:]) <= 20, said
+    strings.put(a.state, b"k", b"w")
+    a.commit()
+    a.run(a.replica.ask(2, a.now))
+    a.wait(1.0)
+    assert len(a.take(Hello)) >= 2, "a new question is asked as the first was"
