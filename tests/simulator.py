@@ -18,7 +18,7 @@ plan says so, what must never happen comes then (simulation/defects.py), and has
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Any, Final
 
@@ -28,7 +28,7 @@ from crdt.replica.effects import Alarm, Effect, Join, Lane, Notify, Persist, Res
 from crdt.replica.events import Connected, Disconnected, Merged, Persisted, Tick
 from crdt.replica.replica import Replica
 from crdt.replica.tuning import Tuning
-from tests.simulation import checks, defects, mortal, writes
+from tests.simulation import checks, defects, mortal, slow, writes
 from tests.simulation.disk import Disk, Image
 from tests.simulation.network import Network
 from tests.simulation.node import Node
@@ -62,6 +62,7 @@ class World(Network):
         self.backups: dict[str, Image] = {}
         self.counts: dict[str, int] = {}
         self.written: list[tuple[bytes, bytes]] = []  # what was written to damaged replicas
+        self.sizes: dict[tuple[Actor, int], int] = {}  # of all frames that any disk took
         for index in range(plan.nodes):
             self.nodes.append(self._make(index, "abcdefgh"[index], Disk(not plan.has("unsynced"))))
 
@@ -77,6 +78,8 @@ class World(Network):
             short_vector=0 if plan.seed % 2 else 64,
             bridges=plan.seed % 3 == 0,
         )
+        if plan.has(slow.FEATURE):
+            tuning = replace(tuning, **slow.tuning(plan))
         return Node(index, name, tuning, disk)
 
     # -- time ----------------------------------------------------------------------------------------------------------
@@ -90,6 +93,8 @@ class World(Network):
         self.at(self.plan.duration, self._stop_faults)
         self._loop(self.plan.duration)
         self._until_equal(BOUND)
+        if self.links is not None:
+            self.links.check(self.sizes)
         for node in self._running():
             assert node.replica is not None
             self._settle(node)
@@ -102,7 +107,7 @@ class World(Network):
         return Outcome(self.events, settled, self.counts)
 
     def _until_expired(self) -> None:
-        self._loop(self.plan.duration + mortal.PATIENCE)
+        self._loop(max(self.now, self.plan.duration + mortal.PATIENCE))
         self._until_equal(BOUND)
         for node in self._running():
             assert node.replica is not None
@@ -129,13 +134,15 @@ class World(Network):
         defects.check(states, before, self.written, "in the end")
 
     def _until_equal(self, bound: float) -> None:
+        names = [node.name for node in self.nodes]
+        bound += self.links.patience(names) if self.links is not None else 0.0
         limit = self.now + bound
         while self.now < limit:
             self._loop(min(limit, self.now + 0.1))
             if self._equal():
                 return
         where = [(str(n), n.replica.view, len(n.replica.held)) for n in self._running() if n.replica]
-        raise Violation(f"not equal {bound} s after the last fault: {where}")
+        raise Violation(f"not equal {bound:.0f} s after the last fault: {where}")
 
     def _equal(self) -> bool:
         replicas = [node.replica for node in self.nodes if not node.gone]
@@ -275,6 +282,8 @@ class World(Network):
             self._resume(node)
             if node.replica is None and not node.gone:
                 self.start(node, node.life)
+        if self.links is not None:
+            self.links.calm(self.nodes)
 
     # -- processes -----------------------------------------------------------------------------------------------------
 
@@ -524,6 +533,7 @@ class World(Network):
     def _stored(self, node: Node, order: Persist) -> None:
         for frame in order.frames:
             self.oracle.stored(frame.data, frame.actor.name == node.name)
+            self.sizes[frame.actor, frame.last] = len(frame.data)
         for last, note in node.notes.pop(order.batch, []):
             note.last = last
 

@@ -18,6 +18,10 @@ PINNED = {
     3114: "a checkpoint finished while a removal was pending",
     10575: "settles late",
     11211: "a pause over the restart of the broker",
+    430: "each timeout had the whole answer sent again, so that the link got slower and slower",
+    871: "pieces that came slowly made the asker no more patient",
+    1116: "one large message after small ones that had come at once was sent ten times",
+    44782: "the last piece of a row came after the end of its answer, and was not taken",
 }
 DAMAGED = {
     39: "a clone removed a row by the number of another",

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 TICKET: Final = SLICE  # rows asked for in one request
 TICKETS: Final = 4  # requests under way
 SPANS: Final = 128  # in one request
+GIVEN_UP: Final = 0  # no request has that number
 
 Span = tuple[Actor, int, int, int]  # actor, first seq, last seq, rows in it
 
@@ -50,6 +51,8 @@ class Fetch:
         self._todo: deque[Span] = deque()
         self._have: dict[Actor, Runs] = {}
         self._tickets: dict[int, list[Span]] = {}
+        self._fruitful: set[int] = set()  # those of which something has come
+        self._repeated: dict[int, int] = {}  # requests that were given up -> the one that repeats them
         self._number = 0
 
     @property
@@ -157,7 +160,9 @@ class Fetch:
         return out[:4]
 
     def on_rows(self, message: Rows) -> bool:
-        """Rows came; whether that was progress. Raises PeerError if they are not what was asked for."""
+        """Rows came, or the end of an answer that brought some: whether that was progress. Raises PeerError if they are
+        not what was asked for.
+        """
         if message.stream != self.stream:
             return False
         late = self.late(message)
@@ -165,8 +170,13 @@ class Fetch:
         news = False
         for actor, first, last, data in message.items:
             news |= any(self._take(number, actor, first, last, data) for number in numbers)
-        if message.final and not late:
-            self._close(message.number)
+        if message.final:
+            number = self._repeated.pop(message.number, 0) if late else message.number
+            news |= number in self._fruitful
+            if late:
+                self._todo.extendleft(reversed(self._pop(number)))
+            else:
+                self._close(number)
         return news
 
     def late(self, message: Rows) -> bool:
@@ -175,7 +185,19 @@ class Fetch:
 
     def on_row(self, actor: Actor, seq: int, data: bytes) -> bool:
         """One large row is complete. Raises PeerError."""
-        return any(self._take(number, actor, seq, seq, data) for number in list(self._tickets))
+        if any(self._take(number, actor, seq, seq, data) for number in list(self._tickets)):
+            return True
+        # Its request may have been given up: what comes by several ways comes in any order, the end of an answer too.
+        at = next(
+            (i for i, (whose, low, high, _) in enumerate(self._todo) if whose == actor and low <= seq <= high), -1
+        )
+        if at < 0:
+            return False
+        self._tickets[GIVEN_UP] = [self._todo[at]]
+        del self._todo[at]
+        took = self._take(GIVEN_UP, actor, seq, seq, data)
+        self._todo.extendleft(reversed(self._pop(GIVEN_UP)))
+        return took
 
     def again(self) -> None:
         """Nothing has come for a while: repeat the oldest request, or ask for missing parts of the list.
@@ -183,9 +205,16 @@ class Fetch:
         If others were lost as well, its answer shows that; if the link is slow, no more than one is answered twice.
         """
         if self.listed:
-            if self._tickets:
-                self._close(min(self._tickets))
+            oldest, following = min(self._tickets, default=0), self._number + 1
+            self._close(oldest)
             self.request()
+            if oldest and following in self._tickets:
+                for number, by in list(self._repeated.items()):
+                    if by == oldest:
+                        self._repeated[number] = following
+                    elif by not in self._tickets:
+                        del self._repeated[number]
+                self._repeated[oldest] = following
             return
         index = self._list.next_missing()
         window = range(index, min(index + self._replica.tuning.window, self._list.total))
@@ -194,11 +223,15 @@ class Fetch:
     def _close(self, number: int) -> None:
         """No more will come for this request, nor for those before it: what they lack is asked for again."""
         for lost in [n for n in self._tickets if n <= number]:
-            self._todo.extendleft(reversed(self._tickets.pop(lost)))
+            self._todo.extendleft(reversed(self._pop(lost)))
+
+    def _pop(self, number: int) -> list[Span]:
+        self._fruitful.discard(number)
+        return self._tickets.pop(number, [])
 
     def _take(self, number: int, actor: Actor, first: int, last: int, data: bytes) -> bool:
         """Rows first..last: stage them and cross them off. False if they were not asked for there."""
-        spans = self._tickets[number]
+        spans = self._tickets.get(number, [])
         at = next((i for i, (a, low, high, _) in enumerate(spans) if a == actor and low <= first and last <= high), -1)
         if at < 0 or first > last:
             return False
@@ -207,6 +240,9 @@ class Fetch:
         seqs = self._checked(decode_rows(data), live, first, last)
         rest = [(actor, a, b, live.count(a, b)) for a, b in ((low, first - 1), (last + 1, high)) if a <= b]
         spans[at : at + 1] = [span for span in rest if span[3]]
+        self._fruitful.add(number)
+        if not spans:
+            self._pop(number)  # all of it has come, by whichever answers
         self._replica.out.order(self._replica.merging.staged.add(actor, seqs, data))
         return True
 

@@ -9,6 +9,7 @@ from typing import Final
 from crdt.dots import Actor
 
 MIN_TIMEOUT: Final = 0.1  # seconds: a daemon may be busy for that long
+SLOWEST: Final = 10  # of the usual limits is the longest time to wait where answers have taken that long
 
 
 @dataclass(slots=True)
@@ -59,9 +60,13 @@ class Peer:
             self.rtt += (seconds - self.rtt) / 8
 
     def timeout(self, silent: int, limit: float) -> float:
-        """How long to wait for an answer after so many that did not come; at most `limit` seconds."""
-        first = max(MIN_TIMEOUT, self.rtt + 4 * self.rtt_deviation) if self.rtt else limit / 10
-        return float(min(first * 1.5**silent, limit))
+        """How long to wait for an answer after so many that did not come; at most `limit` seconds, unless those that
+        came took longer: a link may need that for one message.
+        """
+        if not self.rtt:
+            return float(min(limit / 10 * 1.5**silent, limit))
+        first = min(max(MIN_TIMEOUT, self.rtt + 4 * self.rtt_deviation), SLOWEST * limit)
+        return float(max(first, min(first * 1.5**silent, limit)))
 
     def silent(self, now: float) -> bool:
         """Three of its heartbeats went by unheard."""

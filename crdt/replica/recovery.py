@@ -40,10 +40,11 @@ NEVER: Final = float("inf")
 @dataclass(slots=True)
 class Asking:
     """The question under way. `got` of `total` messages of a REPAIR have come, or `fetch` is a snapshot. `last`: when
-    something last came.
+    something last came, or it was asked for the first time, which was question `first`.
     """
 
     number: int
+    first: int
     peer: str
     rank: int
     since: float
@@ -160,8 +161,11 @@ class Recovery:
         whole = not vector
         timeout = peer.timeout(silent, replica.tuning.pull_timeout)
         peer.asked, peer.asked_at, rank = self._number, now, self.rank(name)
+        first, last = self._number, now
+        if again and self.asking is not None:
+            first, last = self.asking.first, self.asking.last
         self.asking = Asking(
-            self._number, name, rank, now, now, now + timeout, whole, silent,
+            self._number, first, name, rank, now, last, now + timeout, whole, silent,
             stood=self._standing(), sum=peer.vector_sum,
         )  # fmt: skip
         if whole:
@@ -200,7 +204,10 @@ class Recovery:
     def _overdue(self, asking: Asking, now: float) -> None:
         if not asking.got:
             asking.silent += 1
-        if asking.silent > self._patience(asking, now):
+        given_up = asking.silent > self._patience(asking, now)
+        if asking.rank == ANSWERED or asking.fetch is not None:
+            given_up &= now - asking.last >= 2 * self._replica.tuning.pull_timeout  # its answer may be a large message
+        if given_up:
             self.asking = None
             self._replica.peers.get(asking.peer, now).answers = False
             self._vain += asking.rank > ANSWERED
@@ -213,6 +220,7 @@ class Recovery:
             )
             asking.got, asking.deadline = 0, now + timeout
             asking.fetch.again()
+            self._finish_fetch(asking.fetch, now)
 
     def _patience(self, asking: Asking, now: float) -> int:
         """How many timeouts may go by in silence: the fewer, the more strangers did not answer before this one, and
@@ -233,14 +241,16 @@ class Recovery:
 
     # -- answers ----------------------------------------------------------------------------------------------------
 
-    def _progress(self, sender: str, now: float) -> Asking | None:
-        """A part of an answer came; None if that one was not asked."""
+    def _progress(self, sender: str, now: float, numbered: bool = False) -> Asking | None:
+        """A part of an answer came, to the last question if it is `numbered`; None if that one was not asked."""
         asking = self.asking
         if asking is None or asking.peer != sender:
             return None
         peer = self._replica.peers.get(sender, now)
         self._trust(peer, asking.rank)
-        if not asking.got and asking.fetch is None and (not asking.silent or not peer.rtt):
+        if asking.got:
+            self._still_coming(asking, peer, now)
+        elif asking.fetch is None and (numbered or not asking.silent or not peer.rtt):
             peer.answered(now - asking.since)
         asking.last = now
         asking.gone = False
@@ -270,33 +280,44 @@ class Recovery:
                 self._answered_late(peer, now)
             return
         if message.number != asking.number:
-            self._late(asking, peer, message.number, now)
+            self._late(asking, peer, message, now)
         elif asking.fetch is None and message.vector_sum >= asking.sum:  # else from a second daemon under that name
-            self._progress(peer.name, now)
+            self._progress(peer.name, now, numbered=True)
             if message.total:
                 asking.total, asking.complete = message.total, message.complete
             self._finish_repair(asking, now)
 
-    def _late(self, asking: Asking, peer: Peer, number: int, now: float) -> None:
-        """The answer to an earlier question: this one's comes behind it."""
-        if number > asking.number:
+    def _late(self, asking: Asking, peer: Peer, message: Repair, now: float) -> None:
+        """The answer to an earlier question: this one's comes behind it, if it was answered at all."""
+        if message.number > asking.number:
             return
         self._trust(peer, asking.rank)
         self._still_coming(asking, peer, now)
         asking.silent = min(asking.silent, 1)
         asking.deadline = now + peer.timeout(asking.silent, self._replica.tuning.pull_timeout)
+        if message.total and message.number >= asking.first and not len(self._replica.held) + len(self._replica.pieces):
+            asking.got = asking.total = message.total
+            asking.complete = message.complete
+            self._finish_repair(asking, now)
 
     def _still_coming(self, asking: Asking, peer: Peer, now: float) -> None:
-        """Nothing was lost: the link is slow, and must not be filled with questions."""
+        """The link is slow, if it is long since something came, and must not be filled with questions."""
         waited, asking.last = now - asking.last, now
         if waited > peer.rtt:
             peer.answered(waited)
 
     def on_frame_piece(self, sender: str, now: float) -> None:
         """A piece of a frame came."""
-        asking = self._progress(sender, now)
+        asking = self._piece(sender, now)
         if asking is not None:
             self._finish_repair(asking, now)
+
+    def _piece(self, sender: str, now: float) -> Asking | None:
+        """A piece of an answer came, which does not say of which: perhaps of one that was given up."""
+        asking = self.asking
+        if asking is not None and asking.peer == sender and not asking.got and asking.silent:
+            self._still_coming(asking, self._replica.peers.get(sender, now), now)
+        return self._progress(sender, now)
 
     def _finish_repair(self, asking: Asking, now: float) -> None:
         if not asking.total or asking.got < asking.total:
@@ -354,10 +375,11 @@ class Recovery:
         """A piece of a row came, perhaps the last one. Raises PeerError."""
         asking = self.asking
         if asking is not None and asking.peer == sender and asking.fetch is not None:
-            self._progress(sender, now)
+            self._piece(sender, now)
             if whole is not None:
                 fetch = asking.fetch
-                self._checked(lambda data: fetch.on_row(piece.actor, piece.seq, data), whole, now)
+                if self._checked(lambda data: fetch.on_row(piece.actor, piece.seq, data), whole, now):
+                    fetch.request()
                 self._finish_fetch(fetch, now)
 
     def _read_list(self, fetch: Fetch, now: float) -> None:

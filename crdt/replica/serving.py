@@ -1,6 +1,7 @@
 """The answering side of repair: frames from the log, or a snapshot where the log no longer reaches back or costs more.
 
-Promises: every answer makes progress, whatever the budget; a snapshot leaves only when everything in it is stored; a
+Promises: every answer makes progress, whatever the budget, and is not sent again while it may be under way over a slow
+link; a snapshot leaves only when everything in it is stored; a
 bounded number of snapshots at a time, one for each peer; no step looks at more than about 2,000 rows, and of the rows
 only what one request asks for is in memory. Must not know: what this replica lacks itself (recovery.py).
 
@@ -12,7 +13,7 @@ request.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -36,6 +37,8 @@ CHEAPER: Final = 4  # operations missing for each live row from which on a snaps
 SMALL: Final = 10_000  # operations that are never worth a snapshot
 SPAN: Final = 16  # what looking for a span costs, in rows
 ITEM: Final = 40  # bytes of an item besides its rows and the name of its actor, at most
+SLOWEST: Final = 10_000  # bytes a second of the slowest link to an asker that is reckoned with
+ANSWERS: Final = 1024  # askers of which it is known what they were answered last
 
 
 @dataclass(slots=True)
@@ -45,7 +48,9 @@ class Request:
     number: int
     spans: deque[tuple[Actor, int, int]]
     parts: dict[tuple[Actor, int], tuple[int, int]]  # row -> number of pieces, bits of those not needed
+    asked: tuple[tuple[Actor, int, int], ...]  # the spans as they came
     sent: int = 0
+    end: Piece | None = None  # the last piece that was sent
 
 
 @dataclass(slots=True)
@@ -53,6 +58,7 @@ class Transfer:
     """A snapshot on its way to a peer that was at `base`; it may leave once `batch` is stored."""
 
     peer: str
+    session: int  # of the peer
     base: dict[Actor, int]
     batch: int
     frozen: Frozen
@@ -62,6 +68,22 @@ class Transfer:
     index: int = 0  # the asker has every part of the list below
     sent: int = 0
     wants: deque[Request] = field(default_factory=deque)
+    until: float = 0.0  # the list, as far as it was sent, may be under way
+    given: dict[tuple[tuple[Actor, int, int], ...], tuple[float, Piece | None]] = field(default_factory=dict)
+    """Answers to the latest requests by their spans: until when they may be under way, and their last piece."""
+
+
+@dataclass(slots=True)
+class Answer:
+    """The last answer to a peer in this `session` of it: last frame, last piece of that (or -1), and until when it may
+    be under way.
+    """
+
+    session: int
+    actor: Actor
+    last: int
+    piece: int
+    until: float
 
 
 class Serving:
@@ -73,6 +95,7 @@ class Serving:
         self._asked = ("", 0.0)  # who last asked for own operations, and when
         self._again_at = NEVER  # when own operations above `_again_from` are published once more
         self._again_from = 0
+        self._answers: dict[str, Answer] = {}  # by peer, the latest at the end
 
     def __contains__(self, stream: int) -> bool:
         return stream in self._transfers
@@ -99,12 +122,13 @@ class Serving:
             elif transfer.making is not None:
                 self._make(stream, transfer, now)
             elif transfer.wants:
-                self._give(stream, transfer, transfer.wants[0])
+                self._give(stream, transfer, transfer.wants[0], now)
 
     def clear(self) -> None:
         """Nobody can be reached."""
         self.thaw()
         self._again_at = NEVER
+        self._answers.clear()
 
     def thaw(self) -> None:
         """Give up every snapshot: nobody can be reached, or the rows have been put into other places."""
@@ -127,6 +151,8 @@ class Serving:
         elif not dominates(have, floor) or self._is_cheaper(have):
             self._offer_snapshot(to, have, now)
             return
+        if self._under_way(to, pull, have, now):
+            return
         if self._publish_again(to, have, now):
             have = have | {replica.state.actor: replica.own_stored}
         frames, complete = replica.log.missing(have, min(pull.budget, replica.tuning.repair_budget))
@@ -138,6 +164,8 @@ class Serving:
             replica.witness(replica.own_stored)
         parts = {(actor, last): (total, bits) for actor, last, total, bits in pull.parts}
         items = packed(frames, replica.out.room, parts)
+        if frames:
+            self._note(to, frames[-1], items, now)
         if not items or isinstance(items[-1], Piece):
             items.append([])
         for number, item in enumerate(items, 1):
@@ -147,6 +175,36 @@ class Serving:
                 total = number if number == len(items) else 0
                 repair = Repair(item, total, complete, replica.view.vector_sum, pull.number)
                 replica.out.send(Lane.INBOX, to, repair)
+
+    def _note(self, to: str, last: bytes, items: list[list[bytes] | Piece], now: float) -> None:
+        """This is the answer to a question; it ends with the frame `last`."""
+        replica, (actor, _, seq) = self._replica, span(last)
+        size = sum(len(item.data) if isinstance(item, Piece) else sum(map(len, item)) for item in items)
+        until = now + self._time_for(size)
+        piece = items[-1].index if items and isinstance(items[-1], Piece) else -1
+        self._answers.pop(to, None)
+        self._answers[to] = Answer(replica.peers.get(to, now).present, actor, seq, piece, until)
+        if len(self._answers) > ANSWERS:
+            del self._answers[next(iter(self._answers))]
+
+    def _time_for(self, size: int) -> float:
+        """How long so many bytes may be under way: no longer than an asker waits before it asks somebody else."""
+        return min(size / SLOWEST, 2 * self._replica.tuning.pull_timeout)
+
+    def _under_way(self, to: str, pull: Pull, have: dict[Actor, int], now: float) -> bool:
+        """Whether the end of the last answer may not have come yet, for all that this question says."""
+        answer = self._answers.get(to)
+        if answer is None or now >= answer.until:
+            return False
+        if answer.session != self._replica.peers.get(to, now).present or have.get(answer.actor, 0) >= answer.last:
+            return False
+        if any(actor == answer.actor and first <= answer.last <= last for actor, first, last in pull.held):
+            return False
+        name = answer.actor, answer.last
+        return not any(
+            (actor, last) == name and answer.piece >= 0 and int.from_bytes(bits, "little") >> answer.piece & 1
+            for actor, last, _, bits in pull.parts
+        )
 
     def _is_cheaper(self, have: dict[Actor, int]) -> bool:
         """Whether the frames would outweigh the state: much was written, and little of it is left."""
@@ -193,7 +251,12 @@ class Serving:
         replica = self._replica
         for stream, transfer in list(self._transfers.items()):
             if transfer.peer == to:
-                if transfer.base == base:  # the question was repeated: the beginning was lost, or the asker restarted
+                session = replica.peers.get(to, now).present
+                if transfer.base == base and transfer.session == session and now < transfer.until:
+                    return  # the question was repeated, the beginning may be under way
+                if transfer.base == base:  # it was lost, or the asker restarted
+                    transfer.session = session
+                    transfer.given.clear()
                     transfer.index = transfer.sent = 0
                     transfer.wants.clear()
                     self._advance(stream, 0, now)
@@ -209,7 +272,8 @@ class Serving:
         stream = replica.rng.getrandbits(63) + RESERVED
         making = list_parts(frozen, replica.out.room)
         deadline = now + 2 * replica.tuning.pull_timeout
-        self._transfers[stream] = transfer = Transfer(to, base, replica.batch, frozen, making, deadline)
+        session = replica.peers.get(to, now).present
+        self._transfers[stream] = transfer = Transfer(to, session, base, replica.batch, frozen, making, deadline)
         self._make(stream, transfer, now)
 
     def _make(self, stream: int, transfer: Transfer, now: float) -> None:
@@ -239,22 +303,24 @@ class Serving:
         if not transfer.sent:
             replica.witness(replica.own_stored)
         end = min(transfer.index + replica.tuning.window, len(transfer.parts))
-        for i in range(max(transfer.index, transfer.sent), end):
-            self._send_part(stream, transfer, i)
+        self._send_parts(stream, transfer, range(max(transfer.index, transfer.sent), end), now)
         transfer.sent = max(transfer.sent, end)
 
-    def _send_part(self, stream: int, transfer: Transfer, index: int) -> None:
-        parts = transfer.parts
-        piece = Piece(stream, self._replica.state.actor, 0, index, len(parts), parts[index])
-        self._replica.out.send(Lane.INBOX, transfer.peer, piece)
+    def _send_parts(self, stream: int, transfer: Transfer, indexes: Iterable[int], now: float) -> None:
+        parts, size = transfer.parts, 0
+        for index in indexes:
+            piece = Piece(stream, self._replica.state.actor, 0, index, len(parts), parts[index])
+            self._replica.out.send(Lane.INBOX, transfer.peer, piece)
+            size += len(parts[index])
+        if size:
+            transfer.until = now + self._time_for(size)
 
     def on_more(self, sender: str, message: More, now: float) -> None:
         """The asker got parts of the list, and wants others."""
         transfer = self._transfer(sender, message.stream)
         if transfer is not None and transfer.sent:
-            for index in message.lost:
-                if index < transfer.sent:
-                    self._send_part(message.stream, transfer, index)
+            if now >= transfer.until:
+                self._send_parts(message.stream, transfer, [i for i in message.lost if i < transfer.sent], now)
             self._advance(message.stream, message.index, now)
 
     def _transfer(self, sender: str, stream: int) -> Transfer | None:
@@ -277,12 +343,28 @@ class Serving:
         transfer = self._transfer(sender, message.stream)
         if transfer is None or not transfer.sent:
             return
-        transfer.deadline = now + 2 * self._replica.tuning.pull_timeout
+        transfer.deadline = max(transfer.deadline, now + 2 * self._replica.tuning.pull_timeout)
         if len(transfer.wants) < WANTS and all(want.number != message.number for want in transfer.wants):
             parts = {(a, seq): (total, int.from_bytes(bits, "little")) for a, seq, total, bits in message.parts}
-            transfer.wants.append(Request(message.number, deque(message.spans), parts))
+            asked = tuple(message.spans)
+            if not self._given(transfer, asked, parts, now):
+                transfer.wants.append(Request(message.number, deque(asked), parts, asked))
 
-    def _give(self, stream: int, transfer: Transfer, want: Request) -> None:
+    def _given(
+        self,
+        transfer: Transfer,
+        asked: tuple[tuple[Actor, int, int], ...],
+        parts: dict[tuple[Actor, int], tuple[int, int]],
+        now: float,
+    ) -> bool:
+        """Whether just these spans are being answered, and none of it may have come yet, or not the end of it."""
+        if any(want.asked == asked for want in transfer.wants):
+            return True
+        until, end = transfer.given.get(asked, (0.0, None))
+        came = end is not None and parts.get((end.actor, end.seq), (0, 0))[1] >> end.index & 1
+        return now < until and not came
+
+    def _give(self, stream: int, transfer: Transfer, want: Request, now: float) -> None:
         """One slice of the answer to a request."""
         replica, left = self._replica, SLICE
         budget = min(replica.tuning.window_bytes // 4, 64 * replica.out.room)
@@ -309,6 +391,11 @@ class Serving:
             want.spans.clear()  # the asker sees what did not come
         if not want.spans:
             transfer.wants.popleft()
+            transfer.deadline = now + 2 * replica.tuning.pull_timeout + want.sent / SLOWEST  # nothing is asked before
+            transfer.given.pop(want.asked, None)
+            transfer.given[want.asked] = now + self._time_for(want.sent), want.end
+            if len(transfer.given) > WANTS:
+                del transfer.given[next(iter(transfer.given))]
         batch.send(final=not want.spans)
 
     def _slice(self, frozen: Frozen, owner: ActorRows, first: int, last: int, limit: int) -> tuple[list[Row], int]:
@@ -326,6 +413,7 @@ class Serving:
         for piece in pieces:
             if total != len(pieces) or not bits >> piece.index & 1:
                 self._replica.out.send(Lane.INBOX, to, piece)
+                want.end = piece
 
 
 class Batch:

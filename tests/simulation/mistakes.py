@@ -24,10 +24,13 @@ from crdt.replica.effects import Lane, LogFrame, Persist
 from crdt.replica.fetching import Fetch
 from crdt.replica.held import Held
 from crdt.replica.merging import Merging
-from crdt.replica.messages import Ack, Hello
+from crdt.replica.messages import Ack, Hello, Piece
 from crdt.replica.outbox import Outbox
+from crdt.replica.peers import Peer
+from crdt.replica.pieces import Pieces
 from crdt.replica.reaper import Reaper
 from crdt.replica.replica import Replica
+from crdt.replica.serving import Serving
 from crdt.state import State
 from crdt.types import expiry, number, strings
 from tests import simulator
@@ -402,6 +405,33 @@ def waits_without_bound() -> Iterator[None]:
         original(self, limit * 1000)
 
     with mock.patch.object(Held, "__init__", init):
+        yield
+
+
+@contextmanager
+def answers_every_time() -> Iterator[None]:
+    """Questions are repeated by a timer, and answered again while the answer is under way."""
+    with (
+        mock.patch.object(Peer, "timeout", lambda self, silent, limit: limit / 10),
+        mock.patch.object(Serving, "_under_way", lambda *_: False),
+        mock.patch.object(Serving, "_given", lambda *_: False),
+    ):
+        yield
+
+
+@contextmanager
+def pieces_expire_by_age() -> Iterator[None]:
+    original = Pieces.add
+
+    def add(self: Pieces, sender: str, piece: Piece, now: float) -> bytes | None:
+        name = (sender, piece.stream, piece.actor, piece.seq)
+        began = self._open[name].grown if name in self._open else now
+        whole = original(self, sender, piece, now)
+        if name in self._open:
+            self._open[name].grown = began
+        return whole
+
+    with mock.patch.object(Pieces, "add", add):
         yield
 
 

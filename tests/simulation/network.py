@@ -18,6 +18,8 @@ from crdt.replica.events import Received
 from tests.simulation.node import Node
 from tests.simulation.oracle import Violation
 from tests.simulation.plan import Plan
+from tests.simulation.slow import FEATURE as SLOW
+from tests.simulation.slow import Links
 
 MAX_EVENTS: Final = 20_000  # of a history; usual are 300
 
@@ -41,6 +43,7 @@ class Network:
         self._number = count()
         self._latency = self.rng.choice([0.002, 0.02, 0.2]) if plan.has("reordering") else 0.002
         self._loss = self.rng.choice([0.02, 0.1, 0.4])
+        self.links = Links(plan.seed, plan.nodes) if plan.has(SLOW) else None
 
     def _handle(self, node: Node, life: int, event: Any) -> None:
         raise NotImplementedError
@@ -68,6 +71,8 @@ class Network:
             self.retained[node.name] = data
         for other in self.nodes:
             if (to is None and (other is not node or self.plan.has("echo"))) or to == other.name:
+                if self.links is not None and to is not None:
+                    self.links.sent(to, data)
                 if any((node.index, other.index) in pairs for pairs in self.blocked):
                     continue
                 if self.faulty and self.plan.has("loss") and self.rng.random() < self._loss:
@@ -78,11 +83,23 @@ class Network:
 
     def _carry(self, to: Node, sender: str, inbox: bool, data: bytes) -> None:
         delay = 0.001 + (self.rng.random() ** 3) * self._latency
-        self.at(self.now + delay, self._arrive, to, self.epoch, Received(sender, inbox, data))
+        leaves = None
+        if self.links is not None:
+            if not self.plan.has("reordering"):
+                delay = 0.001  # one behind the other
+            leaves = self.links.arrives(to, len(data), self.now, self.epoch)
+        if leaves is None:
+            self.at(self.now + delay, self._arrive, to, self.epoch, Received(sender, inbox, data))
+        elif leaves < float("inf"):
+            self.at(leaves + delay, self._arrive_at, to, self.epoch, to.life, Received(sender, inbox, data))
 
     def _arrive(self, node: Node, epoch: int, event: Received) -> None:
         if epoch == self.epoch and node.connected:
             self._handle(node, node.life, event)
+
+    def _arrive_at(self, node: Node, epoch: int, life: int, event: Received) -> None:
+        if life == node.life:  # what waited for a connection goes with it
+            self._arrive(node, epoch, event)
 
     def _say(self, line: str) -> None:
         assert self.log is not None

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
 
-from tests.simulation import mortal, ordered, writes
+from tests.simulation import mortal, ordered, slow, writes
 
 Action = tuple[Any, ...]  # (time in seconds, what, node, ...)
 
@@ -71,6 +71,9 @@ def draw(seed: int, always: tuple[str, ...] = (), operations: int = 45) -> Plan:
         actions += writes.documents_in(seed, nodes, duration)
     if seed % 5 == 1:
         actions += writes.streams_in(seed, nodes, duration)
+    if slow.drawn(seed) or slow.FEATURE in always:
+        faults |= {slow.FEATURE}
+        actions += slow.actions(seed, nodes, duration)
     return Plan(seed, nodes, duration, faults, tuple(sorted(actions, key=lambda action: action[0])))
 
 

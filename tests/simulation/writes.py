@@ -112,6 +112,7 @@ _PLAIN: dict[str, Any] = {
     "srem": lambda s, k, m, n: sets.remove(s, b"s%d" % k, [b"%d" % m]),
     "delset": lambda s, k, m, n: keyspace.delete(s, b"s%d" % k),
     "set": lambda s, k, m, n: _set(s, b"t%d" % k, b"%d" % m),
+    "blob": lambda s, k, m, n: _set(s, b"v%d" % k, b"%d" % m * n),
     "hset": lambda s, k, m, n: hashes.put(s, b"h%d" % k, [(b"f%d" % m, b"%d" % n)]),
     "hincr": _hincr,
     "hdel": lambda s, k, m, n: hashes.remove(s, b"h%d" % k, [b"f%d" % m]),

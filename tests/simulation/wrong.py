@@ -117,6 +117,15 @@ WRONG: dict[str, Wrong] = {
     "waits without bound": Wrong(
         "frames that cannot be applied yet are all kept", "I12", mistakes.waits_without_bound, scene=scenes.waiting
     ),
+    "answers every time": Wrong(
+        "questions are repeated by a timer, and answered again while the answer is under way",
+        "I17",
+        mistakes.answers_every_time,
+        ("slow",),
+    ),
+    "pieces expire by age": Wrong(
+        "pieces are given up a while after the first of them came", "I17", mistakes.pieces_expire_by_age, ("slow",)
+    ),
     "large messages": Wrong("messages of twice the limit", "I12", mistakes.large_messages),
     "never heals": Wrong("rows that differ are not written anew", "healing", mistakes.never_heals, ("defect",)),
     "heals with one content": Wrong(

@@ -241,7 +241,8 @@ def test_what_dies_while_it_is_sent_is_in_the_snapshot_and_gone_after_it() -> No
     keyspace.delete(a.state, b"s")
     strings.put(a.state, b"k", b"v")
     a.commit()
-    b.wait(0.5)
+    for desk in (a, b):
+        desk.wait(0.5)
     said = talk(a, b)
     assert rows_in(said)[-1][1] == 60
     exchange(a, b, 3)
@@ -354,7 +355,8 @@ def died_meanwhile() -> bool:
     sets.remove(a.state, b"s", [b"%040d" % 59])
     a.commit()
     b.merges = False
-    b.wait(0.5)
+    for desk in (a, b):
+        desk.wait(0.5)
     talk(a, b, lambda message: isinstance(message, Delta))
     b.merge()
     assert b.state.vector() == {ME: 60}
