@@ -154,20 +154,14 @@ class NodeCollector(Collector):
         repairs.add_metric(("frames",), sum(s.replica.counts["repairs"] for s in node.spaces))
         repairs.add_metric(("snapshot",), sum(s.replica.counts["snapshots"] for s in node.spaces))
         yield repairs
-        dropped: dict[str, int] = {}
-        for space in node.spaces:
-            for reason, count in space.replica.drops.items():
-                dropped[reason] = dropped.get(reason, 0) + count
         if node.transport is not None:
             counters = node.transport.counters
-            for reason, count in counters.dropped.items():
-                dropped[reason] = dropped.get(reason, 0) + count
             received, sent = counters.received_bytes, counters.sent_bytes
             yield _lanes("gossamer_mqtt_bytes", "Topic and payload over MQTT.", received, sent)
             received, sent = counters.received_messages, counters.sent_messages
             yield _lanes("gossamer_mqtt_messages", "Messages over MQTT.", received, sent)
         drops = CounterMetricFamily("gossamer_dropped_messages", "Messages dropped, by reason.", labels=["reason"])
-        yield _labelled(drops, [((reason,), count) for reason, count in sorted(dropped.items())])
+        yield _labelled(drops, [((reason,), count) for reason, count in report.dropped(node).items()])
         connected = GaugeMetricFamily("gossamer_broker_connected", "1 if the broker is usable.", labels=["broker"])
         states = [((broker["url"],), int(broker["state"] == "connected")) for broker in report.brokers(node)]
         yield _labelled(connected, states)

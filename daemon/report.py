@@ -82,13 +82,22 @@ def _space(space: Space) -> dict[str, Any]:
 
 def peers(space: Space) -> list[dict[str, Any]]:
     """The peers of one space, by name."""
-    now = space.now()
-    return [_peer(space, peer, now) for _, peer in sorted(space.replica.peers.by_name.items())]
+    now, known = space.now(), space.replica.peers.by_name
+    strangers = any(peer.actor is None for peer in known.values())
+    written = standing.written(space.state) if strangers else {}
+    return [_peer(space, peer, written, now) for _, peer in sorted(known.items())]
 
 
-def gap(space: Space, peer: Peer) -> tuple[int, int]:
-    """(operations that the peer lacks, operations that we lack), as of the last that was heard of it."""
-    return standing.gap(space.state, peer, space.replica.vectors.get(peer.name))
+def dropped(node: Node) -> dict[str, int]:
+    """Messages that were dropped, by reason, in all spaces and by the transport."""
+    out: dict[str, int] = {}
+    counters = [space.replica.drops for space in node.spaces]
+    if node.transport is not None:
+        counters.append(node.transport.counters.dropped)
+    for counter in counters:
+        for reason, count in counter.items():
+            out[reason] = out.get(reason, 0) + count
+    return dict(sorted(out.items()))
 
 
 def _lag_seconds(space: Space, lag: int, now: float) -> float:
@@ -97,8 +106,8 @@ def _lag_seconds(space: Space, lag: int, now: float) -> float:
     return 0.0 if since is None else round(now - since, 3)
 
 
-def _peer(space: Space, peer: Peer, now: float) -> dict[str, Any]:
-    lag, behind = gap(space, peer)
+def _peer(space: Space, peer: Peer, written: dict[str, int], now: float) -> dict[str, Any]:
+    lag, behind = standing.gap(space.state, peer, space.replica.vectors.get(peer.name), written)
     return {
         "name": peer.name,
         "incarnation": f"{peer.actor.nonce:016x}" if peer.actor is not None and peer.seq else None,
@@ -163,6 +172,7 @@ def _crdt(node: Node, space: Space) -> Section:
         ("crdt_divergences", replica.counts["divergences"]),
         ("crdt_converged", int(replica.converged(space.now()))),
         ("crdt_peers", len(replica.peers.by_name)),
+        ("crdt_dropped", ",".join(f"{reason}={count}" for reason, count in dropped(node).items())),
     ]
     for i, peer in enumerate(peers(space)):
         lines.append(

@@ -41,6 +41,8 @@ CUT_AT = 256  # pending operations that are cut at once: the loop is held for le
 COMMIT_AT = 1 << 20  # bytes of own frames that are stored before the commit interval is over
 QUEUE = 64  # commits under way in the worker before the loop waits for the disk
 CHECKPOINT_AFTER = 16 << 20  # bytes of log since the last checkpoint; more where there are many rows to write
+ALARMS = 20  # of one kind that are told as they come
+ALARM_AGAIN = 60.0  # seconds between two of the others
 RESYNC_SLICE = 500  # events of a joined snapshot between two turns of the loop
 LOAD_SLICE = 0.005  # seconds of loading between two turns of the loop
 
@@ -80,6 +82,7 @@ class Space:
         self.waiters = Waiters()
         self.inline = inline
         self.alarms: dict[str, int] = {}
+        self._alarmed: dict[str, float] = {}  # when one of that kind was last told
         self.commits = Histogram()
         self.recovery_seconds = 0.0
         self._carrier = carrier
@@ -403,8 +406,12 @@ class Space:
             await asyncio.sleep(0.001)
 
     def _alarm(self, effect: Alarm) -> None:
-        self.alarms[effect.code] = self.alarms.get(effect.code, 0) + 1
-        log.error(effect.code, space=self.name, what=effect.text)
+        """Count it; of the same kind a few are told, and then one a minute: a peer must not fill the disk with lines."""
+        number = self.alarms[effect.code] = self.alarms.get(effect.code, 0) + 1
+        now = self.now()
+        if number <= ALARMS or now - self._alarmed.get(effect.code, 0.0) >= ALARM_AGAIN:
+            self._alarmed[effect.code] = now
+            log.error(effect.code, space=self.name, what=effect.text, number=number)
         if effect.code == "name_taken":
             self._fail(7, effect.text)
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 
 QUIET: Final = 60.0  # seconds between two alarms about the same name
+BETWEEN: Final = 0.1  # seconds between two answers to probes: a flood of them shall not fill the queue
 
 
 class Attendance:
@@ -28,6 +29,7 @@ class Attendance:
     def __init__(self, replica: Replica) -> None:
         self._replica = replica
         self._say_at = 0.0
+        self._answer_at = 0.0
 
     def on_presence(self, sender: str, message: Presence, now: float) -> None:
         """A daemon came or went."""
@@ -60,7 +62,8 @@ class Attendance:
     def on_probe(self, sender: str, message: Probe, now: float) -> None:
         """Somebody starts under the name of `sender`."""
         replica = self._replica
-        if sender == replica.name and message.session != replica.session:
+        if sender == replica.name and message.session != replica.session and now >= self._answer_at:
+            self._answer_at = now + BETWEEN
             replica.out.send(Lane.INBOX, replica.name, Taken(message.session, replica.session, replica.acknowledged))
             self._share(f"another daemon named {replica.name!r} started in this space; give it a name of its own", now)
 

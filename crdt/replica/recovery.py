@@ -391,7 +391,7 @@ class Recovery:
             return
         if not fetch.reading:
             if fetch.vector.get(self._replica.state.actor, 0) > self._replica.state.me.applied:
-                self._replica.fork()
+                self._replica.claimed(now)
             fetch.request()
             self._finish_fetch(fetch, now)
 

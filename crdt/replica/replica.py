@@ -70,6 +70,7 @@ if TYPE_CHECKING:
 
 NEVER: Final = float("inf")
 REISSUED: Final = 1_000  # rows that are written anew in one frame
+BELIEVED: Final = 60.0  # seconds between two claims of peers that are believed without a frame to show
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +123,7 @@ class Replica:
         self._fresh: list[tuple[Frame, bytes]] = []  # own frames of the commit that is being put together
         self._views: dict[int, tuple[View, list[tuple[Frame, bytes]]]] = {}
         self._unsent = Unsent(self.out.room)
+        self._believe_at = -NEVER
         self._addressed = False  # whether the message at hand came to the inbox
         self._publish_at = NEVER
         self._published = -NEVER
@@ -410,6 +412,16 @@ class Replica:
         self.out.order(Witness(0))  # a start goes on with this life, also if it has sent nothing by then
         self.out.order(Alarm("fork", f"{why}; {old} goes on as {self.state.actor}"))
 
+    def claimed(self, now: float) -> None:
+        """A peer says, and does not show, that we have written more than we know. True or not: not again for a while,
+        because anybody may say it, and all that we wrote is written anew. Frames would show it (intake.py).
+        """
+        if now < self._believe_at:
+            self.drop("claimed")
+        else:
+            self._believe_at = now + BELIEVED
+            self.fork()
+
     def restate(self) -> None:
         """The hash of the state was put right: say so from now on."""
         if self.stored == self.batch:
@@ -496,7 +508,7 @@ class Replica:
             return
         peer = self.heard(sender, now)
         if have.get(state.actor, 0) > state.me.applied:
-            self.fork()
+            self.claimed(now)
         if any(n > state.applied(actor) for actor, n in have.items()):
             self.recovery.suspect(sender, now + self.patience, sure=True)
         elif message.whole:

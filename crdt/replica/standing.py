@@ -10,8 +10,7 @@ both grow old at once. What follows from them:
 - Its own operations are never among those it lacks, wherever we got them from: those of its present actor, or of every
   actor of its name where no HELLO has said yet which one that is.
 
-Knows: vectors and sums. Promises: O(actors) for a peer whose vector is kept or whose HELLO is still to come, O(1) for
-others; a bounded number of
+Knows: vectors and sums. Promises: O(actors) for a peer whose vector is kept, O(1) for others; a bounded number of
 vectors is kept. Must not know: what to do about it (recovery.py asks by its own rules).
 """
 
@@ -86,10 +85,20 @@ class Moments:
         return self._times[at] if at < len(self._sums) else None
 
 
-def gap(state: State, peer: Peer, vector: dict[Actor, int] | None) -> tuple[int, int]:
-    """How many operations the peer lacks, and how many of its we lack."""
+def written(state: State) -> dict[str, int]:
+    """How many operations are here of each name, of all its actors."""
+    out: dict[str, int] = {}
+    for rows in state.actors.values():
+        out[rows.actor.name] = out.get(rows.actor.name, 0) + rows.applied
+    return out
+
+
+def gap(state: State, peer: Peer, vector: dict[Actor, int] | None, by_name: dict[str, int]) -> tuple[int, int]:
+    """How many operations the peer lacks, and how many of its we lack. `by_name`: see `written`; it is looked at only
+    for a peer of which no HELLO was heard.
+    """
     if peer.actor is None:  # all that was heard are its frames, or an ACK
-        own = sum(rows.applied for rows in state.actors.values() if rows.actor.name == peer.name)
+        own = by_name.get(peer.name, 0)
         behind = max(0, peer.vector_sum - state.vector_sum)
         return state.vector_sum + behind - max(peer.vector_sum, own), behind
     own = max(peer.seq, state.applied(peer.actor))

@@ -89,7 +89,7 @@ async def test_lines_of_info(pair: tuple[Node, Node], folder: Path) -> None:
     assert int(str(lines["Memory"]["used_memory_rss"])) > 1 << 20
     crdt = lines["Crdt"]
     named = "name incarnation space state_hash actors live_dots pending held_frames log_bytes conflicts divergences"
-    assert {f"crdt_{name}" for name in [*named.split(), "converged", "peers"]} <= crdt.keys()
+    assert {f"crdt_{name}" for name in [*named.split(), "converged", "peers", "dropped"]} <= crdt.keys()
     assert (crdt["crdt_name"], crdt["crdt_space"], crdt["crdt_peers"]) == ("a", "default", 1)
     parts = dict(part.split("=") for part in str(crdt["peer0"]).split(","))
     assert list(parts) == ["name", "state", "lag", "behind", "last_seen_ms", "skew_ms"]

@@ -12,6 +12,7 @@ from crdt.codec import encode_frame
 from crdt.dots import Actor
 from crdt.frame import Frame, Group
 from crdt.replica import messages
+from crdt.replica.effects import Alarm
 from crdt.types import sets
 from daemon import space as module
 from daemon.store import Durability, StoreFailed
@@ -113,6 +114,20 @@ async def test_a_damaged_frame_in_the_log_is_a_new_actor(make: Make, tmp_path: P
     assert len(a.members(b"s")) == 10
     a.add(b"s", b"new")
     await until(lambda: same(a, b) and len(b.members(b"s")) == 11, "b to have what a wrote as a new actor")
+
+
+async def test_alarms_that_a_peer_can_raise_at_will_do_not_fill_the_log(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, told = make("a"), list[int]()
+    await a.start()
+    monkeypatch.setattr(module.log, "error", lambda event, number, **_: told.append(number))
+    for _ in range(1000):
+        a.space._alarm(Alarm("divergence", "x"))
+    assert a.space.alarms == {"divergence": 1000} and len(told) == module.ALARMS
+    monkeypatch.setattr(module, "ALARM_AGAIN", 0.0)
+    a.space._alarm(Alarm("divergence", "x"))
+    assert told[-1] == 1001
 
 
 async def test_what_comes_after_the_end_is_left_to_the_next_start(make: Make) -> None:

@@ -64,6 +64,14 @@ def test_one_that_is_started_again_and_again_under_our_name_is_reported_once_a_m
     assert a.alarms == ["name_shared"] * 2 and len(a.take(Taken)) == 120, "each of them is told"
 
 
+def test_a_flood_of_probes_is_answered_now_and_then() -> None:
+    a = Desk("a")
+    for number in range(1000):
+        a.receive("a", Probe(number + 1))
+        a.wait(0.001)
+    assert 5 <= len(a.take(Taken)) <= 11 and a.alarms == ["name_shared"]
+
+
 def test_a_late_will_of_the_session_before_is_answered() -> None:
     a = Desk("a")
     a.receive("a", Presence(1, False), inbox=False)

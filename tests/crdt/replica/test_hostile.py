@@ -272,6 +272,18 @@ def test_strangers_that_claim_other_rows_hold_up_no_healing(monkeypatch: pytest.
     assert until_compared(100) > 30
 
 
+def test_who_says_that_we_wrote_more_is_believed_once_in_a_while() -> None:
+    a = victim()
+    for number in range(100):
+        a.receive("b", Pull({a.state.actor: 1 << 40}, 1000, number=number))
+        a.wait(0.1)
+    assert a.alarms == ["fork"] and a.replica.drops == {"claimed": 99}
+    a.wait(60)
+    a.receive("b", Pull({a.state.actor: 1 << 40}, 1000))
+    assert a.alarms == ["fork", "fork"] and sets.members(a.state, b"s") == {b"x"}
+    goes_on(a)
+
+
 def test_pieces_of_what_never_comes_are_bounded() -> None:
     a = victim(Tuning(interval=0.0, held_bytes=20_000, frame_bytes=0))
     for i in range(500):

@@ -5,8 +5,9 @@ from __future__ import annotations
 from random import Random
 
 from crdt.dots import Actor
+from crdt.replica import standing as module
 from crdt.replica.peers import Peer
-from crdt.replica.standing import MOMENTS, Moments, Vectors, gap
+from crdt.replica.standing import MOMENTS, Moments, Vectors, written
 from crdt.state import State
 
 A, B, C = Actor("a", 1), Actor("b", 2), Actor("c", 3)
@@ -17,6 +18,11 @@ def standing(vector: dict[Actor, int]) -> State:
     state = State(A)
     state.loaded(vector)
     return state
+
+
+def gap(state: State, peer: Peer, vector: dict[Actor, int] | None) -> tuple[int, int]:
+    """With what it needs."""
+    return module.gap(state, peer, vector, written(state))
 
 
 def heard(vector: dict[Actor, int]) -> Peer:
