@@ -269,7 +269,7 @@ class Node:
             ),
             self.rng,
         )
-        self.transport.listen(self._on_message, self._on_connected, self._on_disconnected, self._will)
+        self.transport.listen(self._on_message, self._on_connected, self._on_disconnected, self._will, self._busy)
 
     async def _connect(self) -> None:
         embedded = self.config.mqtt.embedded
@@ -306,6 +306,9 @@ class Node:
         if len(self.spaces) == 1:
             return Outgoing(self.spaces[0].name, PRESENCE, None, replica.presence(online))
         return Outgoing(EVERYWHERE, PRESENCE, None, replica.presence(online, everywhere=True))
+
+    def _busy(self) -> bool:
+        return any(space.busy for space in self.spaces)
 
     def _will(self) -> Outgoing:
         return self._presence(False)

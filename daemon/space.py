@@ -217,12 +217,21 @@ class Space:
             return
         self.begin()
         self._handle(Received(sender, inbox, data))
-        self.state.begin(self.state.clock.wall_ms)  # what is written from now on sorts after what was absorbed
         if len(self.replica.drops) != self._dropped:
             self._tell_dropped(sender)
+        self._absorbed()
+
+    def _absorbed(self) -> None:
+        """Frames of peers may have been applied."""
+        self.state.begin(self.state.clock.wall_ms)  # what is written from now on sorts after what was absorbed
         if self.inline and not self._settling and self.replica.dirty:
             self._settling = True
             self._loop.call_soon(self._store_received)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a message is being taken in, in slices: another one would have to wait for all of them."""
+        return self.replica.busy and not self._closed
 
     def _tell_dropped(self, sender: str) -> None:
         """A message was dropped for a reason that is new since the start: one line; the metrics count the rest."""
@@ -313,7 +322,10 @@ class Space:
         self._timer = None
         self._armed_for = float("inf")
         self.begin()
+        absorbing = self.busy
         self._handle(Tick())
+        if absorbing:
+            self._absorbed()
         self._dropped = len(self.replica.drops)  # what waited too long is nobody's fault
 
     def _arm(self) -> None:
@@ -406,7 +418,7 @@ class Space:
             await asyncio.sleep(0.001)
 
     def _alarm(self, effect: Alarm) -> None:
-        """Count it; of the same kind a few are told, and then one a minute: a peer must not fill the disk with lines."""
+        """Count it; of the same kind a few are told, and then one a minute: no peer may fill the disk with lines."""
         number = self.alarms[effect.code] = self.alarms.get(effect.code, 0) + 1
         now = self.now()
         if number <= ALARMS or now - self._alarmed.get(effect.code, 0.0) >= ALARM_AGAIN:

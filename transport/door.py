@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 
-from transport.interface import Incoming, OnLink, OnMessage, Will
+from transport.interface import Busy, Incoming, OnLink, OnMessage, Will
 from transport.topics import Topics
 from transport.traffic import Counters
 from transport.wire import MAX_INCOMING, check_payload, is_probe
@@ -19,6 +19,10 @@ log = logging.getLogger("transport")
 
 def _nobody_listens() -> None:
     raise AssertionError("listen() has to be called before start()")
+
+
+def _never() -> bool:
+    return False
 
 
 class Door:
@@ -33,16 +37,23 @@ class Door:
         self._on_connected: OnLink = _nobody_listens
         self._on_disconnected: OnLink = _nobody_listens
         self._will: Will | None = None
+        self.busy: Busy = _never
         self._closed = False
 
     def listen(
-        self, on_message: OnMessage, on_connected: OnLink, on_disconnected: OnLink, will: Will | None = None
+        self,
+        on_message: OnMessage,
+        on_connected: OnLink,
+        on_disconnected: OnLink,
+        will: Will | None = None,
+        busy: Busy | None = None,
     ) -> None:
-        """Sets the owner's callbacks, as `Transport.listen`."""
+        """Sets the owner's callbacks, as `Transport.listen`. To ask `busy` is up to who calls `incoming`."""
         self._on_message = on_message
         self._on_connected = on_connected
         self._on_disconnected = on_disconnected
         self._will = will
+        self.busy = busy or _never
 
     def close(self) -> None:
         """The owner said stop: no more callbacks."""

@@ -71,6 +71,7 @@ class LinkStatus:
 OnMessage = Callable[[Incoming], None]
 OnLink = Callable[[], None]
 Will = Callable[[], Outgoing | None]
+Busy = Callable[[], bool]
 
 
 class Transport(Protocol):
@@ -84,6 +85,7 @@ class Transport(Protocol):
         on_connected: OnLink,
         on_disconnected: OnLink,
         will: Will | None = None,
+        busy: Busy | None = None,
     ) -> None:
         """Sets the callbacks; call it once, before `start`.
 
@@ -91,7 +93,9 @@ class Transport(Protocol):
         `on_connected` is called every time a link becomes usable, also when another one already is: whoever listens
         there has not heard of us yet. `on_disconnected` is called when the last usable link is lost. `will` is asked at
         each attempt to connect for what the broker shall publish if we vanish; MQTT has one will a connection, so one
-        that is to be heard in several spaces goes to EVERYWHERE.
+        that is to be heard in several spaces goes to EVERYWHERE. While `busy` says so no message is handed over; it is
+        asked again in every turn of the loop, and what has come waits with the broker (memory hands it over all the
+        same).
         An exception from a callback is logged and counted ("callback_failed"), and changes nothing else. Once `stop`
         has been called there are no more callbacks.
         """

@@ -42,13 +42,18 @@ class Pipe:
     """Takes over the message path of a client that has just connected and not yet subscribed."""
 
     def __init__(
-        self, client: aiomqtt.Client, on_message: Callable[[str, bytes], None], on_refused: Callable[[], None]
+        self,
+        client: aiomqtt.Client,
+        on_message: Callable[[str, bytes], None],
+        on_refused: Callable[[], None],
+        busy: Callable[[], bool],
     ) -> None:
         self.broken: asyncio.Future[Exception] = asyncio.get_running_loop().create_future()
         self._loop = asyncio.get_running_loop()
         self._paho = paho_of(client)
         self._hand_on = on_message
         self._on_refused = on_refused
+        self._busy = busy
         self._unacknowledged: dict[int, int] = {}
         self._bytes = 0
         self._reading = False
@@ -104,14 +109,16 @@ class Pipe:
             self._flush()
 
     def _read(self) -> None:
-        """Take in what has come, packet by packet, until nothing is left or TURN is over.
+        """Take in what has come, packet by packet, until nothing is left, TURN is over, or the owner is busy.
+
+        The loop comes back at once while the socket has more.
 
         paho's own `loop_read` takes as many packets as we have messages unacknowledged, up to MAX_UNACKNOWLEDGED, and
         each of them may be a question that keeps that number up.
         """
         client, until = self._paho, time.perf_counter() + TURN
         try:
-            while client.socket() is not None:
+            while client.socket() is not None and not self._busy():
                 outcome = client._packet_read()
                 if outcome > 0:
                     client._loop_rc_handle(outcome)

@@ -1,11 +1,13 @@
 """What becomes of a frame that came: applied, held until what it saw is here, or dropped.
 
 Promises: causal order (invariant I16); a frame is taken from its author's topic only under the author's name;
-one malformed frame stops none of the others. Must not know: which message brought the frame.
+one malformed frame stops none of the others; a message of many frames holds the loop for a slice of them at a time.
+Must not know: what else a message says.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from xxhash import xxh3_64_intdigest
@@ -17,11 +19,23 @@ from crdt.frame import Frame
 from crdt.mending import content, preserve, row_at, rows_of, spent_twice
 from crdt.replica.effects import Alarm, LogFrame, Notify
 from crdt.replica.held import Held
+from crdt.replica.messages import Delta, Repair
 
 if TYPE_CHECKING:
     from crdt.replica.replica import Replica
 
 ECHOES: Final = 1024  # own frames that are known again when they come back
+SLICE_FRAMES: Final = 64
+SLICE_BYTES: Final = 8 * 1024  # of frames, after which clients have a turn: a frame of 256 operations has about as many
+
+
+@dataclass(slots=True)
+class Unfinished:
+    """A message, and the first of its frames that was not taken in yet."""
+
+    sender: str
+    message: Delta | Repair
+    next: int = 0
 
 
 class Intake:
@@ -33,6 +47,33 @@ class Intake:
         self.unsaved: list[LogFrame] = []
         self._warned: set[str] = set()  # whose clock was reported
         self._published: dict[int, None] = {}  # hashes of own frames, the latest last
+        self.unfinished: Unfinished | None = None
+
+    def take_in(self, sender: str, message: Delta | Repair, now: float) -> None:
+        """The frames of a message, slice by slice: each is applied as a whole, and between two slices clients may read
+        and write, and what was applied so far may be stored. The rest waits for `go_on`.
+        """
+        self.unfinished = Unfinished(sender, message)
+        self.go_on(now)
+
+    def go_on(self, now: float, whole: bool = False) -> None:
+        """The next slice of the unfinished message, or all that is left of it."""
+        unfinished = self.unfinished
+        assert unfinished is not None
+        replica, sender, message = self._replica, unfinished.sender, unfinished.message
+        frames, first_hand, taken = message.frames, isinstance(message, Delta), 0
+        until = len(frames) if whole else min(len(frames), unfinished.next + SLICE_FRAMES)
+        while unfinished.next < until and (whole or taken < SLICE_BYTES):
+            data = frames[unfinished.next]
+            unfinished.next += 1
+            taken += len(data)
+            self.offer(sender, data, now, first_hand)
+        if unfinished.next < len(frames):
+            return
+        self.unfinished = None
+        replica.acks.answer()
+        if isinstance(message, Repair):
+            replica.recovery.on_repair(replica.peers.get(sender, now), message, now)
 
     def offer(self, sender: str, data: bytes, now: float, first_hand: bool) -> None:
         """A frame came. `first_hand`: on its author's own topic, or so it should be."""

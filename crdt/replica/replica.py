@@ -68,6 +68,7 @@ from crdt.state import State
 if TYPE_CHECKING:
     from random import Random
 
+NOW: Final = 0.0
 NEVER: Final = float("inf")
 REISSUED: Final = 1_000  # rows that are written anew in one frame
 BELIEVED: Final = 60.0  # seconds between two claims of peers that are believed without a frame to show
@@ -150,6 +151,8 @@ class Replica:
     @property
     def deadline(self) -> float:
         """When the shell should send the next Tick, in its own seconds; infinity if nothing is due."""
+        if self.busy:
+            return NOW
         parts = self.recovery.deadline, self.serving.deadline, self.healing.deadline, self.reaper.deadline
         return min(self._publish_at, self.greeting.deadline, self.acks.at, *parts)
 
@@ -168,9 +171,18 @@ class Replica:
         """Seconds between two regular HELLOs."""
         return self.tuning.hello_period(self.peers.here)
 
+    @property
+    def busy(self) -> bool:
+        """Whether a message is being taken in. It is finished in one go if another one comes: better wait with that."""
+        return self.intake.unfinished is not None
+
     def handle(self, event: Event, now: float) -> list[Effect]:
         """What to do about something that happened. `now` is monotonic, in seconds."""
         self.reaper.look(now)
+        if self.busy and not isinstance(event, Persisted):
+            self.intake.go_on(now, whole=not isinstance(event, Tick))
+            if self.busy:
+                return self.out.take()
         match event:
             case Received():
                 self._on_received(event, now)
@@ -382,9 +394,7 @@ class Replica:
     def _on_delta(self, sender: str, message: Delta, now: float) -> None:
         if sender != self.name:
             self.heard(sender, now)
-        for data in message.frames:
-            self.intake.offer(sender, data, now, first_hand=True)
-        self.acks.answer()
+        self.intake.take_in(sender, message, now)
 
     def fork(
         self, twice: bool = False, why: str = "peers know operations of ours that this disk does not hold"
@@ -526,10 +536,7 @@ class Replica:
     def _on_repair(self, sender: str, message: Repair, now: float) -> None:
         peer = self.heard(sender, now)
         peer.vector_sum = max(peer.vector_sum, message.vector_sum)
-        for data in message.frames:
-            self.intake.offer(sender, data, now, first_hand=False)
-        self.acks.answer()
-        self.recovery.on_repair(peer, message, now)
+        self.intake.take_in(sender, message, now)
 
     def _on_piece(self, sender: str, message: Piece, now: float) -> None:
         self.heard(sender, now)

@@ -6,7 +6,7 @@ import asyncio
 import socket
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import cast
 
@@ -20,12 +20,14 @@ from transport.pipe import MAX_UNACKNOWLEDGED, TURN, Pipe, paho_of
 
 
 @asynccontextmanager
-async def piped(heard: list[tuple[str, bytes]]) -> AsyncIterator[tuple[Pipe, aiomqtt.Client, EmbeddedBroker]]:
+async def piped(
+    heard: list[tuple[str, bytes]], busy: Callable[[], bool] = lambda: False
+) -> AsyncIterator[tuple[Pipe, aiomqtt.Client, EmbeddedBroker]]:
     """A pipe of a client that hears everything under t/."""
     broker = EmbeddedBroker()
     await broker.start()
     async with aiomqtt.Client("127.0.0.1", broker.port, protocol=aiomqtt.ProtocolVersion.V311) as client:
-        pipe = Pipe(client, lambda topic, data: heard.append((topic, data)), lambda: None)
+        pipe = Pipe(client, lambda topic, data: heard.append((topic, data)), lambda: None, busy)
         await client.subscribe("t/+", qos=1)
         yield pipe, client, broker
     await broker.stop()
@@ -116,6 +118,27 @@ async def test_others_have_their_turn_between_two_messages(monkeypatch: pytest.M
     assert await most_in_one_turn() == 1
     monkeypatch.setattr(pipe_module, "TURN", 60.0)
     assert await most_in_one_turn() > 1
+
+
+async def test_nothing_is_handed_to_who_is_busy() -> None:
+    heard: list[tuple[str, bytes]] = []
+    working = 0
+
+    def busy() -> bool:
+        nonlocal working
+        working -= 1
+        return working > 0
+
+    async with piped(heard, busy) as (pipe, _, _):
+        working = 100
+        for _ in range(10):
+            pipe.send("t/x", b"x", 0, False, None)
+        async with asyncio.timeout(10):
+            while working > 0:
+                assert not heard
+                await asyncio.sleep(0)
+            while len(heard) < 10:
+                await asyncio.sleep(0.001)
 
 
 async def test_what_cannot_be_read_ends_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:

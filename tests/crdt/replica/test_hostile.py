@@ -15,6 +15,7 @@ from crdt.codec import encode_frame
 from crdt.dots import Actor
 from crdt.frame import Frame, Group
 from crdt.replica import intake, messages
+from crdt.replica.events import Tick
 from crdt.replica.messages import Compare, Delta, Hello, Piece, Pull, Repair, envelope
 from crdt.replica.recovery import Recovery
 from crdt.replica.suspects import STRANGER
@@ -132,6 +133,7 @@ def test_beyond_the_limit_frames_of_strangers_are_not_even_decoded(monkeypatch: 
 def flood(a: Desk, strangers: int, start: int = 0) -> None:
     for n in range(start, start + strangers, 500):
         a.receive("b", Delta(crowd(range(n, min(n + 500, start + strangers)))), inbox=False)
+        a.wait(0.0)
 
 
 def test_frames_of_strangers_that_wait_are_bounded_with_what_they_take_decoded() -> None:
@@ -282,6 +284,57 @@ def test_who_says_that_we_wrote_more_is_believed_once_in_a_while() -> None:
     a.receive("b", Pull({a.state.actor: 1 << 40}, 1000))
     assert a.alarms == ["fork", "fork"] and sets.members(a.state, b"s") == {b"x"}
     goes_on(a)
+
+
+def many(n: int, first: int = 1) -> list[bytes]:
+    return [frame(first=k, last=k, seq=k, hlc=k << 26) for k in range(first, first + n)]
+
+
+def test_a_message_of_many_frames_is_taken_in_by_slices_and_in_order() -> None:
+    a, n = victim(), 5 * intake.SLICE_FRAMES + 1
+    a.receive("b", Delta(many(n)), inbox=False)
+    for slices in range(1, 6):
+        assert a.state.applied(B) == slices * intake.SLICE_FRAMES and a.replica.busy and a.replica.deadline <= a.now
+        strings.put(a.state, b"own", b"%d" % slices)  # a client's turn, and a commit of all up to here
+        a.commit()
+        a.run(a.replica.handle(Tick(), a.now))
+    assert a.state.applied(B) == n and not a.replica.busy and a.state.me.applied == 6
+    a.commit()
+    stored = a.disk.missing({}, 1 << 30)[0]
+    twin = Desk("c", 3)
+    for data in stored:
+        twin.receive("b", Repair([data], 1, True, 0))
+    assert twin.state.hash == a.state.hash, "the log is closed at every prefix, whatever stood between the slices"
+
+
+def test_large_frames_are_slices_of_their_own() -> None:
+    a = victim()
+    large = [
+        encode_frame(Frame(B, k, k, {}, [Group(1, None, [b"t"], [bytes(intake.SLICE_BYTES)], [k], [(1, k << 26)])]))
+        for k in (1, 2, 3)
+    ]
+    a.receive("b", Delta(large), inbox=False)
+    assert a.state.applied(B) == 1
+    a.run(a.replica.handle(Tick(), a.now))
+    assert a.state.applied(B) == 2 and a.replica.busy
+
+
+def test_the_next_message_finishes_the_one_before_first() -> None:
+    a, n = victim(), 3 * intake.SLICE_FRAMES
+    a.receive("b", Delta(many(n)), Delta(many(1, n + 1)), inbox=False)
+    assert a.state.applied(B) == n + 1 and not a.replica.busy and not len(a.replica.held)
+
+
+def test_an_answer_is_over_when_its_last_frame_is_taken_in() -> None:
+    a, n = victim(), 2 * intake.SLICE_FRAMES
+    a.receive("b", Hello(B, 9, n, 5, n, 1, 1, 60_000), inbox=False)
+    until_asked(a, "b", 5)
+    (pull,) = a.take(Pull)
+    assert isinstance(pull, Pull)
+    a.receive("b", Repair(many(n), 1, True, n + 1, pull.number))
+    assert a.replica.busy and a.replica.recovery.asking is not None
+    a.wait(0.0)
+    assert not a.replica.busy and a.replica.recovery.asking is None and a.state.applied(B) == n
 
 
 def test_pieces_of_what_never_comes_are_bounded() -> None:
