@@ -367,7 +367,8 @@ class World(Network):
             return
         replica = node.replica
         replica.state.begin(self._wall(node))
-        before = mortal.expired(replica.state) if isinstance(event, Tick) else {}
+        alone = isinstance(event, Tick) and not replica.busy  # taking in frames of peers may remove values too
+        before = mortal.expired(replica.state) if alone else {}
         effects = replica.handle(event, self.now)
         mortal.check_tick(str(node), replica, before)
         self._run(node, effects)
