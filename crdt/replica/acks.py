@@ -47,7 +47,7 @@ class Acks:
     def want(self, seq: int, now: float) -> None:
         """Somebody waits for this operation."""
         self.seq = max(self.seq, seq)
-        self._gap = max(SOONEST, self._replica.patience)
+        self._gap = max(SOONEST, self._replica.transit)
         self.ask(now)
 
     def ask(self, now: float) -> None:

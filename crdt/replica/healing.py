@@ -97,7 +97,7 @@ class Healing:
         alike = (p for p in replica.peers.online(now) if p.name < replica.name and p.state_hash == view.state_hash)
         rank = sum(p.vector_hash == view.vector_hash for p in alike)
         rank += peer.actor is not None and peer.actor < view.actor
-        at = now + replica.patience * (2 * rank + replica.rng.uniform(1, 2))
+        at = now + replica.transit * (2 * rank + replica.rng.uniform(1, 2))
         self._suspects.add(peer.name, at, replica.recovery.rank(peer.name))
 
     def mended(self) -> None:
@@ -165,7 +165,7 @@ class Healing:
         replica = self._replica
         comparing.attempts += 1
         timeout = replica.peers.get(comparing.peer, now).timeout(comparing.attempts, replica.tuning.pull_timeout)
-        comparing.deadline = now + max(timeout, replica.patience)
+        comparing.deadline = now + max(timeout, replica.transit)
         replica.out.send(Lane.INBOX, comparing.peer, comparing.question)
 
     def _overdue(self, comparing: Comparing, now: float) -> None:
@@ -222,7 +222,7 @@ class Healing:
         replica, state = self._replica, self._replica.state
         if singles and not dominates(state.vector(), comparing.vector):
             comparing.attempts += 1
-            comparing.deadline = now + replica.patience
+            comparing.deadline = now + replica.transit
             replica.recovery.suspect(comparing.peer, now, sure=True)
             return
         replica.flush()

@@ -100,7 +100,7 @@ class Intake:
         else:
             if not self.held.add(state, frame, data, now):
                 replica.drop("held_full")
-            replica.recovery.suspect(sender, now + replica.patience, gap=True)
+            replica.recovery.suspect(sender, now + replica.transit, gap=True)
 
     def expect(self, frames: list[bytes]) -> None:
         """Own frames are being published: some brokers send them back."""

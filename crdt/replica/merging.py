@@ -64,7 +64,7 @@ class Merging:
         if joining.failed or not event.whole:
             joining.abandon()
             self._drop(tuple(self._unreadable))
-            replica.recovery.suspect(self._from, now + replica.patience, sure=True)
+            replica.recovery.suspect(self._from, now + replica.transit, sure=True)
             return
         taught = {actor: n for actor, n in joining.vector.items() if n > replica.state.applied(actor)}
         replica.serving.thaw()
@@ -75,7 +75,7 @@ class Merging:
         replica.flush(taught)
         self.tidy()
         replica.acks.answer()
-        replica.recovery.suspect(self._from, now + replica.patience)
+        replica.recovery.suspect(self._from, now + replica.transit)
 
     def tidy(self) -> None:
         """What is covered by what was applied need not lie there any more, unless a join is just reading it."""

@@ -88,7 +88,7 @@ class Recovery:
         `sure`: its vector showed it. `gap`: it sent something that has to be held.
         """
         replica, rank, asking = self._replica, self.rank(name), self.asking
-        at += replica.rng.uniform(0, replica.patience * replica.crowd)
+        at += replica.rng.uniform(0, min(replica.hello_period, replica.patience * replica.crowd))
         if not self._suspects.add(name, at, rank):
             return
         if asking is not None and rank < asking.rank and asking.silent and asking.fetch is None:

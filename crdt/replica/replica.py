@@ -158,8 +158,13 @@ class Replica:
 
     @property
     def patience(self) -> float:
-        """How long a frame may be under way before it counts as lost."""
+        """How long a frame that a peer has may be under way, or wait there to be published, until it counts as lost."""
         return max(2 * self.tuning.interval, 0.05)
+
+    @property
+    def transit(self) -> float:
+        """The same for one that was published: with an interval of an hour what is proven to be lost waits for none."""
+        return min(self.patience, self.hello_period)
 
     @property
     def crowd(self) -> float:
@@ -465,6 +470,8 @@ class Replica:
         self._compare(peer, met, now)
         if self.name in message.asked:
             self.acks.owe(sender, message.actor, message.ask)
+            if message.ask > self.state.applied(message.actor):  # it publishes before it asks
+                self.recovery.suspect(sender, now + self.transit)
 
     def _compare(self, peer: Peer, met: bool, now: float) -> None:
         view, state = self.view, self.state
@@ -519,8 +526,10 @@ class Replica:
         peer = self.heard(sender, now)
         if have.get(state.actor, 0) > state.me.applied:
             self.claimed(now)
-        if any(n > state.applied(actor) for actor, n in have.items()):
-            self.recovery.suspect(sender, now + self.patience, sure=True)
+        ahead = [actor for actor, n in have.items() if n > state.applied(actor)]
+        if ahead:
+            own = all(actor == peer.actor for actor in ahead)  # which it may not have published yet
+            self.recovery.suspect(sender, now + (self.patience if own else self.transit), sure=True)
         elif message.whole:
             peer.differs_since = None  # it differs because it lacks, and has asked
         if message.whole:

@@ -226,11 +226,11 @@ class Serving:
             return False
         asked, self._asked = self._asked, (to, now)
         if self._again_at == NEVER:
-            if asked[0] in ("", to) or now - asked[1] > replica.patience:
+            if asked[0] in ("", to) or now - asked[1] > replica.transit:
                 return False
             if not replica.log.missing(replica.state.vector() | {own: n}, replica.out.room)[1]:
                 return False
-            self._again_at = now + replica.patience
+            self._again_at = now + replica.transit
             self._again_from = n
         return n >= self._again_from
 

@@ -436,6 +436,12 @@ def pieces_expire_by_age() -> Iterator[None]:
 
 
 @contextmanager
+def waits_for_what_is_lost() -> Iterator[None]:
+    with mock.patch.object(Replica, "transit", property(lambda self: self.patience)):
+        yield
+
+
+@contextmanager
 def large_messages() -> Iterator[None]:
     original = Outbox.__init__
 

@@ -73,6 +73,19 @@ def second_hand() -> str | None:
     return _differs(c.state, b.state)
 
 
+def hourly() -> str | None:
+    """With an hour between DELTAs one of them is lost, the next one comes."""
+    a, b = Desk("a", 1, Tuning(interval=3600.0)), Desk("b", 2, Tuning(interval=3600.0))
+    sets.add(a.state, b"s", [b"1"])
+    a.commit()
+    a.wait(3600.0)
+    a.take()  # which nobody hears
+    sets.add(a.state, b"s", [b"2"])
+    a.commit()
+    exchange(a, b, 30.0)
+    return _differs(b.state, a.state)
+
+
 def waiting() -> str | None:
     """A thousand frames come, but not what they go on from."""
     a, b = State(Actor("a", 1)), Desk("b", 2, Tuning(held_bytes=ROOM))

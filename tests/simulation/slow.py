@@ -30,7 +30,7 @@ REPAIRS: Final = frozenset(encode(message)[1] for message in (
 ))  # fmt: skip
 """Their kinds, as in a message's second byte."""
 PATIENCE: Final = 8  # times what everything that was written takes, until it has arrived
-SHARE: Final = 6  # bytes sent to repair for each byte that was missing
+SHARE: Final = 3  # bytes that each of the others may send to repair for each byte that was missing
 BESIDE: Final = 20_000  # and to each replica beside that, and beside what was asked for when it was still missing
 
 
@@ -137,5 +137,5 @@ class Links:
         for name, had in self._had.items():
             missing = sum(size for (actor, last), size in sizes.items() if last > had.get(actor, 0))
             size = self.repairs.get(name, 0)
-            if size > SHARE * missing + there + BESIDE:
+            if size > SHARE * (len(self._had) - 1) * missing + there + BESIDE:
                 raise Violation(f"{size} bytes were sent to repair {missing} of {there} that {name} lacked")

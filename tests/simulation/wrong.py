@@ -126,6 +126,12 @@ WRONG: dict[str, Wrong] = {
     "pieces expire by age": Wrong(
         "pieces are given up a while after the first of them came", "I17", mistakes.pieces_expire_by_age, ("slow",)
     ),
+    "waits for what is lost": Wrong(
+        "what is proven to be lost is waited for as what may not have been published yet",
+        "I17",
+        mistakes.waits_for_what_is_lost,
+        scene=scenes.hourly,
+    ),
     "large messages": Wrong("messages of twice the limit", "I12", mistakes.large_messages),
     "never heals": Wrong("rows that differ are not written anew", "healing", mistakes.never_heals, ("defect",)),
     "heals with one content": Wrong(

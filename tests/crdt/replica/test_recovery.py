@@ -246,6 +246,59 @@ def test_one_that_differs_for_long_is_asked_though_its_sum_is_below_ours() -> No
     assert isinstance(pull, Pull) and pull.whole
 
 
+# -- intervals far above the heartbeat --------------------------------------------------------------------------------
+
+HOURLY = Tuning(interval=3600.0, heartbeat=5.0)
+
+
+def wrote(count: int, tuning: Tuning = HOURLY) -> tuple[Desk, list[Message]]:
+    """One that has written so often, and each DELTA that it has sent, however long it takes."""
+    a, sent = Desk("a", tuning=tuning), list[Message]()
+    for i in range(count):
+        sets.add(a.state, b"s", [b"%d" % i])
+        a.commit()
+        a.wait(tuning.interval)
+        sent += a.take(Delta)
+    assert len(sent) == count
+    return a, sent
+
+
+def test_what_is_proven_to_be_lost_is_asked_for_within_a_heartbeat_or_two() -> None:
+    _, (_, second) = wrote(2)
+    b = Desk("b", 2, HOURLY)
+    b.receive("a", second, inbox=False)
+    b.wait(11)
+    assert len(b.take(Pull)) >= 1
+
+
+def test_what_may_not_have_been_published_yet_waits_for_the_interval() -> None:
+    a, _ = wrote(2)
+    b = Desk("b", 2, HOURLY)
+    b.receive("a", hello(a), inbox=False)
+    b.receive("a", Pull({Actor("a", 1): 2}, 1000), inbox=True)
+    b.wait(3000)
+    assert b.take(Pull) == []
+    b.receive("a", Pull({Actor("c", 3): 1, Actor("a", 1): 2}, 1000), inbox=True)
+    b.wait(11)
+    assert len(b.take(Pull)) >= 1, "what is another's was published"
+
+
+def test_what_somebody_waits_for_is_asked_for_within_a_heartbeat_or_two() -> None:
+    a, _ = wrote(2)
+    b = Desk("b", 2, HOURLY)
+    b.run(b.replica.sync(b.now))
+    a.receive("b", *b.take(Hello), inbox=False)
+    a.run(a.replica.ask(2, a.now))
+    asked = a.take(Hello)
+    assert asked and isinstance(asked[0], Hello) and asked[0].asked == ("b",)
+    b.receive("a", *asked, inbox=False)
+    b.wait(11)
+    assert len(b.take(Pull)) >= 1
+
+
+# -- slow links -------------------------------------------------------------------------------------------------------
+
+
 def over_a_slow_link(rate: float, values: int, size: int, pruned: bool = False) -> tuple[float, float]:
     """One who was away repairs behind a link of so many bytes a second, by a snapshot if the log is `pruned`: bytes and
     time, each divided by what it takes at least.
