@@ -253,7 +253,7 @@ class Space:
 
     def retune(self, tuning: Tuning, log_budget: int, inline: bool) -> None:
         """Settings changed while running."""
-        self.replica.tuning = tuning
+        self.replica.retune(tuning)
         self.inline = inline
         self.state.clock.max_drift_ms = tuning.max_drift_ms
         self._log_budget = log_budget

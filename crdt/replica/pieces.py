@@ -65,10 +65,14 @@ class Pieces:
     __slots__ = ("_open", "alone", "bytes", "limit")
 
     def __init__(self, limit: int, alone: int = 0) -> None:
-        self.limit = limit
-        self.alone = max(limit, alone)
         self.bytes = 0
         self._open: dict[tuple[str, int, Actor, int], Assembly] = {}
+        self.bound(limit, alone)
+
+    def bound(self, limit: int, alone: int) -> None:
+        """From now on at most so much; what is there stays until there has to be room."""
+        self.limit = limit
+        self.alone = max(limit, alone)
 
     def __len__(self) -> int:
         return len(self._open)

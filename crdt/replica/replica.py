@@ -203,6 +203,12 @@ class Replica:
                 self._on_disconnected(event.session)
         return self.out.take()
 
+    def retune(self, tuning: Tuning) -> None:
+        """Settings have changed while running."""
+        self.tuning = tuning
+        self.held.limit = tuning.held_bytes
+        self.pieces.bound(tuning.held_bytes, tuning.frame_bytes)
+
     def loaded(self, now: float) -> None:
         """The state was filled from the disk: what it holds is what is stored."""
         self.view = self._standing()
