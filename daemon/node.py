@@ -203,9 +203,15 @@ class Node:
                 index, name, opened, self._witness(opened), settings.replica.name, tuning, transport, self.dice,
                 session, self.fail, inline, store.log_budget,
             )  # fmt: skip
+            space.on_promise = self._on_promise
             self.spaces.append(space)
             self.databases.append(space.database)
             self._by_name[name] = space
+
+    def _on_promise(self) -> None:
+        """A client of one space relies on this daemon: in none of them does it make room for a namesake any more."""
+        for space in self.spaces:
+            space.replica.acknowledged = True
 
     def _witness(self, store: Store) -> Witness:
         path = _witness_path(self._run_dir, self.config.replica.name, store)

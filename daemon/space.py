@@ -80,6 +80,7 @@ class Space:
         """
         self.name = name
         self.waiters = Waiters()
+        self.on_promise: Callable[[], None] = lambda: None  # called when the first write counts as acknowledged
         self.inline = inline
         self.alarms: dict[str, int] = {}
         self._alarmed: dict[str, float] = {}  # when one of that kind was last told
@@ -293,8 +294,9 @@ class Space:
 
     def _promise(self) -> None:
         """What a client wrote counts as acknowledged: from then on this daemon does not make room for a namesake."""
-        if self.state.dot != self.state.cut_dot:
+        if self.state.dot != self.state.cut_dot and not self.replica.acknowledged:
             self.replica.acknowledged = True
+            self.on_promise()
 
     def _shown(self, seq: int) -> None:
         """A client learns of own operations that may not be stored yet: a start that lacks them must not spend them."""

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from config.load import load
+from crdt.replica import messages
 from crdt.types import strings
 from daemon.node import Node
 from daemon.space import Space
@@ -208,6 +209,17 @@ async def test_reload(folder: Path) -> None:
         assert space._log_budget == 2 << 20
         assert space.replica.tuning.interval == 0
         assert space.inline
+
+
+@pytest.mark.parametrize("wrote", [True, False])
+async def test_who_has_promised_a_write_in_one_space_makes_room_in_none(folder: Path, wrote: bool) -> None:
+    async with running(settings(folder, space=("one", "two"))) as node:
+        assert not wrote or await ask(folder / "a.sock", "SET k v") == b"+OK\r\n"
+        space = node.spaces[1]
+        taken = messages.encode(messages.Taken(space.replica.session, space.replica.session ^ 1, True))
+        space.receive("a", True, taken)
+        assert space.alarms == {"name_shared" if wrote else "name_taken": 1}
+        assert node._stopping.done() is not wrote
 
 
 async def test_the_service_manager_hears_when_it_is_ready(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
