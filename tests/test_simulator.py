@@ -22,6 +22,7 @@ PINNED = {
     871: "pieces that came slowly made the asker no more patient",
     1116: "one large message after small ones that had come at once was sent ten times",
     44782: "the last piece of a row came after the end of its answer, and was not taken",
+    2993399: "who asked a second daemon under its own name told itself that there is no such snapshot",
 }
 DAMAGED = {
     39: "a clone removed a row by the number of another",

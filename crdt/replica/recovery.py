@@ -98,6 +98,11 @@ class Recovery:
         if gap:
             self._gaps.add(name)
 
+    def fetches(self, stream: int) -> bool:
+        """Whether this snapshot is coming in."""
+        asking = self.asking
+        return asking is not None and asking.fetch is not None and asking.fetch.stream == stream
+
     def cancel(self, name: str) -> None:
         """It has nothing that we lack, or is gone."""
         self._suspects.drop(name)

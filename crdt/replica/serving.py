@@ -328,6 +328,8 @@ class Serving:
         transfer = self._transfers.get(stream)
         if transfer is not None and transfer.peer == sender:
             return transfer
+        if self._replica.recovery.fetches(stream):
+            return None  # our own words to a second daemon under our name, come back: it may have what we ask for
         gone = Piece(stream, self._replica.state.actor, 0, 0, 0, b"")
         self._replica.out.send(Lane.INBOX, sender, gone)
         return None
