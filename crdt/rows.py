@@ -287,19 +287,20 @@ class ActorRows:
                 if dot >= high:
                     at = max(0, bisect_right(firsts, dot, at + 1) - 1)
                     high = firsts[at + 1] if at + 1 < len(firsts) else self.base + SEQ_MASK + 1
-                self._take(self.chunks[at], dot, min(stop, high), taken)
+                self._take(self.chunks[at], firsts[at], dot, min(stop, high), taken)
                 dot = high
         return taken
 
-    def _take(self, chunk: Chunk, dot: int, stop: int, taken: Taken) -> None:
-        """The live rows of a chunk with dot <= their dots < stop leave it."""
-        dots, cells, names = chunk.dots, chunk.entries, chunk.fields
-        if type(dots) is range:
-            i, j = max(0, dot - dots.start), min(stop - dots.start, len(cells))
+    def _take(self, chunk: Chunk, low: int, dot: int, stop: int, taken: Taken) -> None:
+        """The live rows of a chunk with dot <= their dots < stop leave it. `low`: the first dot of the chunk."""
+        cells, names = chunk.entries, chunk.fields
+        spread = None if type(chunk.dots) is range else chunk.dots
+        if spread is None:
+            i, j = max(0, dot - low), min(stop - low, len(cells))
         else:
-            i = bisect_left(dots, dot)
+            i = bisect_left(spread, dot)
             # Dots are distinct, so a run cannot reach further: for a single one this is a comparison.
-            j = bisect_left(dots, stop, i, min(len(cells), i + stop - dot))
+            j = bisect_left(spread, stop, i, min(len(cells), i + stop - dot))
         upto, hlc, dead = 0, 0, chunk.dead
         while i < j:
             entry = cells[i]
@@ -308,7 +309,7 @@ class ActorRows:
                     r = bisect_right(chunk.starts, i) - 1
                     hlc = chunk.hlcs[r]
                     upto = chunk.starts[r + 1] if r + 1 < len(chunk.starts) else len(cells)
-                taken[0].append(dots[i])
+                taken[0].append(low + i if spread is None else spread[i])
                 taken[1].append(entry)
                 taken[2].append(None if names is None else names[i])
                 taken[3].append(hlc)
