@@ -302,7 +302,7 @@ class MqttLink:
         elif state == "mute":
             log.error("broker %s: %s", url, reason)
         else:
-            log.warning("broker %s: %s. Trying again.", url, reason)
+            log.warning("broker %s: %s%s Trying again.", url, reason, "" if (reason or "").endswith("?") else ".")
 
     def _warn_of_limit(self, attempt: Attempt) -> None:
         if attempt.packet_limit < self._full_message:
