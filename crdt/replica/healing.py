@@ -94,8 +94,9 @@ class Healing:
         replica, view = self._replica, self._replica.view
         if peer.name in self._suspects or (self.comparing is not None and self.comparing.peer == peer.name):
             return
-        alike = (p for p in replica.peers.online(now) if p.name < replica.name and p.state_hash == view.state_hash)
-        rank = sum(p.vector_hash == view.vector_hash for p in alike)
+        peers = replica.peers.by_name.values()  # thousands perhaps, at each HELLO of thousands: the quickest test first
+        alike = (p for p in peers if p.state_hash == view.state_hash and p.vector_hash == view.vector_hash)
+        rank = sum(p.name < replica.name and p.state(now) == "online" for p in alike)
         rank += peer.actor is not None and peer.actor < view.actor
         at = now + replica.transit * (2 * rank + replica.rng.uniform(1, 2))
         self._suspects.add(peer.name, at, replica.recovery.rank(peer.name))
