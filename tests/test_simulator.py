@@ -19,9 +19,8 @@ PINNED = {
     10575: "settles late",
     11211: "a pause over the restart of the broker",
     430: "each timeout had the whole answer sent again, so that the link got slower and slower",
-    871: "pieces that came slowly made the asker no more patient",
+    1382: "answers to repeated questions filled a slow link, and nothing else got through",
     1116: "one large message after small ones that had come at once was sent ten times",
-    44782: "the last piece of a row came after the end of its answer, and was not taken",
     2993399: "who asked a second daemon under its own name told itself that there is no such snapshot",
 }
 DAMAGED = {

@@ -107,6 +107,8 @@ class Links:
 
     def arrives(self, to: Node, size: int, now: float, epoch: int) -> float | None:
         """When the last byte of a message comes, infinity if it does not; None where the link is a fast one."""
+        if not to.connected:
+            return float("inf")  # nothing waits for who has no connection
         if self._shared is not None:
             return self._shared.leaves(size, now, (epoch, 0))
         if self._only not in (None, to.index):

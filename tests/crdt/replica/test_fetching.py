@@ -303,6 +303,42 @@ def test_answers_that_nobody_waits_for_change_nothing() -> None:
     assert (b.state.hash, b.replica.batch) == before and not b.disk.image.staged
 
 
+def with_a_large_row() -> tuple[Desk, Desk, list[Message]]:
+    """A giver of a row in pieces, an asker, and the answer to its request, which is under way."""
+    a = Desk("a", 1, SMALL)
+    strings.put(a.state, b"k", bytes(3000))
+    a.commit()
+    a.prune()
+    a.take()
+    b = asker(a)
+    a.receive("b", *b.take())
+    b.receive("a", *a.take())
+    b.wait(0.0)
+    a.receive("b", *b.take())
+    a.wait(0.0)
+    answer = a.take()
+    assert [type(message) for message in answer[-2:]] == [Piece, Rows]
+    return a, b, answer
+
+
+def test_the_last_piece_of_a_row_may_come_behind_the_end_of_the_answer() -> None:
+    a, b, (*pieces, last, end) = with_a_large_row()
+    b.receive("a", *pieces, end, last)
+    assert same(a, b)
+
+
+def test_requests_repeated_while_the_answer_is_under_way_are_answered_once() -> None:
+    a, b, (*pieces, end) = with_a_large_row()
+    b.wait(1.0)
+    again = [message for message in b.take() if isinstance(message, Want)]
+    assert len(again) >= 1
+    a.receive("b", *again)
+    a.wait(0.0)
+    assert a.take() == []
+    b.receive("a", *pieces, end)
+    assert same(a, b), "the answer to the first is as good"
+
+
 def test_rows_that_come_late_over_a_slow_link_count_and_make_the_asker_patient() -> None:
     a = giver(200)
     b = asker(a)
