@@ -75,11 +75,11 @@ class Transfer:
 
 @dataclass(slots=True)
 class Answer:
-    """The last answer to a peer in this `session` of it: last frame, last piece of that (or -1), and until when it may
-    be under way.
+    """The last answer to a peer of which these `sessions` were known (two daemons may have one name): its last frame,
+    the last piece of that (or -1), and until when it may be under way.
     """
 
-    session: int
+    sessions: tuple[int, ...]
     actor: Actor
     last: int
     piece: int
@@ -183,7 +183,8 @@ class Serving:
         until = now + self._time_for(size)
         piece = items[-1].index if items and isinstance(items[-1], Piece) else -1
         self._answers.pop(to, None)
-        self._answers[to] = Answer(replica.peers.get(to, now).present, actor, seq, piece, until)
+        peer = replica.peers.get(to, now)
+        self._answers[to] = Answer((*peer.sessions, peer.present), actor, seq, piece, until)
         if len(self._answers) > ANSWERS:
             del self._answers[next(iter(self._answers))]
 
@@ -196,7 +197,7 @@ class Serving:
         answer = self._answers.get(to)
         if answer is None or now >= answer.until:
             return False
-        if answer.session != self._replica.peers.get(to, now).present or have.get(answer.actor, 0) >= answer.last:
+        if self._replica.peers.get(to, now).present not in answer.sessions or have.get(answer.actor, 0) >= answer.last:
             return False
         if any(actor == answer.actor and first <= answer.last <= last for actor, first, last in pull.held):
             return False

@@ -131,7 +131,7 @@ class Links:
 
     def patience(self, names: list[str]) -> float:
         """How many seconds more than elsewhere replicas of these names may take to become equal."""
-        return PATIENCE * self.seconds * (1 + (len(set(names)) < len(names)))
+        return PATIENCE * self.seconds * (3 if len(set(names)) < len(names) else 1)
 
     def check(self, sizes: dict[tuple[Actor, int], int]) -> None:
         """Repairs have cost what they may. `sizes`: bytes of all frames by author and last. Raises Violation."""

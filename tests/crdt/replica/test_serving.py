@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from crdt.dots import Actor
-from crdt.replica.messages import Delta, More, Piece, Presence, Pull, Repair
+from crdt.replica.messages import Delta, Hello, More, Piece, Presence, Pull, Repair
 from crdt.replica.tuning import Tuning
 from crdt.types import sets, strings
 from tests.crdt.replica.desk import Desk, exchange
@@ -175,6 +175,15 @@ def test_an_asker_that_is_connected_anew_is_answered_at_once() -> None:
     assert repaired(a) == 4
     a.receive("b", Presence(8, True), inbox=False)
     assert repaired(a) == 4
+
+
+def test_two_daemons_of_one_name_are_not_answered_with_every_turn_of_theirs() -> None:
+    a = large()
+    for session in (7, 8):
+        a.receive("b", Hello(Actor("b", session), session, 0, 0, 0, 0, 0, 1000), inbox=False)
+    assert repaired(a) == 4
+    a.receive("b", Presence(7, True), inbox=False)
+    assert repaired(a) == 0
 
 
 def test_what_does_not_fit_a_message_is_not_forced_on_everybody() -> None:
