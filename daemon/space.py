@@ -400,6 +400,9 @@ class Space:
         except StoreError as error:
             log.error("join_failed", space=self.name, what=f"{error}; what peers sent is kept and joined later")
             whole = False
+        except Exception:  # nothing of it is seen before the end; repair must not wait for ever
+            log.exception("join_failed", space=self.name, what="a defect: please report it; it is tried again")
+            whole = False
         if joining.failed or joining.abandoned or not whole:
             self.checkpointer.abandon()
         self._handle(Merged(joining, whole))

@@ -6,10 +6,11 @@ import asyncio
 
 import pytest
 
+from crdt.joining import Joining
 from crdt.types import expiry, sets
 from daemon import space as module
 from daemon.api.database import Database
-from daemon.store import Durability
+from daemon.store import Durability, StoreFailed
 from tests.daemon.spaces import Between, Make, Member, same, until
 
 
@@ -159,8 +160,8 @@ async def test_cycles_of_adding_and_removing_leave_nothing_behind(make: Make, be
     assert sizes[-1] <= sizes[1] * 1.2, "the file is used again, and does not grow with what was written"
 
 
-async def test_a_snapshot_for_one_that_was_away_too_long(make: Make, between: Between) -> None:
-    """The joined snapshot is on disk as a whole: killed right after it, the replica has all of it."""
+async def _away_too_long(make: Make, between: Between) -> tuple[Member, Member]:
+    """The second lacks what the first has pruned, and has written meanwhile; they are about to meet."""
     a, b = make("a"), make("b", "interval")
     a.log_budget = 5_000
     await a.start()
@@ -181,6 +182,12 @@ async def test_a_snapshot_for_one_that_was_away_too_long(make: Make, between: Be
         await a.space._maintenance
     assert a.space.store.floor()
     b.add(b"mine", b"2")
+    return a, b
+
+
+async def test_a_snapshot_for_one_that_was_away_too_long(make: Make, between: Between) -> None:
+    """The joined snapshot is on disk as a whole: killed right after it, the replica has all of it."""
+    a, b = await _away_too_long(make, between)
     between.mend()
     b.space.commit()
     await until(lambda: same(a, b), "both to converge")
@@ -193,6 +200,26 @@ async def test_a_snapshot_for_one_that_was_away_too_long(make: Make, between: Be
     assert b.space.state.hash == before
     assert b.members(b"mine") == {b"1", b"2"}
     assert b.get(b"k299") == b"x" * 300
+
+
+@pytest.mark.parametrize("error", [StoreFailed("disk full"), AssertionError("a defect")], ids=["disk", "defect"])
+async def test_a_join_that_fails_is_tried_again(
+    make: Make, between: Between, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    a, b = await _away_too_long(make, between)
+    whole, failed = b.space.checkpointer.begin_join, []
+
+    def begin_join(joining: Joining) -> None:
+        if len(failed) < 2:
+            failed.append(joining)
+            raise error
+        whole(joining)
+
+    monkeypatch.setattr(b.space.checkpointer, "begin_join", begin_join)
+    between.mend()
+    await until(lambda: same(a, b), "both to converge")
+    assert len(failed) == 2 and not b.failures
+    assert b.members(b"s") == {b"stays"}
 
 
 async def test_lifetimes_survive_restarts_checkpoints_and_snapshots(make: Make) -> None:
