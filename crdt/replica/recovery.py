@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 NOW: Final = 0.0
 PATIENCE: Final = 5  # silent timeouts before another peer is asked
+FEW: Final = 8  # up to so many, asked in vain or still to be asked, each is given that much time
 SPANS: Final = 64
 LOOKS: Final = 256  # suspects that are looked at in one step
 NEVER: Final = float("inf")
@@ -228,12 +229,16 @@ class Recovery:
             self._finish_fetch(asking.fetch, now)
 
     def _patience(self, asking: Asking, now: float) -> int:
-        """How many timeouts may go by in silence: the fewer, the more strangers did not answer before this one, and
-        one while somebody who is trusted more could be asked. Should its answer come late, it is a stranger no more.
+        """How many timeouts may go by in silence: one while somebody who has answered could be asked. In a crowd the
+        fewer, the more strangers did not answer before this one; should its answer come late, it is a stranger no more.
+        Of a few, each may be behind a slow link, and all their answers would have to come through it.
         """
         if asking.rank == ANSWERED or asking.fetch is not None:
             return PATIENCE
-        return min(PATIENCE >> self._vain, 1 if self._suspects.next(asking.rank) <= now else PATIENCE)
+        crowd = len(self._suspects) + self._vain > FEW
+        if self._suspects.next(asking.rank if crowd else WROTE) <= now:
+            return 1
+        return PATIENCE >> self._vain if crowd else PATIENCE
 
     def _ask_elsewhere(self, tried: str, now: float) -> None:
         """The asked one is silent: its next HELLO brings it back; meanwhile somebody else who is ahead."""

@@ -30,7 +30,7 @@ REPAIRS: Final = frozenset(encode(message)[1] for message in (
 ))  # fmt: skip
 """Their kinds, as in a message's second byte."""
 PATIENCE: Final = 8  # times what everything that was written takes, until it has arrived
-SHARE: Final = 8  # bytes that each of the others may send to repair for each byte that was missing
+SHARE: Final = 3  # bytes that each of the others may send to repair for each byte that was missing
 BESIDE: Final = 20_000  # and to each replica beside that, and beside what was asked for when it was still missing
 
 
