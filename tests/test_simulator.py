@@ -21,6 +21,8 @@ PINNED = {
     430: "each timeout had the whole answer sent again, so that the link got slower and slower",
     1382: "answers to repeated questions filled a slow link, and nothing else got through",
     1116: "one large message after small ones that had come at once was sent ten times",
+    112990: "peers that had not answered were asked by turns, and each sent the whole answer over a slow link",
+    3994455: "behind a slow link nothing was equal minutes after the last fault",
     2993399: "who asked a second daemon under its own name told itself that there is no such snapshot",
 }
 DAMAGED = {
