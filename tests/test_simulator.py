@@ -23,6 +23,8 @@ PINNED = {
     1116: "one large message after small ones that had come at once was sent ten times",
     112990: "peers that had not answered were asked by turns, and each sent the whole answer over a slow link",
     3994455: "behind a slow link nothing was equal minutes after the last fault",
+    301094: "who asked under its own name took the question of a second daemon there for its own, and did not answer",
+    307324: "the last piece found no room, and the others were given up before it was asked for",
     2993399: "who asked a second daemon under its own name told itself that there is no such snapshot",
 }
 DAMAGED = {

@@ -107,9 +107,9 @@ class Pieces:
             if name == sender and stream == kind:
                 yield actor, seq, assembly
 
-    def expire(self, before: float) -> None:
-        """Give up what has not grown since this time."""
-        for name in [name for name, assembly in self._open.items() if assembly.grown < before]:
+    def expire(self, before: float, asked: str = "") -> None:
+        """Give up what has not grown since this time, but nothing of the peer that is `asked` for the rest of it."""
+        for name in [name for name, a in self._open.items() if a.grown < before and name[0] != asked]:
             self._drop(name)
 
     def _drop(self, name: tuple[str, int, Actor, int]) -> None:

@@ -14,6 +14,7 @@ answer is REPAIR messages (the last one says how many there were, so a lost one 
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -35,6 +36,7 @@ PATIENCE: Final = 5  # silent timeouts before another peer is asked
 FEW: Final = 8  # up to so many, asked in vain or still to be asked, each is given that much time
 SPANS: Final = 64
 LOOKS: Final = 256  # suspects that are looked at in one step
+ECHOES: Final = 16  # questions to the own name that may still come back
 NEVER: Final = float("inf")
 
 
@@ -72,6 +74,7 @@ class Recovery:
         self._sure: set[str] = set()
         self._gaps: set[str] = set()
         self._number = 0  # of the last question
+        self._echoes: deque[Pull] = deque(maxlen=ECHOES)
         self._vain = 0  # strangers that were asked, one after the other, and did not answer
 
     @property
@@ -184,6 +187,12 @@ class Recovery:
         budget = min(replica.out.room, replica.tuning.repair_budget) if small else replica.tuning.repair_budget
         pull = Pull(vector, budget, replica.held.spans(SPANS), parts[:4], whole, self._number)
         replica.out.send(Lane.INBOX, name, pull, replica.state.actor)
+        if name == replica.name:
+            self._echoes.append(pull)
+
+    def is_own(self, pull: Pull) -> bool:
+        """A question to our own name, for a second daemon under it, came back to us."""
+        return any(pull.number == own.number and pull.vector == own.vector for own in self._echoes)
 
     def _in_question(self, peer: Peer) -> dict[Actor, int]:
         """The entries of a large vector that matter, if they explain all that the peer seems to have more than we.

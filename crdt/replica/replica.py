@@ -381,7 +381,8 @@ class Replica:
         if self.greeting.tick(now):
             for _ in range(self.held.expire(now - self.tuning.held_time)):
                 self.drop("held_time")
-            self.pieces.expire(now - self.tuning.held_time)
+            asking = self.recovery.asking
+            self.pieces.expire(now - self.tuning.held_time, asking.peer if asking is not None else "")
             self.merging.tidy()
         self.recovery.tick(now)
         self.serving.tick(now)
@@ -527,7 +528,7 @@ class Replica:
 
     def _on_pull(self, sender: str, message: Pull, now: float) -> None:
         have, state = message.vector, self.state
-        if sender == self.name and self._is_own_question(have):
+        if sender == self.name and self.recovery.is_own(message):
             return
         peer = self.heard(sender, now)
         if have.get(state.actor, 0) > state.me.applied:
@@ -542,11 +543,6 @@ class Replica:
             peer.vector_sum = max(peer.vector_sum, sum(have.values()))
             self.vectors.learn(sender, have)
         self.serving.answer(sender, message, now)
-
-    def _is_own_question(self, have: dict[Actor, int]) -> bool:
-        """A PULL to our own name, for a second daemon under it, came back to us: we have nothing more than it says."""
-        asking = self.recovery.asking
-        return asking is not None and asking.peer == self.name and have.get(self.state.actor, 0) == self.own_stored
 
     def _on_repair(self, sender: str, message: Repair, now: float) -> None:
         peer = self.heard(sender, now)

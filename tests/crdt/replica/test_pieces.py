@@ -93,3 +93,14 @@ def test_pieces_of_a_few_bytes_count_with_what_they_take() -> None:
         for piece in cut_up(bytes(200), 2, FRAME, A, i)[:-1]:
             table.add("x", piece, 0.0)
     assert sum(len(a.parts) for _, _, a in table.partial("x", FRAME)) < 20_000 // EACH
+
+
+def test_what_the_asked_one_still_owes_is_kept() -> None:
+    table = Pieces(10_000)
+    pieces = cut_up(b"x" * 900, 100, FRAME, Actor("h", 1), 5)
+    for sender in ("asked", "other"):
+        for piece in pieces[:-1]:
+            assert table.add(sender, piece, 1.0) is None
+    table.expire(50.0, "asked")
+    assert len(table) == 1
+    assert table.add("asked", pieces[-1], 51.0) == b"x" * 900
