@@ -224,6 +224,7 @@ class Recovery:
             given_up &= now - asking.last >= 2 * self._replica.tuning.pull_timeout  # its answer may be a large message
         if given_up:
             self.asking = None
+            self.cancel(asking.peer)  # its next HELLO brings it back
             self._replica.peers.get(asking.peer, now).answers = False
             self._vain += asking.rank > ANSWERED
             self._ask_elsewhere(asking.peer, now)
@@ -250,7 +251,7 @@ class Recovery:
         return PATIENCE >> self._vain if crowd else PATIENCE
 
     def _ask_elsewhere(self, tried: str, now: float) -> None:
-        """The asked one is silent: its next HELLO brings it back; meanwhile somebody else who is ahead."""
+        """The asked one is silent, or does not help: somebody else who is ahead."""
         if len(self._suspects):
             return
         others = [p for p in self._replica.peers.online(now) if p.name != tried and self._worth_asking(p.name)]
