@@ -40,7 +40,7 @@ from crdt.errors import PeerError
 from crdt.frame import Frame, Group, Stamps
 from crdt.heads import MAX_NAME, Head, Lone
 from crdt.types.catalog import entry_class
-from crdt.types.number import structured
+from crdt.types.numberwire import structured
 
 _COUNTER_MASK: Final = (1 << COUNTER_BITS) - 1
 _NOTHING: Final[list[Any]] = [0, [], [], [], [], [], []]  # the parts of a frame that does nothing

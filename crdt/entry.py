@@ -135,9 +135,9 @@ class Entry:
 
         In every type a structured payload of kind 1 is a count, which does not name its owner.
         """
-        from crdt.types import number  # which imports this module
+        from crdt.types import numberwire  # which imports this module
 
-        return number.foster(payload, owner, seq)
+        return numberwire.foster(payload, owner, seq)
 
     @classmethod
     def check(cls, field: object, payload: Wire) -> bool:

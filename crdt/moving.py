@@ -16,7 +16,7 @@ from typing import Any
 from crdt.dots import FIRST_OWN, SEQ_BITS, SEQ_MASK, Actor
 from crdt.entry import GONE, LIFETIME, Entry, Raw
 from crdt.state import State
-from crdt.types import expiry, number
+from crdt.types import amounts, expiry, numberwire
 
 Pending = list[tuple[int, Entry, bytes | None, Raw]]  # old dot, where, payload
 
@@ -60,13 +60,13 @@ def _take_out(state: State) -> Pending:
 def _put_back(state: State, taken: Pending, old: Actor, cut: int, offset: int) -> None:
     """The rows come back under the new actor's dots: counts first, because values may name their lineages."""
     moved: dict[
-        int, tuple[int, int, number.Amount]
+        int, tuple[int, int, amounts.Amount]
     ] = {}  # old lineage -> seq of its committed count, total, new lineage
-    for dot, entry, field, raw in sorted(taken, key=lambda row: not _is(row[3], number.COUNT)):
-        if _is(raw, number.COUNT):
+    for dot, entry, field, raw in sorted(taken, key=lambda row: not _is(row[3], numberwire.COUNT)):
+        if _is(raw, numberwire.COUNT):
             raw = _count(state, entry, field, raw, dot, cut, offset, moved)
-        elif _is(raw, number.SET):
-            raw = (number.SET, raw[1], _bases(raw[2], cut, offset, moved))
+        elif _is(raw, numberwire.SET):
+            raw = (numberwire.SET, raw[1], _bases(raw[2], cut, offset, moved))
         elif entry.CODE == LIFETIME:
             raw = expiry.renamed(raw, old, cut & SEQ_MASK)
         if field is not None:
@@ -86,28 +86,28 @@ def _count(
     dot: int,
     cut: int,
     offset: int,
-    moved: dict[int, tuple[int, int, number.Amount]],
+    moved: dict[int, tuple[int, int, amounts.Amount]],
 ) -> Raw:
     """An own pending count as the new actor's."""
     _, lineage, total = raw
     if lineage > cut:
-        return (number.COUNT, lineage + offset, total)
+        return (numberwire.COUNT, lineage + offset, total)
     removed = state.removed
     for at, where in enumerate(removed.entries):
         before, kept = removed.dots[at], removed.raws[at]
-        if where is entry and removed.fields[at] == field and _is(kept, number.COUNT) and kept[1] == lineage:
+        if where is entry and removed.fields[at] == field and _is(kept, numberwire.COUNT) and kept[1] == lineage:
             removed.drop(at)
             entry.insert(state, field, state.wire(kept, before), before)
             moved[lineage] = (dot + offset, before & SEQ_MASK, kept[2])
-            return (number.COUNT, dot + offset, number.minus(total, kept[2]))
+            return (numberwire.COUNT, dot + offset, amounts.minus(total, kept[2]))
     raise AssertionError("a count that continues a committed one has removed it")
 
 
 def _bases(
-    bases: number.Bases, cut: int, offset: int, moved: dict[int, tuple[int, int, number.Amount]]
-) -> number.Bases:
+    bases: numberwire.Bases, cut: int, offset: int, moved: dict[int, tuple[int, int, amounts.Amount]]
+) -> numberwire.Bases:
     """What a pending SET has taken of the own counts, in the new names."""
-    out: number.Bases = {}
+    out: numberwire.Bases = {}
     for lineage, (n, total) in bases.items():
         if lineage >> SEQ_BITS != cut >> SEQ_BITS or n <= cut & SEQ_MASK:
             out[lineage] = (n, total)
@@ -116,7 +116,7 @@ def _bases(
         else:
             fresh, committed, before = moved[lineage]
             out[lineage] = (committed, before)
-            out[fresh] = (n - (cut & SEQ_MASK), number.minus(total, before))
+            out[fresh] = (n - (cut & SEQ_MASK), amounts.minus(total, before))
     return out
 
 

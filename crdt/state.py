@@ -33,7 +33,7 @@ from crdt.frozen import Frozen
 from crdt.hashing import group_hash
 from crdt.rows import ActorRows, Chunk, Taken
 from crdt.shards import roomy
-from crdt.types import number
+from crdt.types import numberwire
 
 if TYPE_CHECKING:
     from crdt.types.expiry import ExpiryEntry
@@ -349,19 +349,19 @@ class State(Expiries):
 
     def wire(self, raw: Raw, dot: int) -> Wire:
         """The form of a payload that is hashed, sent and stored."""
-        return number.encode(self, raw, dot) if raw.__class__ is tuple else raw
+        return numberwire.encode(self, raw, dot) if raw.__class__ is tuple else raw
 
     def wires(self, raws: list[Raw], dots: list[int]) -> list[Wire]:
         """`wire` of a column."""
         return [
-            number.encode(self, raw, dot) if raw.__class__ is tuple else raw
+            numberwire.encode(self, raw, dot) if raw.__class__ is tuple else raw
             for raw, dot in zip(raws, dots, strict=True)
         ]
 
     def contents(self, raws: list[Raw], dots: list[int]) -> list[bytes]:
         """What is hashed of a column of structured payloads."""
         return [
-            number.content(self, raw, dot) if raw.__class__ is tuple else raw.data
+            numberwire.content(self, raw, dot) if raw.__class__ is tuple else raw.data
             for raw, dot in zip(raws, dots, strict=True)
         ]
 

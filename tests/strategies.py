@@ -13,7 +13,8 @@ from crdt.dots import SEQ_MASK, Actor, Runs
 from crdt.expiries import NEVER
 from crdt.frame import Frame, Group, Stamps
 from crdt.places import between
-from crdt.types import expiry, number
+from crdt.types import expiry
+from crdt.types.amounts import exact
 from crdt.types.catalog import CATALOG
 from crdt.types.counters import GrowCounterEntry
 from crdt.types.expiry import ExpiryEntry
@@ -22,6 +23,7 @@ from crdt.types.jsoncell import ELEMENT, MEMBER, component, ranked
 from crdt.types.jsontext import dump
 from crdt.types.jsontree import JsonEntry
 from crdt.types.lists import ListEntry
+from crdt.types.numberwire import BASE, COUNT, SET, _out
 from crdt.types.sets import SetEntry
 from crdt.types.streams import StreamEntry
 from crdt.types.texts import TextEntry
@@ -39,7 +41,7 @@ hlcs = st.builds(lambda ms, counter: ms << 16 | counter, st.integers(0, 2**48 - 
 runs = st.sets(st.integers(1, 2000), min_size=1, max_size=40).map(lambda found: Runs(sorted(found)))
 amounts = st.one_of(
     st.integers(-(2**70), 2**70),
-    st.decimals(allow_nan=False, allow_infinity=False, min_value=-(10**9), max_value=10**9, places=5).map(number.exact),
+    st.decimals(allow_nan=False, allow_infinity=False, min_value=-(10**9), max_value=10**9, places=5).map(exact),
 )
 
 # Anything that MessagePack can say, for decoders to refuse.
@@ -57,14 +59,14 @@ def _ext(row: list[Any]) -> msgpack.ExtType:
     return msgpack.ExtType(1, msgpack.packb(row))
 
 
-_texts = amounts.map(number._out)
-_counts = st.builds(lambda seq, total: _ext([number.COUNT, seq, total]), seqs, _texts)
-_bases = st.builds(lambda seq, n, total, actor: _ext([number.BASE, seq, n, total, *actor]), seqs, seqs, _texts, actors)
+_texts = amounts.map(_out)
+_counts = st.builds(lambda seq, total: _ext([COUNT, seq, total]), seqs, _texts)
+_bases = st.builds(lambda seq, n, total, actor: _ext([BASE, seq, n, total, *actor]), seqs, seqs, _texts, actors)
 _lineages = st.dictionaries(st.tuples(actors, seqs), st.tuples(seqs, _texts), min_size=1, max_size=3)
 
 
 def _set(value: bytes, found: dict[Any, Any]) -> msgpack.ExtType:
-    return _ext([number.SET, value, [[*actor, seq, *at] for (actor, seq), at in sorted(found.items())]])
+    return _ext([SET, value, [[*actor, seq, *at] for (actor, seq), at in sorted(found.items())]])
 
 
 def _sets_of(values: st.SearchStrategy[bytes]) -> st.SearchStrategy[Any]:

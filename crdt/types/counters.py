@@ -12,8 +12,10 @@ from crdt.dots import SEQ_BITS
 from crdt.entry import Wire
 from crdt.errors import UsageError, WrongTypeError
 from crdt.state import State
-from crdt.types import expiry, number
+from crdt.types import amounts, expiry, number
 from crdt.types.number import Number
+from crdt.types.numberwire import BASE, COUNT, FOSTER
+from crdt.types.numberwire import check as well_formed
 from crdt.types.strings import StringEntry
 
 NOT_FLOAT = "ERR value is not a valid float"
@@ -33,7 +35,7 @@ class GrowCounterEntry(StringEntry):
     @classmethod
     def check(cls, field: object, payload: Wire) -> bool:
         structured = payload is not None and type(payload) is not bytes
-        return field is None and structured and number.check(payload, (number.COUNT, number.BASE, number.FOSTER))
+        return field is None and structured and well_formed(payload, (COUNT, BASE, FOSTER))
 
 
 def incr(state: State, key: bytes, by: int) -> int:
@@ -45,7 +47,7 @@ def incr(state: State, key: bytes, by: int) -> int:
         assert isinstance(entry, StringEntry)
         if entry.value is None:
             entry.dot = dot = state.add(entry, None)
-            entry.value = (number.COUNT, dot, by)
+            entry.value = (COUNT, dot, by)
             return total
     elif entry.__class__ is not StringEntry:
         raise WrongTypeError
@@ -55,8 +57,8 @@ def incr(state: State, key: bytes, by: int) -> int:
             _, lineage, before = value
             if entry.dot > state.mark and isinstance(before, int):
                 total = before + by
-                if number.INT_MIN <= total <= number.INT_MAX and number.INT_MIN <= before <= number.INT_MAX:
-                    entry.value = (number.COUNT, lineage, total)
+                if amounts.INT_MIN <= total <= amounts.INT_MAX and amounts.INT_MIN <= before <= amounts.INT_MAX:
+                    entry.value = (COUNT, lineage, total)
                     return total
             return _count_on(state, entry, value, by)
         if isinstance(value, Number):
@@ -81,7 +83,7 @@ def _count_on(state: State, entry: StringEntry, count: number.Lone, by: int) -> 
             return total
         state.retire(dot, entry, None, count)
         entry.dot = state.add(entry, None)
-    entry.value = (number.COUNT, lineage, total)
+    entry.value = (COUNT, lineage, total)
     return total
 
 
@@ -101,7 +103,7 @@ def incr_float(state: State, key: bytes, by: Decimal) -> bytes:
         return text
     target = entry or state.create(StringEntry, key)
     assert isinstance(target, StringEntry)
-    target.number().increase(state, target, None, amount, number.plus(before, amount))
+    target.number().increase(state, target, None, amount, amounts.plus(before, amount))
     return text
 
 

@@ -37,12 +37,13 @@ from crdt import longdouble
 from crdt.clock import milliseconds
 from crdt.errors import UsageError, WrongTypeError
 from crdt.state import State
-from crdt.types import number
+from crdt.types import amounts, number
+from crdt.types.amounts import Amount
 from crdt.types.jsoncell import ARRAY, ELEMENT, MEMBER, OBJECT, UNRANKED, Cell, body, ranked
 from crdt.types.jsonnode import Node
 from crdt.types.jsontext import Value, check_depth, dump, float_text, is_float, is_number, parse
 from crdt.types.jsontree import JsonEntry
-from crdt.types.number import Amount, Seen
+from crdt.types.number import Seen
 from crdt.types.strings import Sibling, seen_by, token
 
 NOT_FINITE: Final = "ERR result is not a number"
@@ -338,7 +339,7 @@ def amount(state: State, node: Node) -> Amount | None:
     shown = node.leaf(state)
     if not isinstance(shown, bytes):
         return shown
-    return number.parse(shown) if is_number(shown) else None
+    return amounts.parse(shown) if is_number(shown) else None
 
 
 def check_increase(state: State, node: Node, by: int | float) -> None:
@@ -355,7 +356,7 @@ def _increased(state: State, node: Node, by: int | float) -> tuple[Amount, bool]
     after = _double(now) + float(by)
     if isinf(after):
         raise UsageError(NOT_FINITE)
-    return number.exact(Decimal(float_text(after))), True
+    return amounts.exact(Decimal(float_text(after))), True
 
 
 def increase(state: State, doc: JsonEntry, node: Node, by: int | float) -> bytes:
@@ -371,7 +372,7 @@ def increase(state: State, doc: JsonEntry, node: Node, by: int | float) -> bytes
         doc.write(state, node, ranked(_rank(node), float_text(_double(now)).encode()))
         now = amount(state, node)
         assert now is not None
-    doc.increase(state, node, number.minus(after, now), after)
+    doc.increase(state, node, amounts.minus(after, now), after)
     return leaf(state, node)
 
 

@@ -20,7 +20,7 @@ from crdt.errors import NotANumberError, WrongTypeError
 from crdt.sampler import Sampler
 from crdt.shards import Large, compacted, disjoint, roomy, setdefaults
 from crdt.state import RANGE_FROM, State
-from crdt.types import number
+from crdt.types import amounts, number, numberwire
 from crdt.types.number import Number
 from crdt.types.strings import Sibling, seen_by, standing, token
 
@@ -198,7 +198,7 @@ class HashEntry(Entry):
 
     @classmethod
     def check(cls, field: object, payload: Wire) -> bool:
-        return type(field) is bytes and (type(payload) is bytes or (payload is not None and number.check(payload)))
+        return type(field) is bytes and (type(payload) is bytes or (payload is not None and numberwire.check(payload)))
 
 
 def _of(state: State, key: bytes) -> HashEntry | None:
@@ -317,7 +317,7 @@ def incr_float(state: State, key: bytes, field: bytes, by: Decimal) -> bytes:
         put(state, key, [(field, text)])
         return text
     target = entry or _made(state, key)
-    target.number(field).increase(state, target, field, amount, number.plus(before, amount))
+    target.number(field).increase(state, target, field, amount, amounts.plus(before, amount))
     return text
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from crdt import sequence
 from crdt.state import State
-from crdt.types import number
+from crdt.types import amounts
 from crdt.types.jsoncell import ARRAY, ELEMENT, OBJECT, UNRANKED, Cell, body, rank_of
 from crdt.types.jsontext import quoted
 
@@ -88,7 +88,7 @@ class Node:
             return True
         return self.length() > 0 or ARRAY in self.texts()
 
-    def leaf(self, state: State) -> bytes | number.Amount | None:
+    def leaf(self, state: State) -> bytes | amounts.Amount | None:
         """What the cell shows if neither an object nor an array is here."""
         value = self.value
         return body(value) if isinstance(value, bytes) else None if value is None else value.shown(state)

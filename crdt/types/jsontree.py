@@ -27,7 +27,7 @@ from crdt.dots import Actor
 from crdt.entry import GONE, Entry, Gone, Leaving, Raw, Wire
 from crdt.places import seed_bytes
 from crdt.state import RANGE_FROM, State
-from crdt.types import number
+from crdt.types import amounts, numberwire
 from crdt.types.jsoncell import (
     ELEMENT,
     MEMBER,
@@ -266,10 +266,10 @@ class JsonEntry(Entry):
             return False
         if type(payload) is bytes:
             return is_text(payload)
-        if payload is None or not number.check(payload):
+        if payload is None or not numberwire.check(payload):
             return False
         row = msgpack.unpackb(payload.data)
-        return row[0] != number.SET or is_text(row[1])
+        return row[0] != numberwire.SET or is_text(row[1])
 
     @classmethod
     def renamed(cls, field: bytes, old: int, new: int, cut: int) -> bytes:
@@ -296,7 +296,7 @@ class JsonEntry(Entry):
             node.dot = state.add(self, node.field)
             node.value = payload
 
-    def increase(self, state: State, node: Node, by: number.Amount, after: number.Amount) -> None:
+    def increase(self, state: State, node: Node, by: amounts.Amount, after: amounts.Amount) -> None:
         """Count on a number; `after` is what will be shown."""
         before = _visible(node)
         self.cell(node).increase(state, self, node.field, by, after)

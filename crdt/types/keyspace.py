@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from crdt.errors import NoSuchKeyError
 from crdt.sampler import Sampler
 from crdt.state import State
-from crdt.types import documents, expiry, hashes, number, sets, streams, strings, zsets
+from crdt.types import amounts, documents, expiry, hashes, sets, streams, strings, zsets
 from crdt.types.counters import GrowCounterEntry, grow, grown
 from crdt.types.flags import FlagEntry, enable
 from crdt.types.hashes import HashEntry
@@ -104,7 +104,7 @@ def copy(state: State, source: bytes, target: bytes, into: State | None = None) 
         delete(into, target)
         enable(into, target)
     elif isinstance(entry, GrowCounterEntry):
-        value = min(grown(state, source), number.INT_MAX)
+        value = min(grown(state, source), amounts.INT_MAX)
         delete(into, target)
         grow(into, target, value)
     else:

@@ -25,7 +25,7 @@ from crdt.entry import GONE, Entry, Gone, Leaving, Raw, Wire
 from crdt.errors import UsageError, WrongTypeError
 from crdt.shards import roomy
 from crdt.state import State
-from crdt.types import number
+from crdt.types import amounts, number, numberwire
 from crdt.types.number import Number, Seen
 
 _MALFORMED: Final = (ValueError, TypeError, RecursionError, msgpack.UnpackException, msgpack.ExtraData)
@@ -85,8 +85,8 @@ class StringEntry(Entry):
     def insert(self, state: State, field: bytes | None, payload: Wire, dot: int) -> None:
         if self.value is None and payload.__class__ is bytes:
             self.value, self.dot = payload, dot
-        elif self.value is None and number.is_lone(payload):
-            self.value, self.dot = number.decode(state, payload.data, dot), dot
+        elif self.value is None and numberwire.is_lone(payload):
+            self.value, self.dot = numberwire.decode(state, payload.data, dot), dot
         else:
             self.number().insert(state, self, None, payload, dot)
 
@@ -96,8 +96,8 @@ class StringEntry(Entry):
             if payload.__class__ is bytes:
                 leaving[old], self.value, self.dot = self.value, payload, dot
                 return True
-            if number.is_lone(payload):
-                leaving[old], self.value, self.dot = self.value, number.decode(state, payload.data, dot), dot
+            if numberwire.is_lone(payload):
+                leaving[old], self.value, self.dot = self.value, numberwire.decode(state, payload.data, dot), dot
                 return True
         self.insert(state, None, payload, dot)
         return False
@@ -139,11 +139,11 @@ class StringEntry(Entry):
 
     @classmethod
     def event(cls, payload: Wire) -> str:
-        return "incrby" if number.is_count(payload) else cls.ADDED
+        return "incrby" if numberwire.is_count(payload) else cls.ADDED
 
     @classmethod
     def check(cls, field: object, payload: Wire) -> bool:
-        return field is None and (type(payload) is bytes or (payload is not None and number.check(payload)))
+        return field is None and (type(payload) is bytes or (payload is not None and numberwire.check(payload)))
 
 
 def get(state: State, key: bytes) -> bytes | None:
@@ -156,7 +156,7 @@ def get(state: State, key: bytes) -> bytes | None:
     value = entry.value
     if value.__class__ is bytes:
         return value
-    return value.text(state) if isinstance(value, Number) else number.render(value[2])  # type: ignore[index]
+    return value.text(state) if isinstance(value, Number) else amounts.render(value[2])  # type: ignore[index]
 
 
 def put(state: State, key: bytes, value: bytes) -> None:
@@ -208,7 +208,7 @@ def standing(state: State, value: Value | None, dot: int) -> list[Sibling]:
     if type(value) is bytes:
         return [_sibling(state, dot, value)]
     if type(value) is tuple:
-        return [_sibling(state, dot, number.render(value[2]))]
+        return [_sibling(state, dot, amounts.render(value[2]))]
     assert type(value) is Number
     winner = value.winner(state)
     order = sorted(value.sets, key=lambda d: (d == winner, state.hlc(d), state.name(d)), reverse=True)
@@ -219,8 +219,8 @@ def standing(state: State, value: Value | None, dot: int) -> list[Sibling]:
     newest = max(value.counts, key=lambda d: (state.hlc(d), state.name(d)))
     shown = value.shown(state)
     if type(shown) is bytes:  # the winner is no number: what was counted stands beside it
-        return [*plain, _sibling(state, newest, number.render(added))]
-    return [_sibling(state, newest, number.render(shown)), *plain[1:]]  # type: ignore[arg-type]
+        return [*plain, _sibling(state, newest, amounts.render(added))]
+    return [_sibling(state, newest, amounts.render(shown)), *plain[1:]]  # type: ignore[arg-type]
 
 
 def _sibling(state: State, dot: int, value: bytes) -> Sibling:
@@ -247,7 +247,7 @@ def seen_by(state: State, context: bytes) -> Seen:
     try:
         vector, counted = msgpack.unpackb(context)
         seen = parse_vector(vector)
-        bases = number.counted_by(state, counted) if counted else {}
+        bases = numberwire.counted_by(state, counted) if counted else {}
     except _MALFORMED:
         raise UsageError("ERR invalid context, use the one that MV.GET returned") from None
     if bases is None:

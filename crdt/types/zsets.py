@@ -29,9 +29,10 @@ from sortedcontainers import SortedList
 from crdt.entry import Gone, Leaving, Raw, Wire
 from crdt.errors import UsageError, WrongTypeError
 from crdt.state import State
-from crdt.types import number
+from crdt.types import amounts
+from crdt.types.amounts import Amount
 from crdt.types.hashes import HashEntry, write
-from crdt.types.number import Amount, Number
+from crdt.types.number import Number
 
 if TYPE_CHECKING:
     from random import Random
@@ -181,14 +182,14 @@ def increase(state: State, key: bytes, member: bytes, by: float) -> float:
     after = before + by
     if isnan(after):
         raise UsageError(NOT_A_SCORE)
-    exact = number.parse(shown) if isinstance(shown, bytes) else shown or 0
+    exact = amounts.parse(shown) if isinstance(shown, bytes) else shown or 0
     if exact is None or after in (inf, -inf):
         put(state, key, [(member, after)])
         return after
     target = entry or state.create(ZSetEntry, key)
     assert isinstance(target, ZSetEntry)
-    total = number.exact(Decimal(repr(after)))
-    target.number(member).increase(state, target, member, number.minus(total, exact), total)  # type: ignore[arg-type]
+    total = amounts.exact(Decimal(repr(after)))
+    target.number(member).increase(state, target, member, amounts.minus(total, exact), total)  # type: ignore[arg-type]
     target.changed([member])
     return after
 

@@ -14,7 +14,20 @@ import msgpack
 from crdt.dots import Actor
 from crdt.expiries import NEVER
 from crdt.state import State
-from crdt.types import counters, expiry, flags, hashes, keyspace, lists, number, sets, streams, strings, zsets
+from crdt.types import (
+    amounts,
+    counters,
+    expiry,
+    flags,
+    hashes,
+    keyspace,
+    lists,
+    numberwire,
+    sets,
+    streams,
+    strings,
+    zsets,
+)
 from crdt.types.lists import ListEntry
 from crdt.types.texts import TextEntry
 from tests.crdt import json_model
@@ -123,7 +136,7 @@ class Answers:
             for author, span in spans
             for name in span[2:]
         }
-        values = [d for d, row in self.rows.items() if row[:2] == (1, key) and not number.is_count(row[3])]
+        values = [d for d, row in self.rows.items() if row[:2] == (1, key) and not numberwire.is_count(row[3])]
         values = [d for d in values if type(p := self.rows[d][3]) is bytes or msgpack.unpackb(p.data)[0] == 0]
         return NEVER if set(values) - named else max(span[1] for _, span in spans)
 
@@ -187,7 +200,7 @@ class Answers:
         shown, values = self.register(kind, key, name)
         if text is None or siblings is None:
             return False
-        alike = text == (number.render(number.exact(shown)) if isinstance(shown, Decimal) else shown)
+        alike = text == (amounts.render(amounts.exact(shown)) if isinstance(shown, Decimal) else shown)
         seen = {sibling.value for sibling in siblings}
         return alike and (seen == values or isinstance(shown, Decimal) or len(seen) == len(values) + 1)
 

@@ -20,7 +20,7 @@ from crdt.frame import Frame
 from crdt.joining import Joining
 from crdt.rows import ActorRows
 from crdt.state import State
-from crdt.types import expiry, hashes, jsonnode, jsontree, lists, number, sets
+from crdt.types import amounts, expiry, hashes, jsonnode, jsontree, lists, number, numberwire, sets
 from crdt.types.catalog import CATALOG
 from crdt.types.number import Number
 from crdt.types.strings import StringEntry
@@ -336,10 +336,10 @@ def live_lineage_starts_anew(patch: pytest.MonkeyPatch) -> None:
         mine, base = self.mine, self.known(st)
         if mine in self.counts and self.counts[mine][1] in base:
             lineage, total = self.counts[mine][1:]
-            left = number.minus(total, base[lineage][1])
+            left = amounts.minus(total, base[lineage][1])
             self._retire(st, entry, name, [mine])
             dot = st.add(entry, name)
-            self.counts[dot] = (number.COUNT, dot, number.plus(left, by))
+            self.counts[dot] = (numberwire.COUNT, dot, amounts.plus(left, by))
             self.mine, self._shown = dot, number.UNKNOWN
         else:
             increase(self, st, entry, name, by, after)

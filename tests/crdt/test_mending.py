@@ -12,7 +12,7 @@ from crdt.errors import PeerError
 from crdt.frame import Frame, Group, merge
 from crdt.mending import content, preserve, recount, reissue, row_at, rows_of, sum_between
 from crdt.state import State
-from crdt.types import counters, expiry, hashes, keyspace, number, sets, strings
+from crdt.types import counters, expiry, hashes, keyspace, number, numberwire, sets, strings
 from tests.simulation.defects import exchange, lose
 from tests.simulation.oracle import rows_of_state
 
@@ -133,9 +133,9 @@ def test_a_count_written_anew_by_several_counts_once(lost_at: str) -> None:
 def test_a_count_of_a_later_lineage_is_another_one() -> None:
     """The negative control: if a lineage did not count once, the sums above would be 22 and 14."""
     cell = number.Number()
-    cell.counts = {1: (number.FOSTER, 9, 5, 9), 2: (number.FOSTER, 9, 5, 9), 3: (number.FOSTER, 8, 5, 8)}
+    cell.counts = {1: (numberwire.FOSTER, 9, 5, 9), 2: (numberwire.FOSTER, 9, 5, 9), 3: (numberwire.FOSTER, 8, 5, 8)}
     assert cell.added(State(A)) == 10
-    cell.counts[4] = (number.FOSTER, 9, 7, 9)  # two totals at one place: the larger
+    cell.counts[4] = (numberwire.FOSTER, 9, 7, 9)  # two totals at one place: the larger
     assert cell.added(State(A)) == 12
 
 
@@ -160,7 +160,7 @@ def test_a_set_and_a_deletion_take_what_they_saw_of_a_count_written_anew() -> No
 
 
 def _healed_once_more(c: State) -> Frame:
-    ((dot, _),) = [(dot, row) for dot, row in rows_of_state(c) if number.is_count(row[3])]
+    ((dot, _),) = [(dot, row) for dot, row in rows_of_state(c) if numberwire.is_count(row[3])]
     anew(c, dot[0], dot[1])
     frame = c.cut()
     assert frame is not None

@@ -23,7 +23,7 @@ from crdt.mending import row_at
 from crdt.replica.events import Disconnected
 from crdt.rows import ActorRows
 from crdt.state import State, _Added
-from crdt.types import counters, number, sets, strings
+from crdt.types import amounts, counters, numberwire, sets, strings
 from tests.simulation.disk import Disk
 from tests.simulation.oracle import Violation, rows_of_state
 
@@ -93,10 +93,10 @@ def exchange(state: State, owner: ActorRows, seq: int, rng: Random) -> None:
     entry, field = chunk.cell(i)
     assert entry is not None
     payload = before.payloads[0] if before.payloads is not None else None
-    if number.is_count(payload) and payload.data[1] == number.COUNT:
+    if numberwire.is_count(payload) and payload.data[1] == numberwire.COUNT:
         kind, lineage, total = msgpack.unpackb(payload.data)
-        more = number.plus(total if type(total) is int else Decimal(total), rng.randint(1, 9))
-        payload = number.encode(state, (kind, owner.base + lineage, more), dot)
+        more = amounts.plus(total if type(total) is int else Decimal(total), rng.randint(1, 9))
+        payload = numberwire.encode(state, (kind, owner.base + lineage, more), dot)
     elif type(payload) is bytes:
         changed = (b"?" if payload == b"!" else b"!") if entry.POINTS else payload + b"!"
         payload = b'"damaged"' if entry.STRICT else changed  # what cannot be is refused, not healed
@@ -156,15 +156,15 @@ def contents(states: Iterable[State]) -> set[Content]:
 
 def _is_base(payload: Any) -> bool:
     """Baselines go when their lineage is dead, whoever holds them."""
-    return isinstance(payload, msgpack.ExtType) and payload.data[1] == number.BASE
+    return isinstance(payload, msgpack.ExtType) and payload.data[1] == numberwire.BASE
 
 
 def _content(dot: Any, row: Any) -> Content:
     code, key, field, payload, hlc = row
-    if not number.is_count(payload):
+    if not numberwire.is_count(payload):
         return (code, key, field, bytes(payload.data) if hasattr(payload, "data") else payload, hlc)
     kind, lineage, *rest = msgpack.unpackb(payload.data)
-    owner, n = (dot[0], dot[1]) if kind == number.COUNT else (tuple(rest[2:]), rest[0])
+    owner, n = (dot[0], dot[1]) if kind == numberwire.COUNT else (tuple(rest[2:]), rest[0])
     return ("count", code, key, field, tuple(owner), lineage, n)
 
 

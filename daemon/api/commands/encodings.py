@@ -12,8 +12,8 @@ from typing import Final
 
 from crdt.state import State
 from crdt.types import counters, hashes, keyspace, lists, sets, streams, strings, texts, zsets
+from crdt.types.amounts import parse_int
 from crdt.types.jsontree import JsonEntry
-from crdt.types.number import parse_int
 
 EMBEDDED: Final = 44  # the longest string that Redis keeps beside its header
 COMPACT_ENTRIES: Final = 512

@@ -10,9 +10,10 @@ import msgpack
 from crdt.clock import milliseconds
 from crdt.entry import LIFETIME, Entry, Raw
 from crdt.types import conflicts, expiry, streams
+from crdt.types.amounts import render
 from crdt.types.jsoncell import body
 from crdt.types.jsontree import JsonEntry
-from crdt.types.number import BASE, COUNT, render
+from crdt.types.numberwire import BASE, COUNT
 from crdt.types.streams import StreamEntry
 from daemon import report
 from daemon.api.arguments import SYNTAX, integer

@@ -10,7 +10,7 @@ from crdt import codec
 from crdt.errors import NotANumberError, OverflowedError, UsageError, WrongTypeError
 from crdt.state import State
 from crdt.types import counters, keyspace, sets, strings
-from crdt.types.number import INT_MAX
+from crdt.types.amounts import INT_MAX
 from tests.crdt.replicas import Replicas
 
 K = b"k"

@@ -11,7 +11,7 @@ from crdt.dots import Actor
 from crdt.entry import STRUCTURED
 from crdt.errors import NotANumberError, WrongTypeError
 from crdt.state import State
-from crdt.types import counters, hashes, number, strings
+from crdt.types import counters, hashes, numberwire, strings
 
 
 def replica(name: str) -> State:
@@ -94,7 +94,7 @@ def test_what_is_not_finite_is_refused() -> None:
     ],
 )
 def test_foreign_amounts_are_bounded(amount: str, fine: bool) -> None:
-    assert number.check(msgpack.ExtType(STRUCTURED, msgpack.packb([number.COUNT, 1, amount]))) is fine
+    assert numberwire.check(msgpack.ExtType(STRUCTURED, msgpack.packb([numberwire.COUNT, 1, amount]))) is fine
 
 
 def test_a_grow_only_counter_has_no_siblings() -> None:
