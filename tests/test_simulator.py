@@ -25,6 +25,7 @@ PINNED = {
     3994455: "behind a slow link nothing was equal minutes after the last fault",
     301094: "who asked under its own name took the question of a second daemon there for its own, and did not answer",
     307324: "the last piece found no room, and the others were given up before it was asked for",
+    11350: "questions that had waited for a sleeper made it publish the same large message nine times",
     1854: "who did not answer was asked again before others, for what it had sent before it fell silent",
     2993399: "who asked a second daemon under its own name told itself that there is no such snapshot",
 }

@@ -95,6 +95,7 @@ class Serving:
         self._asked = ("", 0.0)  # who last asked for own operations, and when
         self._again_at = NEVER  # when own operations above `_again_from` are published once more
         self._again_from = 0
+        self._again_until = 0.0  # until then what was published again from there on may be under way
         self._answers: dict[str, Answer] = {}  # by peer, the latest at the end
 
     def __contains__(self, stream: int) -> bool:
@@ -127,7 +128,7 @@ class Serving:
     def clear(self) -> None:
         """Nobody can be reached."""
         self.thaw()
-        self._again_at = NEVER
+        self._again_at, self._again_until = NEVER, 0.0
         self._answers.clear()
 
     def thaw(self) -> None:
@@ -226,6 +227,8 @@ class Serving:
         if n >= replica.own_stored:
             return False
         asked, self._asked = self._asked, (to, now)
+        if now < self._again_until and n >= self._again_from:
+            return True
         if self._again_at == NEVER:
             if asked[0] in ("", to) or now - asked[1] > replica.transit:
                 return False
@@ -241,6 +244,7 @@ class Serving:
         have = replica.state.vector() | {replica.state.actor: self._again_from}
         frames, _ = replica.log.missing(have, replica.out.room)
         if frames:
+            self._again_until = now + self._time_for(sum(map(len, frames)))
             replica.witness(replica.own_stored)
             replica.counts["frames_out"] += len(frames)
             replica.out.publish(frames)

@@ -117,6 +117,20 @@ def test_what_several_ask_for_is_published_once_more() -> None:
     assert isinstance(delta, Delta) and len(delta.frames) == 2
 
 
+def test_what_was_published_once_more_may_be_under_way_as_well() -> None:
+    a = large()
+    for _ in range(8):  # two who ask by turns, and whose questions come all at once
+        for name in "bc":
+            a.receive(name, Pull({ME: 1}, 10_000))
+        a.wait(2 * a.replica.transit)
+    assert len(a.take(Delta)) == 1
+    a.wait(2.0)
+    for name in "bc":
+        a.receive(name, Pull({ME: 1}, 10_000))
+    a.wait(2 * a.replica.transit)
+    assert len(a.take(Delta)) == 1, "by now even a slow link has lost it"
+
+
 def test_one_that_lacks_more_than_will_be_published_is_answered() -> None:
     a = desk(3)
     for name, n in (("b", 2), ("c", 2), ("d", 0)):
