@@ -117,6 +117,9 @@ class World(Network):
     def _be_damaged(self) -> None:
         """Defects strike replicas that are equal; they have to become so again, and nothing live may be lost."""
         rng = Random(self.plan.seed)
+        if self.links is not None:  # frames of a life that was lost with its disk may be under way to somebody
+            self._loop(max(self.now, self.links.empty_at) + 1.0)
+            self._until_equal(BOUND)
         self.oracle.lenient = True
         defects.strike(self, rng)
         states = [node.replica.state for node in self.nodes if node.replica is not None]

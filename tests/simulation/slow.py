@@ -88,6 +88,11 @@ class Link:
         self._free = start + size / self.rate
         return self._free
 
+    @property
+    def empty_at(self) -> float:
+        """When what waits now has left."""
+        return self._free
+
 
 class Links:
     """The slow links of one history: the broker's to everybody, or those of all its clients, or of one."""
@@ -117,6 +122,12 @@ class Links:
         if to.index not in self._own:
             self._own[to.index] = Link(self.rate, self.room)
         return self._own[to.index].leaves(size, now, (epoch, to.life))
+
+    @property
+    def empty_at(self) -> float:
+        """When what waits in any of them has left."""
+        links = [*self._own.values(), *([self._shared] if self._shared is not None else [])]
+        return max((link.empty_at for link in links), default=0.0)
 
     def sent(self, to: str, data: bytes) -> None:
         """A message leaves for the inbox of this peer."""
