@@ -45,6 +45,7 @@ ALARMS = 20  # of one kind that are told as they come
 ALARM_AGAIN = 60.0  # seconds between two of the others
 RESYNC_SLICE = 500  # events of a joined snapshot between two turns of the loop
 LOAD_SLICE = 0.005  # seconds of loading between two turns of the loop
+AFTER_DEFECT = 0.1  # seconds until the engine is called again that has just failed: a defect shall not fill the log
 
 
 class Carrier(Protocol):
@@ -102,6 +103,7 @@ class Space:
         self._logged = 0  # bytes of log that a start would have to replay
         self._maintenance: asyncio.Task[None] | None = None
         self._joining: asyncio.Task[None] | None = None
+        self._join_at = 0.0  # not before this, by the loop's time: the last one failed
         self._resyncing: asyncio.Task[None] | None = None
         self._tidiness_failed = False
         self._displaced = False
@@ -216,10 +218,8 @@ class Space:
         """A message arrived; after `close` it comes too late."""
         if self._closed:
             return
-        self.begin()
         self._handle(Received(sender, inbox, data))
-        if len(self.replica.drops) != self._dropped:
-            self._tell_dropped(sender)
+        self._tell_dropped(sender)
         self._absorbed()
 
     def _absorbed(self) -> None:
@@ -235,13 +235,14 @@ class Space:
         return self.replica.busy and not self._closed
 
     def _tell_dropped(self, sender: str) -> None:
-        """A message was dropped for a reason that is new since the start: one line; the metrics count the rest."""
-        reason = list(self.replica.drops)[-1]
+        """Something was dropped for a reason that is new since the start: one line; the metrics count the rest."""
+        if len(self.replica.drops) == self._dropped:
+            return
+        what = "a message from the broker was dropped, nothing changed; who else publishes below mqtt.prefix?"
+        for reason in list(self.replica.drops)[self._dropped :]:
+            if reason != "held_time":  # what waited too long is nobody's fault
+                log.warning("dropped", space=self.name, sender=sender, reason=reason, what=what)
         self._dropped = len(self.replica.drops)
-        log.warning(
-            "dropped", space=self.name, sender=sender, reason=reason,
-            what="a message from the broker was dropped, nothing changed; who else publishes below mqtt.prefix?",
-        )  # fmt: skip
 
     def _store_received(self) -> None:
         self._settling = False
@@ -262,7 +263,6 @@ class Space:
     def connected(self) -> None:
         """A broker became reachable."""
         if not self._closed:
-            self.begin()
             self._handle(Connected())
 
     def disconnected(self, session: int) -> None:
@@ -316,22 +316,28 @@ class Space:
         self._run(self.replica.sync(self._loop.time()))
 
     def _handle(self, event: Event) -> None:
+        self.begin()  # the engine compares both clocks
         self._promise()  # the engine may cut what clients wrote in this turn
         self.state.told = self.database.observed
-        self._run(self.replica.handle(event, self._loop.time()))
+        try:
+            self._run(self.replica.handle(event, self._loop.time()))
+        except Exception:
+            if self._timer is None or self.busy:  # the rest of a message has to be taken in, or no other is read
+                self._arm(self.now() + AFTER_DEFECT)
+            raise
 
     def _tick(self) -> None:
         self._timer = None
         self._armed_for = float("inf")
-        self.begin()
-        absorbing = self.busy
+        unfinished = self.replica.intake.unfinished
         self._handle(Tick())
-        if absorbing:
+        if unfinished is not None:
+            self._tell_dropped(unfinished.sender)
             self._absorbed()
-        self._dropped = len(self.replica.drops)  # what waited too long is nobody's fault
+        self._dropped = len(self.replica.drops)
 
-    def _arm(self) -> None:
-        deadline = self.replica.deadline
+    def _arm(self, earliest: float = 0.0) -> None:
+        deadline = max(self.replica.deadline, earliest)
         if deadline == self._armed_for:
             return
         if self._timer is not None:
@@ -391,6 +397,8 @@ class Space:
         """Build the join of a snapshot and write its checkpoint, in slices between other work."""
         if before is not None:
             await asyncio.wait((before,))
+        if self.now() < self._join_at:  # another peer's HELLO has brought the next attempt sooner
+            await asyncio.sleep(self._join_at - self.now())
         whole = True
         try:
             self.commit()
@@ -398,13 +406,15 @@ class Space:
             while self.checkpointer.running and self.checkpointer.step():  # noqa: ASYNC110
                 await asyncio.sleep(0.001)  # others get their turn between two slices
         except StoreError as error:
-            log.error("join_failed", space=self.name, what=f"{error}; what peers sent is kept and joined later")
+            self._alarm(Alarm("join_failed", f"{error}; what peers sent is kept and joined later"))
             whole = False
         except Exception:  # nothing of it is seen before the end; repair must not wait for ever
-            log.exception("join_failed", space=self.name, what="a defect: please report it; it is tried again")
+            self._alarm(Alarm("join_failed", "a defect: please report it; it is tried again"), trace=True)
             whole = False
         if joining.failed or joining.abandoned or not whole:
             self.checkpointer.abandon()
+        if not whole:
+            self._join_at = self.now() + self.replica.hello_period
         self._handle(Merged(joining, whole))
 
     def _resync(self, joining: Joining) -> None:
@@ -422,13 +432,16 @@ class Space:
         while joining.discard():  # noqa: ASYNC110
             await asyncio.sleep(0.001)
 
-    def _alarm(self, effect: Alarm) -> None:
-        """Count it; of the same kind a few are told, and then one a minute: no peer may fill the disk with lines."""
+    def _alarm(self, effect: Alarm, trace: bool = False) -> None:
+        """Count it; of the same kind a few are told, and then one a minute: no peer may fill the disk with lines.
+
+        `trace`: with the exception that is being handled.
+        """
         number = self.alarms[effect.code] = self.alarms.get(effect.code, 0) + 1
         now = self.now()
         if number <= ALARMS or now - self._alarmed.get(effect.code, 0.0) >= ALARM_AGAIN:
             self._alarmed[effect.code] = now
-            log.error(effect.code, space=self.name, what=effect.text, number=number)
+            log.error(effect.code, space=self.name, what=effect.text, number=number, exc_info=trace)
         if effect.code == "name_taken":
             self._fail(7, effect.text)
 

@@ -57,6 +57,7 @@ class Pipe:
         self._unacknowledged: dict[int, int] = {}
         self._bytes = 0
         self._reading = False
+        self._goes_on = False
         self._sending = False
         self._writer: int | None = None
         self._drained: asyncio.Future[None] | None = None
@@ -105,8 +106,17 @@ class Pipe:
         sock = client.socket()
         if sock is not None:
             self._loop.remove_writer(sock.fileno())
-            self._loop.add_reader(sock.fileno(), self._read)  # aiomqtt removes it with the socket
+            self._loop.add_reader(sock.fileno(), self._on_readable)  # aiomqtt removes it with the socket
             self._flush()
+
+    def _on_readable(self) -> None:
+        """The socket has more; where reading goes on anyway, it need not begin twice."""
+        if not self._goes_on:
+            self._read()
+
+    def _go_on(self) -> None:
+        self._goes_on = False
+        self._read()
 
     def _read(self) -> None:
         """Take in what has come, packet by packet, until nothing is left, TURN is over, or the owner is busy.
@@ -126,7 +136,8 @@ class Pipe:
                     break
             pending = getattr(client.socket(), "pending", None)
             if pending is not None and pending():  # decrypted already: the socket itself may have nothing left to tell
-                self._loop.call_soon(self._read)
+                self._goes_on = True
+                self._loop.call_soon(self._go_on)
         except Exception as error:
             sock = client.socket()
             if sock is not None:

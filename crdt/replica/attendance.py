@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 
 QUIET: Final = 60.0  # seconds between two alarms about the same name
-BETWEEN: Final = 0.1  # seconds between two answers to probes: a flood of them shall not fill the queue
+BETWEEN: Final = 0.1  # seconds between two answers to the probes of one session
+ANSWERS: Final = 16  # in that time: a flood of probes shall not fill the queue, and not hide who says it once
 
 
 class Attendance:
@@ -29,7 +30,7 @@ class Attendance:
     def __init__(self, replica: Replica) -> None:
         self._replica = replica
         self._say_at = 0.0
-        self._answer_at = 0.0
+        self._answered: dict[int, float] = {}  # the sessions whose probes were answered last, and when
 
     def on_presence(self, sender: str, message: Presence, now: float) -> None:
         """A daemon came or went."""
@@ -62,10 +63,19 @@ class Attendance:
     def on_probe(self, sender: str, message: Probe, now: float) -> None:
         """Somebody starts under the name of `sender`."""
         replica = self._replica
-        if sender == replica.name and message.session != replica.session and now >= self._answer_at:
-            self._answer_at = now + BETWEEN
+        if sender == replica.name and message.session != replica.session and self._may_answer(message.session, now):
             replica.out.send(Lane.INBOX, replica.name, Taken(message.session, replica.session, replica.acknowledged))
             self._share(f"another daemon named {replica.name!r} started in this space; give it a name of its own", now)
+
+    def _may_answer(self, session: int, now: float) -> bool:
+        """Whether this one, and anybody, was not answered too often just now; then it counts as answered."""
+        answered = self._answered
+        while answered and next(iter(answered.values())) <= now - BETWEEN:
+            del answered[next(iter(answered))]
+        if session in answered or len(answered) >= ANSWERS:
+            return False
+        answered[session] = now
+        return True
 
     def on_taken(self, sender: str, message: Taken, now: float) -> None:
         """Somebody was here under that name before."""

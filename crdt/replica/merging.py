@@ -2,7 +2,8 @@
 
 Knows: where the parts of a join lie, what has to follow into it. Promises: rows, vector and floors of a joined snapshot
 are stored in one transaction, before any own frame that is cut after it; a join that cannot be finished leaves
-everything as it was, and what is staged stays for the next attempt.
+everything as it was, and what is staged stays for the next attempt; a disk that cannot take it is not tried all the
+time.
 Must not know: how rows come (fetching.py), how a join is made (crdt/joining.py).
 """
 
@@ -64,7 +65,8 @@ class Merging:
         if joining.failed or not event.whole:
             joining.abandon()
             self._drop(tuple(self._unreadable))
-            replica.recovery.suspect(self._from, now + replica.transit, sure=True)
+            pause = replica.transit if event.whole else replica.hello_period
+            replica.recovery.suspect(self._from, now + pause, sure=True)
             return
         taught = {actor: n for actor, n in joining.vector.items() if n > replica.state.applied(actor)}
         replica.serving.thaw()

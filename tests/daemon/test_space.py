@@ -14,9 +14,12 @@ import structlog.testing
 
 from crdt.replica import messages
 from crdt.replica.effects import LogFrame
+from crdt.replica.events import Persisted
+from crdt.replica.intake import SLICE_FRAMES
 from crdt.types import sets
 from daemon import space as module
 from daemon.store import Durability, Store
+from tests.crdt.replica.test_hostile import many
 from tests.daemon.spaces import SOON, Between, Make, Member, same, until
 
 
@@ -332,6 +335,18 @@ async def test_a_clock_that_was_set_back_never_runs_behind_what_was_written(
 # -- settings ----------------------------------------------------------------------------------------------------------
 
 
+async def test_the_engine_never_compares_its_clock_with_one_that_was_not_read(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a = make("a")
+    await a.start()
+    now = module.time.time_ns()
+    for later, happens in enumerate([lambda: a.space.disconnected(7), lambda: a.space._handle(Persisted(0))], 1):
+        monkeypatch.setattr(module.time, "time_ns", lambda later=later: now + later * 10**9)
+        happens()
+        assert a.space.state.clock.wall_ms == now // 10**6 + later * 1000
+
+
 async def test_new_settings_take_effect(make: Make) -> None:
     from crdt.replica.tuning import Tuning
 
@@ -382,3 +397,14 @@ async def test_garbage_is_told_once_for_each_reason(make: Make) -> None:
     told = [line["reason"] for line in lines if line["event"] == "dropped"]
     assert told == list(a.space.replica.drops) == ["version", "checksum", "kind", "malformed"]
     assert a.space.replica.drops["version"] == 2
+
+
+async def test_what_is_wrong_in_a_later_slice_of_a_message_is_told_too(make: Make, between: Between) -> None:
+    a = make("a")
+    await a.start()
+    between.cut()  # nothing else comes in, which would take in the rest
+    with structlog.testing.capture_logs() as lines:
+        a.space.receive("b", False, messages.encode(messages.Delta([*many(2 * SLICE_FRAMES), b"no frame"])))
+        assert a.space.busy and not a.space.replica.drops
+        await until(lambda: not a.space.busy, "all of it to be taken in")
+    assert [(line["sender"], line["reason"]) for line in lines if line["event"] == "dropped"] == [("b", "malformed")]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+import structlog.testing
 
 from crdt.joining import Joining
 from crdt.types import expiry, sets
@@ -220,6 +221,28 @@ async def test_a_join_that_fails_is_tried_again(
     await until(lambda: same(a, b), "both to converge")
     assert len(failed) == 2 and not b.failures
     assert b.members(b"s") == {b"stays"}
+
+
+@pytest.mark.parametrize("error", [StoreFailed("disk full"), AssertionError("a defect")], ids=["disk", "defect"])
+async def test_a_join_that_keeps_failing_is_paced_and_does_not_fill_the_log(
+    make: Make, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    a = make("a")
+    await a.start()
+
+    def begin_join(joining: Joining) -> None:
+        raise error
+
+    monkeypatch.setattr(a.space.checkpointer, "begin_join", begin_join)
+    with structlog.testing.capture_logs() as lines:
+        for _ in range(3 * module.ALARMS):
+            a.space._join_at = 0.0
+            await a.space._join(Joining(a.space.state, {}, {}, lambda actor: []), None)
+    assert [line["exc_info"] for line in lines] == [not isinstance(error, StoreFailed)] * module.ALARMS
+    assert a.space.alarms == {"join_failed": 3 * module.ALARMS}
+    not_before = a.space._join_at
+    await a.space._join(Joining(a.space.state, {}, {}, lambda actor: []), None)
+    assert a.space.now() > not_before - 0.001 > 0.0
 
 
 async def test_lifetimes_survive_restarts_checkpoints_and_snapshots(make: Make) -> None:

@@ -13,9 +13,11 @@ from crdt.dots import Actor
 from crdt.frame import Frame, Group
 from crdt.replica import messages
 from crdt.replica.effects import Alarm
+from crdt.replica.intake import SLICE_FRAMES, Intake
 from crdt.types import sets
 from daemon import space as module
 from daemon.store import Durability, StoreFailed
+from tests.crdt.replica.test_hostile import many
 from tests.daemon.spaces import Between, Make, same, until
 
 
@@ -128,6 +130,44 @@ async def test_alarms_that_a_peer_can_raise_at_will_do_not_fill_the_log(
     monkeypatch.setattr(module, "ALARM_AGAIN", 0.0)
     a.space._alarm(Alarm("divergence", "x"))
     assert told[-1] == 1001
+
+
+@pytest.mark.parametrize("bad", [10, SLICE_FRAMES + 10], ids=["first", "second"])
+async def test_a_defect_in_one_slice_of_a_message_does_not_stop_the_space(
+    make: Make, between: Between, monkeypatch: pytest.MonkeyPatch, bad: int
+) -> None:
+    a = make("a")
+    await a.start()
+    between.cut()  # nothing else comes in, which would take in the rest
+    frames = many(4 * SLICE_FRAMES)
+    again = messages.encode(messages.Delta(frames))
+    a.space.receive("b", False, again)
+    replica = a.space.replica
+    await until(lambda: not a.space.busy and not replica.dirty and replica.stored == replica.batch, "all to be stored")
+    offer, taken = Intake.offer, 0
+
+    def fails_once(self: Intake, sender: str, data: bytes, now: float, first_hand: bool) -> None:
+        nonlocal taken
+        taken += 1
+        if taken == bad:
+            raise AssertionError("a defect")
+        offer(self, sender, data, now, first_hand)
+
+    complaints: list[str] = []
+    armed: list[float] = []
+
+    def complain(loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
+        complaints.append(str(context["exception"]))
+        armed.append(a.space._armed_for)
+
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(complain)
+    monkeypatch.setattr(Intake, "offer", fails_once)
+    loop.call_soon(a.space.receive, "b", False, again)  # which gives nobody anything to do afterwards
+    await until(lambda: taken, "the first slice")
+    await until(lambda: not a.space.busy, "the rest to be taken in")
+    assert taken == len(frames)
+    assert complaints == ["a defect"] and armed[0] > 0.0, "not at once, should it fail again and again"
 
 
 async def test_what_comes_after_the_end_is_left_to_the_next_start(make: Make) -> None:

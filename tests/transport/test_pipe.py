@@ -107,7 +107,7 @@ async def most_in_one_turn() -> int:
         async with asyncio.timeout(10):
             while waiting(sock) < number * len(data):
                 await asyncio.sleep(0.001)
-            loop.add_reader(sock.fileno(), pipe._read)
+            loop.add_reader(sock.fileno(), pipe._on_readable)
             while len(heard) < number:
                 heard.turn += 1
                 await asyncio.sleep(0)
@@ -139,6 +139,50 @@ async def test_nothing_is_handed_to_who_is_busy() -> None:
                 await asyncio.sleep(0)
             while len(heard) < 10:
                 await asyncio.sleep(0.001)
+
+
+class Decrypted:
+    """A socket as TLS has it: with data that is decrypted already, and more to come."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.fileno = sock.fileno
+        self.pending = lambda: 1
+
+
+class Decrypting:
+    """A client on such a socket."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._client = self
+        self._sock = Decrypted(sock)
+
+    def socket(self) -> Decrypted:
+        return self._sock
+
+    def loop_write(self) -> None:
+        pass
+
+    def want_write(self) -> bool:
+        return False
+
+
+async def test_over_tls_reading_goes_on_once_a_turn() -> None:
+    """Of the socket and of what is decrypted already, each may say that there is more."""
+    asked = 0
+
+    def busy() -> bool:
+        nonlocal asked
+        asked += 1
+        return True
+
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.send(b"more")
+        Pipe(cast(aiomqtt.Client, Decrypting(ours)), lambda topic, data: None, lambda: None, busy)
+        for _ in range(50):
+            await asyncio.sleep(0)
+        asyncio.get_running_loop().remove_reader(ours.fileno())
+    assert 45 <= asked <= 51
 
 
 async def test_what_cannot_be_read_ends_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from crdt.dots import Actor
+from crdt.replica import attendance
 from crdt.replica.events import Tick
 from crdt.replica.messages import Hello, Presence, Probe, Taken
 from tests.crdt.replica.desk import Desk
@@ -69,7 +70,26 @@ def test_a_flood_of_probes_is_answered_now_and_then() -> None:
     for number in range(1000):
         a.receive("a", Probe(number + 1))
         a.wait(0.001)
-    assert 5 <= len(a.take(Taken)) <= 11 and a.alarms == ["name_shared"]
+    assert 5 <= len(a.take(Taken)) <= 11 * attendance.ANSWERS and a.alarms == ["name_shared"]
+
+
+def test_who_repeats_its_probe_is_answered_now_and_then() -> None:
+    a = Desk("a")
+    for _ in range(1000):
+        a.receive("a", Probe(7))
+        a.wait(0.001)
+    assert 5 <= len(a.take(Taken)) <= 11
+
+
+def test_a_namesake_that_probes_once_is_answered_among_a_hundred_false_ones_a_second() -> None:
+    a = Desk("a")
+    for number in range(1000):
+        a.receive("a", Probe(10_000 + number))
+        if number % 100 == 5:
+            a.receive("a", Probe(number + 1))
+        a.wait(0.01)
+    answered = [message.probed for message in a.take(Taken) if isinstance(message, Taken)]
+    assert [session for session in answered if session < 10_000] == list(range(6, 1000, 100))
 
 
 def test_a_late_will_of_the_session_before_is_answered() -> None:

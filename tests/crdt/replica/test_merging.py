@@ -7,7 +7,7 @@ from crdt.replica.effects import Join, Persist, Resync, Unstage
 from crdt.replica.events import Merged
 from crdt.replica.messages import Pull
 from crdt.types import sets, strings
-from tests.crdt.replica.desk import Desk
+from tests.crdt.replica.desk import Desk, exchange
 from tests.crdt.replica.test_fetching import SMALL, asker, giver, same, talk
 
 ME = Actor("a", 1)
@@ -84,9 +84,20 @@ def test_a_checkpoint_that_fails_leaves_everything_for_the_next_attempt() -> Non
     b.joins.clear()
     assert sets.size(b.state, b"s") == 0 and len(b.replica.merging.staged) and not b.state.chunks_held
     b.merges = True
-    b.wait(0.3)
+    b.wait(2 * b.replica.hello_period)
     said = talk(a, b)
     assert same(a, b) and not any(getattr(message, "items", ()) for message in said), "the rows were there"
+
+
+def test_a_join_that_keeps_failing_is_paced() -> None:
+    a, b = waiting()
+    tries, begun = 0, b.now
+    while b.now < begun + 60.0:
+        while b.joins:
+            tries += 1
+            b.run(b.replica.handle(Merged(b.joins.pop(0), whole=False), b.now))
+        exchange(a, b, 0.05)
+    assert 5 <= tries <= 2 * 60 / b.replica.hello_period
 
 
 def test_one_that_becomes_another_actor_begins_anew() -> None:
