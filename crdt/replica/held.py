@@ -102,6 +102,11 @@ class Held:
             del self._waits[actor]
         return None
 
+    def due(self, state: State, actor: Actor) -> bool:
+        """Whether something that waited for this actor is to be looked at: `pop`."""
+        heap = self._waits.get(actor)
+        return heap is not None and len(heap) > 0 and heap[0][0] <= state.applied(actor)
+
     def awaited(self) -> list[Actor]:
         """All actors that something waits for."""
         return list(self._waits)

@@ -1,7 +1,8 @@
 """What becomes of a frame that came: applied, held until what it saw is here, or dropped.
 
 Promises: causal order (invariant I16); a frame is taken from its author's topic only under the author's name;
-one malformed frame stops none of the others; a message of many frames holds the loop for a slice of them at a time.
+one malformed frame stops none of the others; a message of many frames, with what had waited for them, holds the loop
+for a slice of them at a time, and is done after a number of slices that is bounded by its bytes and theirs.
 Must not know: what else a message says.
 """
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 ECHOES: Final = 1024  # own frames that are known again when they come back
 SLICE_FRAMES: Final = 64
+MOST_SLICES: Final = 32  # of a message of however many frames, where they are so small that SLICE_BYTES lets them
 SLICE_BYTES: Final = 8 * 1024  # of frames, after which clients have a turn: a frame of 256 operations has about as many
 
 
@@ -48,6 +50,7 @@ class Intake:
         self._warned: set[str] = set()  # whose clock was reported
         self._published: dict[int, None] = {}  # hashes of own frames, the latest last
         self.unfinished: Unfinished | None = None
+        self._advanced: list[Actor] = []  # for whom something has waited, to be looked at before the next frame
 
     def take_in(self, sender: str, message: Delta | Repair, now: float) -> None:
         """The frames of a message, slice by slice: each is applied as a whole, and between two slices clients may read
@@ -57,18 +60,23 @@ class Intake:
         self.go_on(now)
 
     def go_on(self, now: float, whole: bool = False) -> None:
-        """The next slice of the unfinished message, or all that is left of it."""
+        """The next slice of the unfinished message and of what it releases, or all that is left of both."""
         unfinished = self.unfinished
         assert unfinished is not None
         replica, sender, message = self._replica, unfinished.sender, unfinished.message
-        frames, first_hand, taken = message.frames, isinstance(message, Delta), 0
-        until = len(frames) if whole else min(len(frames), unfinished.next + SLICE_FRAMES)
-        while unfinished.next < until and (whole or taken < SLICE_BYTES):
-            data = frames[unfinished.next]
-            unfinished.next += 1
-            taken += len(data)
-            self.offer(sender, data, now, first_hand)
-        if unfinished.next < len(frames):
+        frames, first_hand, count, size = message.frames, isinstance(message, Delta), 0, 0
+        most = max(SLICE_FRAMES, len(frames) // MOST_SLICES)
+        while whole or (count < most and size < SLICE_BYTES):
+            data = self._release_one()
+            if data is None:
+                if unfinished.next == len(frames):
+                    break
+                data = frames[unfinished.next]
+                unfinished.next += 1
+                self._take(sender, data, now, first_hand)
+            count += 1
+            size += len(data)
+        if unfinished.next < len(frames) or self._advanced:
             return
         self.unfinished = None
         replica.acks.answer()
@@ -76,7 +84,14 @@ class Intake:
             replica.recovery.on_repair(replica.peers.get(sender, now), message, now)
 
     def offer(self, sender: str, data: bytes, now: float, first_hand: bool) -> None:
-        """A frame came. `first_hand`: on its author's own topic, or so it should be."""
+        """A frame came, and is taken in with all that it releases. `first_hand`: on its author's own topic, or so it
+        should be.
+        """
+        self._take(sender, data, now, first_hand)
+        while self._release_one() is not None:
+            pass
+
+    def _take(self, sender: str, data: bytes, now: float, first_hand: bool) -> None:
         replica, state = self._replica, self._replica.state
         try:
             if sender == replica.name and xxh3_64_intdigest(data) in self._published:
@@ -96,7 +111,6 @@ class Intake:
             replica.counts["duplicates"] += 1
         elif state.ready(frame):
             self._apply(frame, data)
-            self.release(frame.actor)
         else:
             if not self.held.add(state, frame, data, now):
                 replica.drop("held_full")
@@ -147,14 +161,21 @@ class Intake:
         self.unsaved.append(LogFrame(frame.actor, frame.first, frame.last, data))
         if changes:
             replica.out.order(Notify(tuple(changes)))
+        if self.held.due(replica.state, frame.actor):
+            self._advanced.append(frame.actor)
 
-    def release(self, *advanced: Actor) -> None:
-        """Apply what was waiting for these actors, and what waited for that; without any: for whomever."""
-        state, todo = self._replica.state, list(advanced) or self.held.awaited()
-        while todo:
-            held = self.held.pop(state, todo[-1])
-            if held is None:
-                todo.pop()
-                continue
-            self._apply(held.frame, held.data)
-            todo.append(held.frame.actor)
+    def release(self) -> None:
+        """Many actors have advanced at once: apply what was waiting for them, and what waited for that."""
+        self._advanced = self.held.awaited()
+        while self._release_one() is not None:
+            pass
+
+    def _release_one(self) -> bytes | None:
+        """Apply a frame that nothing holds any longer; its bytes, None if there is none."""
+        while self._advanced:
+            held = self.held.pop(self._replica.state, self._advanced[-1])
+            if held is not None:
+                self._apply(held.frame, held.data)
+                return held.data
+            self._advanced.pop()
+        return None

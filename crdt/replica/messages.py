@@ -242,7 +242,7 @@ def _whole(runs: Any, sender: bytes) -> list[bytes]:
     for author, *bodies in runs:
         if not bodies or len(_bytes(author)) > MAX_AUTHOR:
             raise ValueError("frames of an author")
-        if author and not all(len(_bytes(body)) >= SMALLEST for body in bodies):
+        if not all(len(_bytes(body)) >= SMALLEST for body in bodies):
             raise ValueError("a frame that is too short")
         whole = sender + author[1:] if author[:1] == NAMELESS else author
         out += [whole + _bytes(body) for body in bodies]

@@ -9,7 +9,7 @@ from typing import Final
 from crdt.dots import Actor
 
 MIN_TIMEOUT: Final = 0.1  # seconds: a daemon may be busy for that long
-SLOWEST: Final = 10  # of the usual limits is the longest time to wait where answers have taken that long
+LONGEST: Final = 10  # of the usual limits is the longest time to wait where answers have taken that long
 
 
 @dataclass(slots=True)
@@ -65,7 +65,7 @@ class Peer:
         """
         if not self.rtt:
             return float(min(limit / 10 * 1.5**silent, limit))
-        first = min(max(MIN_TIMEOUT, self.rtt + 4 * self.rtt_deviation), SLOWEST * limit)
+        first = min(max(MIN_TIMEOUT, self.rtt + 4 * self.rtt_deviation), LONGEST * limit)
         return float(max(first, min(first * 1.5**silent, limit)))
 
     def silent(self, now: float) -> bool:

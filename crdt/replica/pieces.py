@@ -1,9 +1,10 @@
 """What is larger than a message, in pieces, and together again. Bounded in bytes; what gets no further is given up.
 
 A lost piece costs a PULL, which says which pieces are here already (`parts`), so that only the others come again.
-Where there is no room, what has waited longest for its next piece makes some; and one thing may always be as large as
-the largest that an honest peer has to send, because a frame that can never be put together would stop its author here
-for ever. So whoever sends pieces of what never comes holds up nobody whose pieces do come, however slowly.
+Where there is no room, what has waited longest for its next piece makes some. One thing may always be as large as the
+largest that an honest peer has to send, whatever else comes meanwhile, because a frame that can never be put together
+would stop its author here for ever: the largest is not counted, and makes room last of all. So whoever sends pieces of
+what never comes holds up nobody whose pieces do come, however slowly.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from crdt.replica.messages import Piece
 MAX_PIECES: Final = 1 << 16
 OVERHEAD: Final = 200  # bytes that an assembly takes besides its content, counted so that empty ones are bounded
 EACH: Final = 128  # and that a piece takes: those of a few bytes must not fill memory
+
+Name = tuple[str, int, Actor, int]  # sender, and of the Piece: stream, actor, seq
 
 
 def cut_up(data: bytes, size: int, stream: int, actor: Actor, seq: int) -> list[Piece]:
@@ -60,13 +63,16 @@ class Assembly:
 
 
 class Pieces:
-    """Assemblies by sender and name, those that grew last at the end. `limit`: bytes of all; `alone`: of one alone."""
+    """Assemblies by sender and name, those that grew last at the end. `limit`: bytes of all but the largest; `alone`:
+    of one. So at most both together are held.
+    """
 
-    __slots__ = ("_open", "alone", "bytes", "limit")
+    __slots__ = ("_largest", "_open", "alone", "bytes", "limit")
 
     def __init__(self, limit: int, alone: int = 0) -> None:
         self.bytes = 0
-        self._open: dict[tuple[str, int, Actor, int], Assembly] = {}
+        self._open: dict[Name, Assembly] = {}
+        self._largest: Name | None = None  # of those that grew since the last such was gone
         self.bound(limit, alone)
 
     def bound(self, limit: int, alone: int) -> None:
@@ -79,7 +85,7 @@ class Pieces:
 
     def add(self, sender: str, piece: Piece, now: float) -> bytes | None:
         """The whole when this was its last missing piece. Raises PeerError for what is larger than may be."""
-        if not 0 < piece.total <= MAX_PIECES:
+        if not 0 <= piece.index < piece.total <= MAX_PIECES:
             return None
         name = (sender, piece.stream, piece.actor, piece.seq)
         assembly = self._open.get(name)
@@ -95,10 +101,11 @@ class Pieces:
             assembly.grown = now
         if assembly.complete():
             return assembly.whole()
-        while self._open and self.bytes + assembly.size > self.limit:
-            self._drop(next(iter(self._open)))
+        self._make_room(assembly.size)
         self._open[name] = assembly
         self.bytes += assembly.size
+        if assembly.size > self._spared():
+            self._largest = name
         return None
 
     def partial(self, sender: str, kind: int) -> Iterator[tuple[Actor, int, Assembly]]:
@@ -112,5 +119,18 @@ class Pieces:
         for name in [name for name, a in self._open.items() if a.grown < before and name[0] != asked]:
             self._drop(name)
 
-    def _drop(self, name: tuple[str, int, Actor, int]) -> None:
+    def _make_room(self, size: int) -> None:
+        """For one more of this size."""
+        while self._open and self.bytes + size - max(size, self._spared()) > self.limit:
+            names = iter(self._open)
+            name = next(names)
+            self._drop(next(names, name) if name == self._largest else name)
+
+    def _spared(self) -> int:
+        """Bytes that are not counted."""
+        return 0 if self._largest is None else self._open[self._largest].size
+
+    def _drop(self, name: Name) -> None:
+        if name == self._largest:
+            self._largest = None
         self.bytes -= self._open.pop(name).size

@@ -186,8 +186,6 @@ class Replica:
         self.reaper.look(now)
         if self.busy and not isinstance(event, Persisted):
             self.intake.go_on(now, whole=not isinstance(event, Tick))
-            if self.busy:
-                return self.out.take()
         match event:
             case Received():
                 self._on_received(event, now)
@@ -384,6 +382,8 @@ class Replica:
             asking = self.recovery.asking
             self.pieces.expire(now - self.tuning.held_time, asking.peer if asking is not None else "")
             self.merging.tidy()
+        if self.busy:
+            return  # what we would ask for may be among what is being taken in
         self.recovery.tick(now)
         self.serving.tick(now)
         self.healing.tick(now)

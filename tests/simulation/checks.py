@@ -32,7 +32,7 @@ def bounds(node: Node, replica: Replica, oracle: Oracle) -> None:
         raise Violation(f"the vector of {node} shrank")
     node.sum_seen = state.vector_sum
     limit = node.tuning.held_bytes
-    if replica.held.bytes > limit or (replica.pieces.bytes > limit and len(replica.pieces) > 1):
+    if replica.held.bytes > limit or replica.pieces.bytes > replica.pieces.limit + replica.pieces.alone:
         raise Violation(f"{node} holds more than its bound")
 
 

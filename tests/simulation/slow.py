@@ -29,7 +29,6 @@ REPAIRS: Final = frozenset(encode(message)[1] for message in (
     Repair([], 0, False, 0), Piece(0, Actor("a", 0), 0, 0, 1, b""), Rows(0, 0, [], False)
 ))  # fmt: skip
 """Their kinds, as in a message's second byte."""
-BY_TURNS: Final = ("reordering", "copy", "twin", "defect")  # the latter make daemons that share a name, and its inbox
 PATIENCE: Final = 8  # times what everything that was written takes, until it has arrived
 SHARE: Final = 3  # bytes that each of the others may send to repair for each byte that was missing
 BESIDE: Final = 20_000  # and to each replica beside that, and beside what was asked for when it was still missing
@@ -55,16 +54,12 @@ def actions(seed: int, nodes: int, duration: float) -> list[tuple[Any, ...]]:
 
 
 def tuning(plan: Plan) -> dict[str, Any]:
-    """What is set otherwise, beside the defaults of the simulator: limits that the values exceed.
-
-    What may wait is less than two of them only where pieces come in order, as brokers have it, and answers to one asker
-    alone: of two that come by turns, each would cost the other its place.
-    """
+    """What is set otherwise, beside the defaults of the simulator: limits that the values exceed."""
     rng = Random(f"{FEATURE} limits {plan.seed}")
     message, held = rng.choice([2_048, 8_192, 65_536]), rng.choice([5_000, 20_000, 200_000])
     return {
         "max_message": 700 if plan.has("small") else message,
-        "held_bytes": 200_000 if any(map(plan.has, BY_TURNS)) else held,
+        "held_bytes": held,
         "held_time": rng.choice([2.0, 4.0, 30.0]),
     }
 

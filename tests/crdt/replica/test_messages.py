@@ -36,14 +36,14 @@ from crdt.replica.messages import (
 
 A, B = Actor("a", 1), Actor("bé", (1 << 64) - 1)
 EXAMPLES: list[Message] = [
-    Delta([b"x", b""]),
+    Delta([b"xx", b"\0\0"]),
     Hello(A, 1, 2, (1 << 64) - 1, 4, (1 << 128) - 1, 6, 7, 8, ("a", "b")),
     Hello(A, 1, 2, 3, 4, 5, 6, 7),
     Ack(B, 3, 4),
     Presence(1, False),
     Pull({A: 1, B: 2}, 3, [(A, 4, 5)], [(B, 6, 7, b"\x01")]),
     Pull({}, 0),
-    Repair([b"x"], 1, True, 9),
+    Repair([b"xx"], 1, True, 9),
     Piece(0, B, 1, 2, 3, b"data"),
     More(5, 6, [7, 8]),
     Probe(1),
@@ -119,7 +119,7 @@ FRAMES = [encode_frame(Frame(actor, n, n)) for actor, n in ((A, 1), (A, 2), (B, 
 
 @pytest.mark.parametrize("sender", ["", "a", "bé", "somebody"])
 def test_frames_come_back_whole_whoever_sends_them(sender: str) -> None:
-    for message in (Delta(FRAMES), Repair(FRAMES, 1, True, 0), Delta([*FRAMES, b"", b"junk"])):
+    for message in (Delta(FRAMES), Repair(FRAMES, 1, True, 0), Delta([*FRAMES, b"\0\0", b"junk"])):
         assert decode(encode(message, sender), sender) == message
 
 
@@ -140,6 +140,7 @@ def test_what_has_no_name_is_the_senders() -> None:
     [
         5, [5], [[]], [[b"\0" + bytes(8)]], [["", b"x"]], [[b"", "x"]], [[bytes(9), b"x"]], [[bytes(300), b"xxx"]],
         [[bytes(9), b"xxx", None]], {}, [b"frame"],
+        [[b"", b"long enough", b""]], [[b"", b"x"]],
     ],
 )  # fmt: skip
 def test_authors_that_are_none(frames: object) -> None:

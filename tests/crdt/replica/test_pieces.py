@@ -11,7 +11,7 @@ from crdt.errors import PeerError
 from crdt.replica.messages import FRAME, LETTER, Piece
 from crdt.replica.pieces import EACH, OVERHEAD, Pieces, cut_up
 
-A = Actor("a", 1)
+A, B = Actor("a", 1), Actor("b", 2)
 
 
 def test_any_order_any_number() -> None:
@@ -36,7 +36,8 @@ def test_bounded_bytes_even_of_empty_pieces() -> None:
     table = Pieces(10 * OVERHEAD)
     for i in range(1000):
         table.add("x", Piece(FRAME, A, i, 0, 2, b""), 0.0)
-    assert table.bytes <= 10 * OVERHEAD and len(table) <= 10
+    each = OVERHEAD + EACH
+    assert table.bytes <= 10 * OVERHEAD + each and len(table) <= 10
     table.expire(1.0)
     assert table.bytes == 0 and len(table) == 0
 
@@ -74,7 +75,7 @@ def test_what_stands_still_makes_room_for_what_grows() -> None:
         table.add("y", Piece(FRAME, A, 1000 + i, 0, 2, bytes(200)), 0.0)
     assert len(table) > 5
     whole = [table.add("x", piece, 1.0) for piece in pieces]
-    assert whole[-1] == bytes(3_000) and table.bytes <= 5_000
+    assert whole[-1] == bytes(3_000) and table.bytes <= 5_000 + 600
 
 
 def test_one_alone_may_be_larger_than_all_together() -> None:
@@ -92,7 +93,50 @@ def test_pieces_of_a_few_bytes_count_with_what_they_take() -> None:
     for i in range(10):
         for piece in cut_up(bytes(200), 2, FRAME, A, i)[:-1]:
             table.add("x", piece, 0.0)
-    assert sum(len(a.parts) for _, _, a in table.partial("x", FRAME)) < 20_000 // EACH
+    counted = sorted(len(a.parts) for _, _, a in table.partial("x", FRAME))[:-1]
+    assert sum(counted) < 20_000 // EACH
+
+
+@pytest.mark.parametrize("every", [1, 3, 30])
+def test_one_that_is_larger_than_all_together_arrives_whatever_others_send_meanwhile(every: int) -> None:
+    table, data = Pieces(64_000, 256_000), bytes(100_000)
+    for i, piece in enumerate(cut_up(data, 1_000, FRAME, A, 7)):
+        whole = table.add("x", piece, 1.0)
+        if i % every == 0:
+            for other in cut_up(bytes(1_500), 1_000, FRAME, B, i):
+                table.add("y", other, 1.0)
+            table.add("z", Piece(FRAME, B, i, 0, 2, bytes(3_000)), 1.0)  # of what never comes
+    assert whole == data
+
+
+def test_all_but_the_largest_are_bounded_whatever_comes() -> None:
+    rng, table = Random(1), Pieces(5_000, 20_000)
+    most = 0
+    for i in range(5_000):
+        name, total = rng.randrange(12), rng.choice([3, 30])
+        try:
+            table.add("x", Piece(FRAME, A, name, rng.randrange(total + 1), total, bytes(rng.randrange(2_000))), i)
+        except PeerError:
+            pass
+        sizes = sorted(a.size for _, _, a in table.partial("x", FRAME))
+        assert table.bytes == sum(sizes) and sum(sizes[:-1]) <= 5_000 and sizes[-1:] <= [20_000]
+        most = max(most, table.bytes)
+    assert most > 15_000, "the test has come near"
+
+
+def test_who_stands_still_does_not_keep_the_place_of_the_largest() -> None:
+    table, data = Pieces(1_000, 20_000), bytes(8_000)
+    for piece in cut_up(bytes(19_000), 1_000, FRAME, B, 1)[:15]:
+        table.add("y", piece, 1.0)
+    assert [table.add("x", piece, 2.0) for piece in cut_up(data, 500, FRAME, A, 7)][-1] == data
+
+
+def test_a_piece_beyond_the_total_keeps_nothing_in_its_place() -> None:
+    table = Pieces(10_000)
+    for seq in (1, 2):
+        table.add("x", Piece(FRAME, A, seq, 0, 2, b"x"), 0.0)
+    table.add("x", Piece(FRAME, A, 1, 2, 2, b"x"), 0.0)
+    assert [seq for _, seq, _ in table.partial("x", FRAME)] == [1, 2]
 
 
 def test_what_the_asked_one_still_owes_is_kept() -> None:
