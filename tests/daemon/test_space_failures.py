@@ -144,14 +144,14 @@ async def test_a_defect_in_one_slice_of_a_message_does_not_stop_the_space(
     a.space.receive("b", False, again)
     replica = a.space.replica
     await until(lambda: not a.space.busy and not replica.dirty and replica.stored == replica.batch, "all to be stored")
-    offer, taken = Intake.offer, 0
+    take, taken = Intake._take, 0
 
     def fails_once(self: Intake, sender: str, data: bytes, now: float, first_hand: bool) -> None:
         nonlocal taken
         taken += 1
         if taken == bad:
             raise AssertionError("a defect")
-        offer(self, sender, data, now, first_hand)
+        take(self, sender, data, now, first_hand)
 
     complaints: list[str] = []
     armed: list[float] = []
@@ -162,7 +162,7 @@ async def test_a_defect_in_one_slice_of_a_message_does_not_stop_the_space(
 
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(complain)
-    monkeypatch.setattr(Intake, "offer", fails_once)
+    monkeypatch.setattr(Intake, "_take", fails_once)
     loop.call_soon(a.space.receive, "b", False, again)  # which gives nobody anything to do afterwards
     await until(lambda: taken, "the first slice")
     await until(lambda: not a.space.busy, "the rest to be taken in")
