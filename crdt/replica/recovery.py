@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from crdt.dots import Actor
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 NOW: Final = 0.0
 PATIENCE: Final = 5  # silent timeouts before another peer is asked
-FEW: Final = 8  # up to so many, asked in vain or still to be asked, each is given that much time
+FEW: Final = 4  # up to so many, asked in vain or still to be asked, each is given that much time
 SPANS: Final = 64
 LOOKS: Final = 256  # suspects that are looked at in one step
 ECHOES: Final = 16  # questions to the own name that may still come back
@@ -61,6 +61,7 @@ class Asking:
     fetch: Fetch | None = None
     gone: bool = False  # the snapshot is no more, says the peer, or a second daemon under its name
     stood: tuple[int, int, int] = (0, 0, 0)  # where we were when we asked
+    late: set[int] = field(default_factory=set)  # earlier questions of which the end of the answer has come
     sum: int = 0  # what the peer had then: a second daemon under its name may answer that it has less
 
 
@@ -170,12 +171,12 @@ class Recovery:
         whole = not vector
         timeout = peer.timeout(silent, replica.tuning.pull_timeout)
         peer.asked, peer.asked_at, rank = self._number, now, self.rank(name)
-        first, last = self._number, now
+        first, last, late = self._number, now, set[int]()
         if again and self.asking is not None:
-            first, last = self.asking.first, self.asking.last
+            first, last, late = self.asking.first, self.asking.last, self.asking.late
         self.asking = Asking(
             self._number, first, name, rank, now, last, now + timeout, whole, silent,
-            stood=self._standing(), sum=peer.vector_sum,
+            stood=self._standing(), sum=peer.vector_sum, late=late,
         )  # fmt: skip
         if whole:
             vector = replica.state.vector()
@@ -219,21 +220,20 @@ class Recovery:
     def _overdue(self, asking: Asking, now: float) -> None:
         if not asking.got:
             asking.silent += 1
-        given_up = asking.silent > self._patience(asking, now)
+        peer = self._replica.peers.get(asking.peer, now)
+        given_up = asking.silent > self._patience(asking, now) or peer.silent(now)
         if asking.rank == ANSWERED or asking.fetch is not None:
             given_up &= now - asking.last >= 2 * self._replica.tuning.pull_timeout  # its answer may be a large message
-        if given_up:
+        if given_up or peer.offline:
             self.asking = None
             self.cancel(asking.peer)  # its next HELLO brings it back
-            self._replica.peers.get(asking.peer, now).answers = False
+            peer.answers = False
             self._vain += asking.rank > ANSWERED
             self._ask_elsewhere(asking.peer, now)
         elif asking.fetch is None or asking.gone:
             self._ask(asking.peer, now, asking.silent, asking.whole, again=True)
         else:
-            timeout = self._replica.peers.get(asking.peer, now).timeout(
-                asking.silent, self._replica.tuning.pull_timeout
-            )
+            timeout = peer.timeout(asking.silent, self._replica.tuning.pull_timeout)
             asking.got, asking.deadline = 0, now + timeout
             asking.fetch.again()
             self._finish_fetch(asking.fetch, now)
@@ -288,7 +288,7 @@ class Recovery:
     def _answered_late(self, peer: Peer, now: float) -> None:
         """A stranger that we did not wait for any longer: from now on it is asked before others."""
         if peer.asked and not peer.answers:
-            peer.answered(now - peer.asked_at)
+            peer.answered(min(now - peer.asked_at, self._replica.tuning.pull_timeout))
             self._trust(peer, STRANGER)
             self.suspect(peer.name, now)
 
@@ -309,8 +309,11 @@ class Recovery:
 
     def _late(self, asking: Asking, peer: Peer, message: Repair, now: float) -> None:
         """The answer to an earlier question: this one's comes behind it, if it was answered at all."""
-        if message.number > asking.number:
+        known = message.number <= asking.number and message.number not in asking.late
+        if not known or (message.number < asking.first and not message.total):
             return
+        if message.total:
+            asking.late.add(message.number)
         self._trust(peer, asking.rank)
         self._still_coming(asking, peer, now)
         asking.silent = min(asking.silent, 1)
@@ -353,9 +356,10 @@ class Recovery:
             self._ask_elsewhere(asking.peer, now)  # there is more, it says, and sends what does not help
 
     def _standing(self) -> tuple[int, int, int]:
-        """Changes with everything that an answer may bring."""
+        """Changes with everything that an answer may bring, and not with what is written here."""
         replica = self._replica
-        return replica.state.vector_sum, len(replica.held), replica.pieces.bytes
+        others = replica.state.vector_sum - replica.state.me.applied
+        return others, len(replica.held), replica.pieces.bytes
 
     # -- snapshots --------------------------------------------------------------------------------------------------
 
@@ -410,8 +414,13 @@ class Recovery:
             self._replica.drop(error.reason)
             return
         if not fetch.reading:
-            if fetch.vector.get(self._replica.state.actor, 0) > self._replica.state.me.applied:
+            actor = self._replica.state.actor
+            if fetch.vector.get(actor, 0) > self._replica.state.me.applied:
                 self._replica.claimed(now)
+                if self._replica.state.actor == actor:  # not believed: then it must not be joined either
+                    self.asking = None
+                    self._ask_elsewhere(fetch.peer, now)
+                    return
             fetch.request()
             self._finish_fetch(fetch, now)
 

@@ -11,12 +11,12 @@ import msgpack
 import pytest
 
 from crdt import heads
-from crdt.codec import encode_frame
+from crdt.codec import encode_frame, pack
 from crdt.dots import Actor
 from crdt.frame import Frame, Group
 from crdt.replica import intake, messages
 from crdt.replica.events import Tick
-from crdt.replica.messages import Compare, Delta, Hello, Piece, Pull, Repair, envelope
+from crdt.replica.messages import RESERVED, Compare, Delta, Hello, Piece, Pull, Repair, envelope
 from crdt.replica.recovery import Recovery
 from crdt.replica.suspects import STRANGER
 from crdt.replica.tuning import Tuning
@@ -241,6 +241,41 @@ def test_a_stranger_that_answers_late_is_one_no_more() -> None:
     a.receive("h", Repair([frame(Actor("h", 7))], 1, False, 2, pull.number))
     assert a.replica.peers.by_name["h"].answers
     assert until_asked(a, "h", 5) < 5
+
+
+def test_answers_to_old_questions_keep_nobody_waiting() -> None:
+    a = victim()
+    strangers(a, 1)
+    until_asked(a, "x0", 5)
+    a.receive("h", honest("h", 2), inbox=False)
+    a.sent.clear()
+    for _ in range(200):
+        a.receive("x0", Repair([], 0, False, 0, 0), Repair([], 1, False, 0, 0))
+        a.wait(0.25)
+    assert any(to == "h" and isinstance(message, Pull) for _, to, message in a.sent)
+
+
+def test_an_answer_after_hours_says_nothing_of_the_link() -> None:
+    a = acquainted(1, answers=True)
+    until_asked(a, "x0", 30)
+    a.wait(120)
+    peer = a.replica.peers.by_name["x0"]
+    a.receive("x0", Repair([], 1, False, 1 << 40, peer.asked))
+    assert 0 < peer.rtt <= a.replica.tuning.pull_timeout
+
+
+def test_a_snapshot_that_knows_more_of_us_is_not_joined_unless_it_is_believed() -> None:
+    """It would teach us numbers of ours that clients are given meanwhile."""
+    a, author = victim(), Actor("m", 5)
+    a.merges = False
+    a.receive("m", Hello(author, 5, 30, 99, 1000, 1, 1000, 5000), inbox=False)
+    a.receive("m", Pull({a.state.actor: 1 << 40}, 1000, number=1))  # believed, and for a minute nothing else is
+    a.commit()
+    until_asked(a, "m", 10)
+    own, n = a.state.actor, a.state.me.applied
+    a.receive("m", Piece(RESERVED + 7, author, 0, 0, 1, pack([[own.name, own.nonce, n + 5], [author.name, 5, 3]])))
+    a.wait(0.5)
+    assert not a.joins and a.state.actor == own and a.replica.drops["claimed"]
 
 
 def test_whoever_answered_is_not_forgotten_for_strangers() -> None:
