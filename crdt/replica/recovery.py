@@ -36,6 +36,7 @@ PATIENCE: Final = 5  # silent timeouts before another peer is asked
 FEW: Final = 4  # up to so many, asked in vain or still to be asked, each is given that much time
 SPANS: Final = 64
 LOOKS: Final = 256  # suspects that are looked at in one step
+DOUBT: Final = 2  # silent timeouts in which a snapshot that is said to be no more may come from a second daemon
 ECHOES: Final = 16  # questions to the own name that may still come back
 NEVER: Final = float("inf")
 
@@ -171,13 +172,13 @@ class Recovery:
         whole = not vector
         timeout = peer.timeout(silent, replica.tuning.pull_timeout)
         peer.asked, peer.asked_at, rank = self._number, now, self.rank(name)
-        first, last, late = self._number, now, set[int]()
-        if again and self.asking is not None:
-            first, last, late = self.asking.first, self.asking.last, self.asking.late
-        self.asking = Asking(
-            self._number, first, name, rank, now, last, now + timeout, whole, silent,
-            stood=self._standing(), sum=peer.vector_sum, late=late,
+        before, self.asking = self.asking, Asking(
+            self._number, self._number, name, rank, now, now, now + timeout, whole, silent,
+            stood=self._standing(), sum=peer.vector_sum,
         )  # fmt: skip
+        if again and before is not None:
+            self.asking.first, self.asking.last, self.asking.late = before.first, before.last, before.late
+            self.asking.fetch, self.asking.gone = before.fetch, before.gone  # its rows may be under way all the same
         if whole:
             vector = replica.state.vector()
         if replica.own_stored < vector.get(replica.state.actor, 0):
@@ -230,7 +231,7 @@ class Recovery:
             peer.answers = False
             self._vain += asking.rank > ANSWERED
             self._ask_elsewhere(asking.peer, now)
-        elif asking.fetch is None or asking.gone:
+        elif asking.fetch is None or (asking.gone and asking.silent > DOUBT):
             self._ask(asking.peer, now, asking.silent, asking.whole, again=True)
         else:
             timeout = peer.timeout(asking.silent, self._replica.tuning.pull_timeout)
@@ -301,7 +302,8 @@ class Recovery:
             return
         if message.number != asking.number:
             self._late(asking, peer, message, now)
-        elif asking.fetch is None and message.vector_sum >= asking.sum:  # else from a second daemon under that name
+        elif (asking.fetch is None or asking.gone) and message.vector_sum >= asking.sum:  # else from a second daemon
+            asking.fetch = None
             self._progress(peer.name, now, numbered=True)
             if message.total:
                 asking.total, asking.complete = message.total, message.complete
@@ -377,8 +379,8 @@ class Recovery:
                 asking.gone = True
             return
         if fetch is None or fetch.stream != piece.stream:
-            if fetch is not None and piece.index:
-                return  # of an earlier attempt
+            if fetch is not None and (piece.index or not (asking.gone or asking.silent)):
+                return  # of an earlier attempt, or of a second daemon under that name
             self._progress(sender, now)
             fetch = asking.fetch = Fetch(self._replica, sender, piece.stream, piece.total, now)
         if not fetch.listed and self._checked(fetch.on_part, piece, now):
