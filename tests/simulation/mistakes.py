@@ -421,17 +421,20 @@ def answers_every_time() -> Iterator[None]:
 
 @contextmanager
 def pieces_expire_by_age() -> Iterator[None]:
-    original = Pieces.add
+    add_one, expire = Pieces.add, Pieces.expire
 
     def add(self: Pieces, sender: str, piece: Piece, now: float) -> bytes | None:
         name = (sender, piece.stream, piece.actor, piece.seq)
         began = self._open[name].grown if name in self._open else now
-        whole = original(self, sender, piece, now)
+        whole = add_one(self, sender, piece, now)
         if name in self._open:
             self._open[name].grown = began
         return whole
 
-    with mock.patch.object(Pieces, "add", add):
+    with (
+        mock.patch.object(Pieces, "add", add),
+        mock.patch.object(Pieces, "expire", lambda self, before, asked="": expire(self, before)),
+    ):
         yield
 
 
