@@ -58,7 +58,7 @@ def test_daemons_that_acknowledge_too_early_are_caught(monkeypatch: pytest.Monke
     assert not held, "\n".join(said)
     # Whoever looks first: a writer, a reader or the account.
     found = said[next(i for i, line in enumerate(said) if "IT DID NOT HOLD" in line) + 1]
-    assert any(word in found for word in ("lost", "is gone", "no longer", "acknowledged")), "\n".join(said)
+    assert any(word in found for word in ("lost", "is gone", "no longer", "acknowledged", "without")), "\n".join(said)
 
 
 # -- the plan ----------------------------------------------------------------------------------------------------------
