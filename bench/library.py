@@ -179,8 +179,8 @@ def _pycrdt(pycrdt: Any) -> dict[str, Job]:
 
         return doc, _timed(work)
 
-    def merge(count: int) -> float:
-        source, target = filled(count)[0], pycrdt.Doc()
+    def taken_in(source: Any) -> float:
+        target = pycrdt.Doc()
         return _timed(lambda: target.apply_update(source.get_update()))
 
     def append(count: int) -> float:
@@ -205,18 +205,14 @@ def _pycrdt(pycrdt: Any) -> dict[str, Job]:
 
         return doc, _timed(work)
 
-    def merge_text(count: int) -> float:
-        source, target = typed(_spots(count))[0], pycrdt.Doc()
-        return _timed(lambda: target.apply_update(source.get_update()))
-
     return {
         "map set": lambda count: filled(count)[1],
         "set add": lambda count: filled(count)[1],
-        "merge": merge,
+        "merge": lambda count: taken_in(filled(count)[0]),
         "list append": append,
         "text typing": lambda count: typed(list(range(count)))[1],
         "text insert anywhere": lambda count: typed(_spots(count))[1],
-        "text merge": merge_text,
+        "text merge": lambda count: taken_in(typed(_spots(count))[0]),
     }
 
 
@@ -244,8 +240,8 @@ def _loro(loro: Any) -> dict[str, Job]:
 
         return _timed(work)
 
-    def merge(count: int) -> float:
-        source, target = filled(count)[0], loro.LoroDoc()
+    def taken_in(source: Any) -> float:
+        target = loro.LoroDoc()
         return _timed(lambda: target.import_(source.export(loro.ExportMode.Updates(loro.VersionVector()))))
 
     def append(count: int) -> float:
@@ -270,17 +266,13 @@ def _loro(loro: Any) -> dict[str, Job]:
 
         return doc, _timed(work)
 
-    def merge_text(count: int) -> float:
-        source, target = typed(_spots(count))[0], loro.LoroDoc()
-        return _timed(lambda: target.import_(source.export(loro.ExportMode.Updates(loro.VersionVector()))))
-
     return {
         "map set": lambda count: filled(count)[1],
         "set add": lambda count: filled(count)[1],
         "counter": count_up,
-        "merge": merge,
+        "merge": lambda count: taken_in(filled(count)[0]),
         "list append": append,
         "text typing": lambda count: typed(list(range(count)))[1],
         "text insert anywhere": lambda count: typed(_spots(count))[1],
-        "text merge": merge_text,
+        "text merge": lambda count: taken_in(typed(_spots(count))[0]),
     }

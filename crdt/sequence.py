@@ -141,14 +141,10 @@ class Sequence:
         if len(places) > 1 and places[0] > places[-1]:
             places, numbers, items = places[::-1], numbers[::-1], items[::-1]
         b = self._home(places[0])
-        block = self._blocks[b]
-        i = bisect_left(block.places, places[0])
+        i = bisect_left(self._blocks[b].places, places[0])
         if not self._adjacent(b, i, places):
             return False
-        block.places[i:i] = places
-        block.numbers[i:i] = array("Q", numbers)
-        block.items[i:i] = items
-        self._grown(b, len(places))
+        self._put(b, i, places, numbers, items)
         return True
 
     def insert_ahead(self, places: list[bytes], numbers: Column[int], items: list[Any], at: int) -> int:
@@ -157,19 +153,23 @@ class Sequence:
         How many that were; 0 if there is an element at the first of these places.
         """
         b = self._home(places[at])
-        block = self._blocks[b]
-        i = bisect_left(block.places, places[at])
+        i = bisect_left(self._blocks[b].places, places[at])
         after = self._after(b, i)
         if after == places[at]:
             return 0
         end = at + 1
         while end < len(places) and places[end - 1] < places[end] and (after is None or places[end] < after):
             end += 1
-        block.places[i:i] = places[at:end]
-        block.numbers[i:i] = array("Q", numbers[at:end])
-        block.items[i:i] = items[at:end]
-        self._grown(b, end - at)
+        self._put(b, i, places[at:end], numbers[at:end], items[at:end])
         return end - at
+
+    def _put(self, b: int, i: int, places: list[bytes], numbers: Column[int], items: list[Any]) -> None:
+        """Neighbours go before position i of a block."""
+        block = self._blocks[b]
+        block.places[i:i] = places
+        block.numbers[i:i] = array("Q", numbers)
+        block.items[i:i] = items
+        self._grown(b, len(places))
 
     def _home(self, place: bytes) -> int:
         """The block that a new place belongs to."""

@@ -41,7 +41,7 @@ from daemon.space import Space
 from daemon.store import Store, StoreCorrupt
 from daemon.witness import Witness, boot_id, sweep
 from transport.embedded import EmbeddedBroker
-from transport.interface import EVERYWHERE, INBOX, PRESENCE, Incoming, Outgoing
+from transport.interface import EVERYWHERE, INBOX, PRESENCE, Incoming, Outgoing, Owner
 from transport.mqtt_settings import BrokerAddress, MqttSettings
 from transport.multi import MqttTransport
 
@@ -275,7 +275,9 @@ class Node:
             ),
             self.rng,
         )
-        self.transport.listen(self._on_message, self._on_connected, self._on_disconnected, self._will, self._busy)
+        self.transport.listen(
+            Owner(self._on_message, self._on_connected, self._on_disconnected, self._will, self._busy)
+        )
 
     async def _connect(self) -> None:
         embedded = self.config.mqtt.embedded

@@ -8,8 +8,10 @@ Must not know: how bytes travel.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from typing import Final
 
-from transport.interface import Busy, Incoming, OnLink, OnMessage, Will
+from transport.interface import Incoming, Owner
 from transport.topics import Topics
 from transport.traffic import Counters
 from transport.wire import MAX_INCOMING, check_payload, is_probe
@@ -21,8 +23,7 @@ def _nobody_listens() -> None:
     raise AssertionError("listen() has to be called before start()")
 
 
-def _never() -> bool:
-    return False
+NOBODY: Final = Owner(lambda message: _nobody_listens(), _nobody_listens, _nobody_listens)
 
 
 class Door:
@@ -33,27 +34,12 @@ class Door:
         self.counters = Counters()
         self.max_message = max_message
         self._max_incoming = max(MAX_INCOMING, max_message)
-        self._on_message: OnMessage = lambda message: _nobody_listens()
-        self._on_connected: OnLink = _nobody_listens
-        self._on_disconnected: OnLink = _nobody_listens
-        self._will: Will | None = None
-        self.busy: Busy = _never
+        self.owner = NOBODY
         self._closed = False
 
-    def listen(
-        self,
-        on_message: OnMessage,
-        on_connected: OnLink,
-        on_disconnected: OnLink,
-        will: Will | None = None,
-        busy: Busy | None = None,
-    ) -> None:
-        """Sets the owner's callbacks, as `Transport.listen`. To ask `busy` is up to who calls `incoming`."""
-        self._on_message = on_message
-        self._on_connected = on_connected
-        self._on_disconnected = on_disconnected
-        self._will = will
-        self.busy = busy or _never
+    def listen(self, owner: Owner) -> None:
+        """See `Transport.listen`. To ask `busy` is up to who calls `incoming`."""
+        self.owner = owner
 
     def close(self) -> None:
         """The owner said stop: no more callbacks."""
@@ -83,32 +69,30 @@ class Door:
             return
         self.counters.received(address.lane, len(topic) + len(data))
         try:
-            self._on_message(Incoming(address.space, address.lane, address.sender, data))
+            self.owner.on_message(Incoming(address.space, address.lane, address.sender, data))
         except Exception:
             self.counters.dropped["callback_failed"] += 1
             log.exception("a message on %s could not be handled and was dropped", topic)
 
     def connected(self) -> None:
         """A link became usable."""
-        self._call(self._on_connected)
+        self._call(self.owner.on_connected)
 
     def disconnected(self) -> None:
         """The last usable link was lost."""
-        self._call(self._on_disconnected)
+        self._call(self.owner.on_disconnected)
 
     def will(self) -> tuple[str, bytes] | None:
         """Topic and payload of what the broker shall publish if this replica vanishes."""
-        if self._will is None:
-            return None
         try:
-            will = self._will()
+            will = self.owner.will()
             return None if will is None else (self.outgoing(will.space, will.lane, will.to, will.data), will.data)
         except Exception:
             self.counters.dropped["callback_failed"] += 1
             log.exception("the last will could not be made; connecting without one")
             return None
 
-    def _call(self, callback: OnLink) -> None:
+    def _call(self, callback: Callable[[], None]) -> None:
         if self._closed:
             return
         try:

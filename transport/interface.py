@@ -68,10 +68,24 @@ class LinkStatus:
     reason: str | None
 
 
-OnMessage = Callable[[Incoming], None]
-OnLink = Callable[[], None]
-Will = Callable[[], Outgoing | None]
-Busy = Callable[[], bool]
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """What whoever owns a transport wants to hear, and is asked.
+
+    `on_message` is called straight from the reader: what takes long there delays everything else. It may publish.
+    `on_connected` is called every time a link becomes usable, also when another one already is: whoever listens
+    there has not heard of us yet. `on_disconnected` is called when the last usable link is lost. `will` is asked at
+    each attempt to connect for what the broker shall publish if we vanish; MQTT has one will a connection, so one
+    that is to be heard in several spaces goes to EVERYWHERE. While `busy` says so no message is handed over; it is
+    asked again in every turn of the loop, and what has come waits with the broker (memory hands it over all the
+    same).
+    """
+
+    on_message: Callable[[Incoming], None]
+    on_connected: Callable[[], None]
+    on_disconnected: Callable[[], None]
+    will: Callable[[], Outgoing | None] = lambda: None
+    busy: Callable[[], bool] = lambda: False
 
 
 class Transport(Protocol):
@@ -79,23 +93,9 @@ class Transport(Protocol):
 
     counters: Counters
 
-    def listen(
-        self,
-        on_message: OnMessage,
-        on_connected: OnLink,
-        on_disconnected: OnLink,
-        will: Will | None = None,
-        busy: Busy | None = None,
-    ) -> None:
-        """Sets the callbacks; call it once, before `start`.
+    def listen(self, owner: Owner) -> None:
+        """Says whom to call; once, before `start`.
 
-        `on_message` is called straight from the reader: what takes long there delays everything else. It may publish.
-        `on_connected` is called every time a link becomes usable, also when another one already is: whoever listens
-        there has not heard of us yet. `on_disconnected` is called when the last usable link is lost. `will` is asked at
-        each attempt to connect for what the broker shall publish if we vanish; MQTT has one will a connection, so one
-        that is to be heard in several spaces goes to EVERYWHERE. While `busy` says so no message is handed over; it is
-        asked again in every turn of the loop, and what has come waits with the broker (memory hands it over all the
-        same).
         An exception from a callback is logged and counted ("callback_failed"), and changes nothing else. Once `stop`
         has been called there are no more callbacks.
         """

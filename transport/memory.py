@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Sequence
 
 from transport.door import Door
-from transport.interface import PRESENCE, Busy, LinkState, LinkStatus, OnLink, OnMessage, Outgoing, Will
+from transport.interface import PRESENCE, LinkState, LinkStatus, Outgoing, Owner
 from transport.memory_hub import Client, Connection, Hub
 from transport.topics import Topics
 from transport.traffic import Counters
@@ -34,16 +34,9 @@ class MemoryTransport:
         self.counters: Counters = self._door.counters
         self._links = [_Link(hub, self._door, self) for hub in hubs]
 
-    def listen(
-        self,
-        on_message: OnMessage,
-        on_connected: OnLink,
-        on_disconnected: OnLink,
-        will: Will | None = None,
-        busy: Busy | None = None,
-    ) -> None:
+    def listen(self, owner: Owner) -> None:
         """See `Transport.listen`."""
-        self._door.listen(on_message, on_connected, on_disconnected, will, busy)
+        self._door.listen(owner)
 
     def publish(self, space: str, lane: str, to: str | None, data: bytes) -> bool:
         """See `Transport.publish`."""

@@ -155,7 +155,7 @@ class MqttLink:
                 return
             self._let_in_at = time.monotonic()
             self._become("connecting", "let in, waiting for the first echo")
-            pipe = Pipe(client, self._on_message, self._on_not_accepted, self._door.busy)
+            pipe = Pipe(client, self._on_message, self._on_not_accepted, self._door.owner.busy)
             # aiomqtt tells of a lost connection only to those who wait for messages, so somebody always does.
             lost = asyncio.create_task(_until_lost(client))
             try:

@@ -12,7 +12,7 @@ import random
 from collections.abc import Sequence
 
 from transport.door import Door
-from transport.interface import Busy, LinkStatus, OnLink, OnMessage, Outgoing, Will
+from transport.interface import LinkStatus, Outgoing, Owner
 from transport.mqtt import MqttLink
 from transport.mqtt_settings import MqttSettings
 from transport.traffic import Counters
@@ -28,16 +28,9 @@ class MqttTransport:
         self.counters: Counters = self._door.counters
         self._links = [MqttLink(address, settings, self._door, self, rng) for address in settings.brokers]
 
-    def listen(
-        self,
-        on_message: OnMessage,
-        on_connected: OnLink,
-        on_disconnected: OnLink,
-        will: Will | None = None,
-        busy: Busy | None = None,
-    ) -> None:
+    def listen(self, owner: Owner) -> None:
         """See `Transport.listen`."""
-        self._door.listen(on_message, on_connected, on_disconnected, will, busy)
+        self._door.listen(owner)
 
     def publish(self, space: str, lane: str, to: str | None, data: bytes) -> bool:
         """See `Transport.publish`."""

@@ -270,7 +270,7 @@ class Recovery:
         peer = self._replica.peers.get(sender, now)
         self._trust(peer, asking.rank)
         if asking.got:
-            self._still_coming(asking, peer, now)
+            self._still_coming(asking, now)
         elif asking.fetch is None and (numbered or not asking.silent or not peer.rtt):
             peer.answered(now - asking.since)
         asking.last = now
@@ -317,7 +317,7 @@ class Recovery:
         if message.total:
             asking.late.add(message.number)
         self._trust(peer, asking.rank)
-        self._still_coming(asking, peer, now)
+        self._still_coming(asking, now)
         asking.silent = min(asking.silent, 1)
         asking.deadline = now + peer.timeout(asking.silent, self._replica.tuning.pull_timeout)
         if message.total and message.number >= asking.first and not len(self._replica.held) + len(self._replica.pieces):
@@ -325,8 +325,9 @@ class Recovery:
             asking.complete = message.complete
             self._finish_repair(asking, now)
 
-    def _still_coming(self, asking: Asking, peer: Peer, now: float) -> None:
+    def _still_coming(self, asking: Asking, now: float) -> None:
         """The link is slow, if it is long since something came, and must not be filled with questions."""
+        peer = self._replica.peers.get(asking.peer, now)
         waited, asking.last = now - asking.last, now
         if waited > peer.rtt:
             peer.answered(waited)
@@ -341,7 +342,7 @@ class Recovery:
         """A piece of an answer came, which does not say of which: perhaps of one that was given up."""
         asking = self.asking
         if asking is not None and asking.peer == sender and not asking.got and asking.silent:
-            self._still_coming(asking, self._replica.peers.get(sender, now), now)
+            self._still_coming(asking, now)
         return self._progress(sender, now)
 
     def _finish_repair(self, asking: Asking, now: float) -> None:
@@ -391,7 +392,7 @@ class Recovery:
         asking = self.asking
         if asking is not None and asking.peer == sender and asking.fetch is not None:
             if asking.fetch.late(message):
-                self._still_coming(asking, self._replica.peers.get(sender, now), now)
+                self._still_coming(asking, now)
             if self._checked(asking.fetch.on_rows, message, now):
                 self._progress(sender, now)
                 asking.fetch.request()

@@ -190,7 +190,7 @@ class Serving:
             del self._answers[next(iter(self._answers))]
 
     def _time_for(self, size: int) -> float:
-        """How long so many bytes may be under way: no longer than an asker waits before it asks somebody else."""
+        """How long so many bytes may be under way: no longer than one who has answered before is waited for."""
         return min(size / SLOWEST, 2 * self._replica.tuning.pull_timeout)
 
     def _under_way(self, to: str, pull: Pull, have: dict[Actor, int], now: float) -> bool:

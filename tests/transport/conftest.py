@@ -23,7 +23,7 @@ import aiomqtt
 import pytest
 
 from transport.embedded import EmbeddedBroker
-from transport.interface import Incoming, LinkStatus, Outgoing, Transport
+from transport.interface import Incoming, LinkStatus, Outgoing, Owner, Transport
 from transport.memory import MemoryTransport
 from transport.memory_hub import Connection, Hub
 from transport.mqtt_settings import BrokerAddress, MqttSettings
@@ -44,7 +44,7 @@ class Party:
         self.downs = 0
         self.reply: Callable[[Incoming], None] | None = None
         self.will: Outgoing | None = None
-        transport.listen(self._on_message, self._on_up, self._on_down, lambda: self.will)
+        transport.listen(Owner(self._on_message, self._on_up, self._on_down, lambda: self.will))
 
     def _on_message(self, message: Incoming) -> None:
         self.heard.append(message)
@@ -223,15 +223,15 @@ class MqttWorld(World):
 
 _DOOMED = """
 import asyncio, sys
-from transport.interface import Outgoing
+from transport.interface import Outgoing, Owner
 from transport.mqtt_settings import BrokerAddress, MqttSettings
 from transport.multi import MqttTransport
 
 async def main(port, name, will):
     address = BrokerAddress.parse(f"mqtt://127.0.0.1:{port}")
     transport = MqttTransport(MqttSettings((address,), name, ("s",)))
-    transport.listen(lambda message: None, lambda: print("connected", flush=True), lambda: None,
-                     lambda: Outgoing("s", "p", None, bytes.fromhex(will)))
+    transport.listen(Owner(lambda message: None, lambda: print("connected", flush=True), lambda: None,
+                           lambda: Outgoing("s", "p", None, bytes.fromhex(will))))
     await transport.start()
     await asyncio.sleep(60)
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from transport.door import Door
-from transport.interface import Incoming, Outgoing
+from transport.interface import Incoming, Outgoing, Owner
 from transport.topics import Topics
 from transport.wire import MAX_INCOMING, probe
 
 
 def made(heard: list[Incoming], max_message: int = 1024) -> Door:
     door = Door(Topics("gs", "me", ("s",)), max_message)
-    door.listen(heard.append, lambda: None, lambda: None)
+    door.listen(Owner(heard.append, lambda: None, lambda: None))
     return door
 
 
@@ -42,7 +42,7 @@ def test_a_will_is_asked_for_each_time_and_its_failure_is_survived() -> None:
     door = made([])
     assert door.will() is None
     answers = iter([Outgoing("s", "p", None, b"\x01first"), None, Outgoing("s", "p", None, b"")])
-    door.listen(lambda message: None, lambda: None, lambda: None, lambda: next(answers))
+    door.listen(Owner(lambda message: None, lambda: None, lambda: None, lambda: next(answers)))
     assert door.will() == ("gs/v1/s/b/me/p", b"\x01first")
     assert door.will() is None
     assert door.will() is None, "an empty will would delete what is retained"
@@ -54,7 +54,7 @@ def test_after_close_nobody_is_called() -> None:
     heard: list[Incoming] = []
     ups: list[int] = []
     door = made(heard)
-    door.listen(heard.append, lambda: ups.append(1), lambda: ups.append(2))
+    door.listen(Owner(heard.append, lambda: ups.append(1), lambda: ups.append(2)))
     door.connected()
     door.close()
     door.connected()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from transport.interface import Incoming, Outgoing
+from transport.interface import Incoming, Outgoing, Owner
 from transport.memory import MemoryTransport
 from transport.memory_hub import Hub
 
@@ -16,10 +16,12 @@ class Replica:
         self.log: list[object] = []
         self.transport = MemoryTransport(hubs, name, ("s",))
         self.transport.listen(
-            self.log.append,
-            lambda: self.log.append("up"),
-            lambda: self.log.append("down"),
-            lambda: Outgoing("s", "p", None, b"\x01gone"),
+            Owner(
+                self.log.append,
+                lambda: self.log.append("up"),
+                lambda: self.log.append("down"),
+                lambda: Outgoing("s", "p", None, b"\x01gone"),
+            )
         )
         self.transport.connect()
 

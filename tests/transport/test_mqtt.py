@@ -16,7 +16,7 @@ import pytest
 import uvloop
 
 from transport.embedded import EmbeddedBroker
-from transport.interface import Outgoing
+from transport.interface import Outgoing, Owner
 from transport.mqtt_settings import BrokerAddress, MqttSettings
 from transport.multi import MqttTransport
 
@@ -82,7 +82,7 @@ class Watched:
         self.transport = MqttTransport(settings, random.Random(0))
         self.ups = 0
         self.heard: list[bytes] = []
-        self.transport.listen(lambda message: self.heard.append(message.data), self._up, lambda: None)
+        self.transport.listen(Owner(lambda message: self.heard.append(message.data), self._up, lambda: None))
 
     def _up(self) -> None:
         self.ups += 1

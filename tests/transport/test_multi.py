@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from transport.interface import LinkStatus
+from transport.interface import LinkStatus, Owner
 from transport.mqtt_settings import BrokerAddress, MqttSettings
 from transport.multi import MqttTransport
 
@@ -79,7 +79,7 @@ async def test_the_owner_hears_of_each_new_link_and_of_the_last_lost() -> None:
     one, two = Stub(None), Stub(None)
     transport = await made(one, two)
     log: list[str] = []
-    transport.listen(lambda message: None, lambda: log.append("up"), lambda: log.append("down"))
+    transport.listen(Owner(lambda message: None, lambda: log.append("up"), lambda: log.append("down")))
     transport.link_up()
     transport.link_up()
     one.up = False

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import pytest
 
 from crdt.dots import Actor
@@ -100,12 +98,17 @@ def test_an_extension_within_the_grace_keeps_everything() -> None:
     assert a.state.live == 2
 
 
+def tell(a: Desk, b: Desk, wall_ms: int, period_ms: int) -> None:
+    """Two peers say what time it is, and when they will speak again."""
+    for name in ("b", "c"):
+        told = Hello(Actor(name, 2), b.replica.session + ord(name), 0, 0, 0, 0, wall_ms, period_ms, 0, ())
+        a.receive(name, told, inbox=False)
+
+
 def test_who_is_off_removes_nothing_and_reads_the_clocks_of_the_others() -> None:
     a, b = pair()
     later = START + 3_600_000
-    for name in ("b", "c"):
-        told = Hello(Actor(name, 2), b.replica.session + ord(name), 0, 0, 0, 0, later, 3_600_000, 0, ())
-        a.receive(name, told, inbox=False)
+    tell(a, b, later, 3_600_000)
     assert a.replica.reaper.off
     a.state.begin(START + 2000)
     assert K not in a.state.keys
@@ -125,9 +128,7 @@ def test_a_clock_that_jumps_removes_nothing_before_peers_were_heard() -> None:
         a.now += 0.1
         a.state.begin(START + round(a.now * 1000) + 86_400_000)
         a.run(a.replica.handle(Tick(), a.now))
-    told = Hello(Actor("b", 2), b.replica.session, 0, 0, 0, 0, START + round(a.now * 1000), 3_600_000, 0, ())
-    for name in ("b", "c"):
-        a.receive(name, dataclasses.replace(told, actor=Actor(name, 2), session=ord(name)), inbox=False)
+    tell(a, b, START + round(a.now * 1000), 3_600_000)
     a.commit()
     assert a.replica.reaper.off and a.state.live == lives
 
@@ -135,9 +136,7 @@ def test_a_clock_that_jumps_removes_nothing_before_peers_were_heard() -> None:
 def test_who_is_left_alone_trusts_its_own_clock_again() -> None:
     a, b = pair()
     later = START + 3_600_000
-    for name in ("b", "c"):
-        told = Hello(Actor(name, 2), b.replica.session + ord(name), 0, 0, 0, 0, later, 5000, 0, ())
-        a.receive(name, told, inbox=False)
+    tell(a, b, later, 5000)
     assert a.replica.reaper.off
     a.wait(60.0)
     assert not a.replica.reaper.off and a.state.offset_ms == 0
