@@ -27,6 +27,7 @@ PINNED = {
     307324: "the last piece found no room, and the others were given up before it was asked for",
     11350: "questions that had waited for a sleeper made it publish the same large message nine times",
     1854: "who did not answer was asked again before others, for what it had sent before it fell silent",
+    89645: "a DELTA brought the last frame of an answer that was under way, and the whole of it was sent again",
     2993399: "who asked a second daemon under its own name told itself that there is no such snapshot",
 }
 DAMAGED = {

@@ -90,6 +90,7 @@ class Pull:
     """Send me what I lack: this is my vector, the `whole` of it or only the entries in question. `held` (actor, first,
     last): frames above it that I have already and that wait for others; `parts` (actor, last, total, bits): pieces of a
     frame that I have. The answer repeats `number`, so that a late one is not taken for that to a later question.
+    `ended`: the last question that was answered to its end; what it did not bring is lost, that to a later one may come.
     """
 
     vector: dict[Actor, int]
@@ -98,6 +99,7 @@ class Pull:
     parts: list[tuple[Actor, int, int, bytes]] = field(default_factory=list)
     whole: bool = True
     number: int = 0
+    ended: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -376,7 +378,7 @@ _CHECKS: Final[dict[type[Any], tuple[Callable[[Any], Any], ...]]] = {
     Hello: (_actor, natural, natural, natural, natural, _hash, _moment, natural, natural, _names),
     Ack: (_actor, natural, natural),
     Presence: (natural, _bool, _bool),
-    Pull: (_vector, natural, _spans, _parts, _bool, natural),
+    Pull: (_vector, natural, _spans, _parts, _bool, natural, natural),
     Repair: (_blobs, natural, _bool, natural, natural),
     Piece: (natural, _actor, natural, natural, natural, _bytes),
     More: (natural, natural, _naturals),

@@ -47,6 +47,8 @@ class Peer:
     asked: int = 0
     """The number of the last question, while no answer has come."""
     asked_at: float = 0.0
+    ended: int = 0
+    """The number of the last question of which the end of the answer has come."""
     rtt: float = 0.0
     """Smoothed seconds between a PULL and the first bytes of its answer; 0: none was seen yet."""
     rtt_deviation: float = 0.0

@@ -187,7 +187,7 @@ class Recovery:
         parts = [(actor, seq, a.total, a.bits()) for actor, seq, a in partial if a.total <= 2048]
         small = again or (self._vain and rank > ANSWERED)
         budget = min(replica.out.room, replica.tuning.repair_budget) if small else replica.tuning.repair_budget
-        pull = Pull(vector, budget, replica.held.spans(SPANS), parts[:4], whole, self._number)
+        pull = Pull(vector, budget, replica.held.spans(SPANS), parts[:4], whole, self._number, peer.ended)
         replica.out.send(Lane.INBOX, name, pull, replica.state.actor)
         if name == replica.name:
             self._echoes.append(pull)
@@ -295,6 +295,8 @@ class Recovery:
 
     def on_repair(self, peer: Peer, message: Repair, now: float) -> None:
         """The frames in it have been offered already."""
+        if message.total and message.number <= self._number:
+            peer.ended = max(peer.ended, message.number)
         asking = self.asking
         if asking is None or asking.peer != peer.name:
             if message.number == peer.asked:

@@ -75,14 +75,14 @@ class Transfer:
 
 @dataclass(slots=True)
 class Answer:
-    """The last answer to a peer of which these `sessions` were known (two daemons may have one name): its last frame,
-    the last piece of that (or -1), and until when it may be under way.
+    """The last answer to a peer of which these `sessions` were known (two daemons may have one name): to which
+    question, its last frame, and until when it may be under way.
     """
 
     sessions: tuple[int, ...]
+    number: int
     actor: Actor
     last: int
-    piece: int
     until: float
 
 
@@ -166,7 +166,8 @@ class Serving:
         parts = {(actor, last): (total, bits) for actor, last, total, bits in pull.parts}
         items = packed(frames, replica.out.room, parts)
         if frames:
-            self._note(to, frames[-1], items, now)
+            size = sum(len(item.data) if isinstance(item, Piece) else sum(map(len, item)) for item in items)
+            self._note(to, pull.number, frames[-1], size, now)
         if not items or isinstance(items[-1], Piece):
             items.append([])
         for number, item in enumerate(items, 1):
@@ -177,15 +178,12 @@ class Serving:
                 repair = Repair(item, total, complete, replica.view.vector_sum, pull.number)
                 replica.out.send(Lane.INBOX, to, repair)
 
-    def _note(self, to: str, last: bytes, items: list[list[bytes] | Piece], now: float) -> None:
-        """This is the answer to a question; it ends with the frame `last`."""
+    def _note(self, to: str, number: int, last: bytes, size: int, now: float) -> None:
+        """This is the answer to a question; it has so many bytes and ends with the frame `last`."""
         replica, (actor, _, seq) = self._replica, span(last)
-        size = sum(len(item.data) if isinstance(item, Piece) else sum(map(len, item)) for item in items)
-        until = now + self._time_for(size)
-        piece = items[-1].index if items and isinstance(items[-1], Piece) else -1
         self._answers.pop(to, None)
         peer = replica.peers.get(to, now)
-        self._answers[to] = Answer((*peer.sessions, peer.present), actor, seq, piece, until)
+        self._answers[to] = Answer((*peer.sessions, peer.present), number, actor, seq, now + self._time_for(size))
         if len(self._answers) > ANSWERS:
             del self._answers[next(iter(self._answers))]
 
@@ -194,19 +192,15 @@ class Serving:
         return min(size / SLOWEST, 2 * self._replica.tuning.pull_timeout)
 
     def _under_way(self, to: str, pull: Pull, have: dict[Actor, int], now: float) -> bool:
-        """Whether the end of the last answer may not have come yet, for all that this question says."""
+        """Whether the end of the last answer may not have come yet, for all that this question says. What was in it may
+        have come otherwise, as a DELTA.
+        """
         answer = self._answers.get(to)
-        if answer is None or now >= answer.until:
+        if answer is None or now >= answer.until or pull.ended >= answer.number:
             return False
-        if self._replica.peers.get(to, now).present not in answer.sessions or have.get(answer.actor, 0) >= answer.last:
+        if self._replica.peers.get(to, now).present not in answer.sessions:
             return False
-        if any(actor == answer.actor and first <= answer.last <= last for actor, first, last in pull.held):
-            return False
-        name = answer.actor, answer.last
-        return not any(
-            (actor, last) == name and answer.piece >= 0 and int.from_bytes(bits, "little") >> answer.piece & 1
-            for actor, last, _, bits in pull.parts
-        )
+        return have.get(answer.actor, 0) < answer.last
 
     def _is_cheaper(self, have: dict[Actor, int]) -> bool:
         """Whether the frames would outweigh the state: much was written, and little of it is left."""

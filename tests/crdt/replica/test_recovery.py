@@ -99,6 +99,7 @@ def test_a_lost_part_of_an_answer_is_noticed_by_the_count() -> None:
     b.wait(0.5)
     (pull, *_) = b.take(Pull)
     assert isinstance(pull, Pull) and pull.held and pull.vector
+    assert pull.ended == 1, "the end has come: nothing else of that answer will"
 
 
 def test_pieces_that_came_are_not_sent_again() -> None:
@@ -110,8 +111,8 @@ def test_pieces_that_came_are_not_sent_again() -> None:
     b.receive("a", hello(a), inbox=False)
     b.wait(0.1)
     a.receive("b", *b.take(Pull))
-    pieces = a.take(Piece)
-    b.receive("a", *pieces[1:])
+    *pieces, end = a.take()
+    b.receive("a", *pieces[1:], end)
     b.take()
     b.wait(0.5)
     a.receive("b", b.take(Pull)[0])

@@ -163,7 +163,7 @@ def large(session: int = 7) -> Desk:
 def repaired(a: Desk, *, after: float = 0.0, question: Pull | None = None) -> int:
     """Frames that b is sent when it asks (again) after so many seconds."""
     a.wait(after)
-    a.receive("b", question or Pull({}, 1 << 20))
+    a.receive("b", question or Pull({}, 1 << 20, number=1))
     return sum(len(message.frames) for message in a.take(Repair) if isinstance(message, Repair))
 
 
@@ -177,11 +177,18 @@ def test_an_answer_that_may_be_under_way_is_not_sent_again() -> None:
 def test_a_question_that_shows_that_the_answer_has_come_is_answered_at_once() -> None:
     a = large()
     assert repaired(a) == 4
-    assert repaired(a, question=Pull({ME: 1}, 1 << 20, [(ME, 4, 4)])) == 2, "the last one is held, the others were lost"
+    lost = Pull({ME: 1}, 1 << 20, [(ME, 4, 4)], number=2, ended=1)
+    assert repaired(a, question=lost) == 2, "the end has come, and these have not"
     sets.add(a.state, b"s", [b"more"])
     a.commit()
     a.take()
-    assert repaired(a, question=Pull({ME: 4}, 1 << 20)) == 1
+    assert repaired(a, question=Pull({ME: 4}, 1 << 20, number=3, ended=1)) == 1, "another question"
+
+
+def test_a_delta_that_brings_the_last_frame_of_an_answer_is_not_its_end() -> None:
+    a = large()
+    assert repaired(a) == 4
+    assert repaired(a, question=Pull({ME: 1}, 1 << 20, [(ME, 4, 4)], number=2)) == 0
 
 
 def test_an_asker_that_is_connected_anew_is_answered_at_once() -> None:
