@@ -9,6 +9,7 @@ from typing import Final
 from crdt.dots import Actor
 
 MIN_TIMEOUT: Final = 0.1  # seconds: a daemon may be busy for that long
+MOST: Final = 32  # timeouts after which the next one is no longer
 LONGEST: Final = 10  # of the usual limits is the longest time to wait where answers have taken that long
 
 
@@ -47,6 +48,8 @@ class Peer:
     asked: int = 0
     """The number of the last question, while no answer has come."""
     asked_at: float = 0.0
+    vain: int = 0
+    """How often it was given up since it last answered: each time it is given longer, its answer may be under way."""
     ended: int = 0
     """The number of the last question of which the end of the answer has come."""
     rtt: float = 0.0
@@ -65,6 +68,7 @@ class Peer:
         """How long to wait for an answer after so many that did not come; at most `limit` seconds, unless those that
         came took longer: a link may need that for one message.
         """
+        silent = min(silent + self.vain, MOST)
         if not self.rtt:
             return float(min(limit / 10 * 1.5**silent, limit))
         first = min(max(MIN_TIMEOUT, self.rtt + 4 * self.rtt_deviation), LONGEST * limit)

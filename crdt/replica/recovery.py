@@ -77,7 +77,7 @@ class Recovery:
         self._gaps: set[str] = set()
         self._number = 0  # of the last question
         self._echoes: deque[Pull] = deque(maxlen=ECHOES)
-        self._vain = 0  # strangers that were asked, one after the other, and did not answer
+        self._vain: set[str] = set()  # strangers that were asked, one after the other, and did not answer
 
     @property
     def deadline(self) -> float:
@@ -229,7 +229,9 @@ class Recovery:
             self.asking = None
             self.cancel(asking.peer)  # its next HELLO brings it back
             peer.answers = False
-            self._vain += asking.rank > ANSWERED
+            peer.vain += 1
+            if asking.rank > ANSWERED and len(self._vain) <= FEW:
+                self._vain.add(asking.peer)
             self._ask_elsewhere(asking.peer, now)
         elif asking.fetch is None or (asking.gone and asking.silent > DOUBT):
             self._ask(asking.peer, now, asking.silent, asking.whole, again=True)
@@ -246,10 +248,10 @@ class Recovery:
         """
         if asking.rank == ANSWERED or asking.fetch is not None:
             return PATIENCE
-        crowd = len(self._suspects) + self._vain > FEW
+        crowd = len(self._suspects) + len(self._vain) > FEW
         if self._suspects.next(asking.rank if crowd else WROTE) <= now:
             return 1
-        return PATIENCE >> self._vain if crowd else PATIENCE
+        return PATIENCE >> len(self._vain) if crowd else PATIENCE
 
     def _ask_elsewhere(self, tried: str, now: float) -> None:
         """The asked one is silent, or does not help: somebody else who is ahead."""
@@ -282,9 +284,9 @@ class Recovery:
 
     def _trust(self, peer: Peer, rank: int) -> None:
         """It has answered."""
-        peer.answers, peer.asked = True, 0
+        peer.answers, peer.asked, peer.vain = True, 0, 0
         if rank > ANSWERED:
-            self._vain = 0
+            self._vain.clear()
 
     def _answered_late(self, peer: Peer, now: float) -> None:
         """A stranger that we did not wait for any longer: from now on it is asked before others."""
