@@ -90,7 +90,7 @@ class Pull:
     """Send me what I lack: this is my vector, the `whole` of it or only the entries in question. `held` (actor, first,
     last): frames above it that I have already and that wait for others; `parts` (actor, last, total, bits): pieces of a
     frame that I have. The answer repeats `number`, so that a late one is not taken for that to a later question.
-    `ended`: the last question that was answered to its end; what it did not bring is lost, that to a later one may come.
+    `ended`: the last question whose answer came to its end: what that did not bring is lost, a later one may come yet.
     """
 
     vector: dict[Actor, int]

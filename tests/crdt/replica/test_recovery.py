@@ -57,6 +57,18 @@ def test_retries_are_bounded_and_get_slower() -> None:
     assert 4 <= len(times) <= 7 and gaps == sorted(gaps) and gaps[-1] <= b.replica.tuning.pull_timeout + 0.02
 
 
+def test_a_few_that_never_answer_are_asked_less_and_less() -> None:
+    a = Desk("a")
+    questions = []
+    for second in range(120):
+        for i in (1, 2, 3):
+            a.receive(f"x{i}", Hello(Actor(f"x{i}", i), i, 0, i, 1 << 40, 1, 1000, 3_600_000), inbox=False)
+        a.wait(1.0)
+        questions += [second] * len(a.take(Pull))
+    late = [second for second in questions if second >= 60]
+    assert 15 <= len(late) <= 25, "one in three seconds, whoever is asked"
+
+
 def test_a_silent_peer_is_followed_by_another_that_is_ahead() -> None:
     a, b = ahead(), Desk("b", 2)
     b.receive("a", hello(a), inbox=False)
