@@ -28,6 +28,8 @@ PINNED = {
     11350: "questions that had waited for a sleeper made it publish the same large message nine times",
     1854: "who did not answer was asked again before others, for what it had sent before it fell silent",
     89645: "a DELTA brought the last frame of an answer that was under way, and the whole of it was sent again",
+    2187: "two frames in pieces from one sender made room for each other, and neither was ever done",
+    14479: "a frame in pieces that got no further kept the place of another from its sender",
     2993399: "who asked a second daemon under its own name told itself that there is no such snapshot",
 }
 DAMAGED = {

@@ -4,7 +4,9 @@ A lost piece costs a PULL, which says which pieces are here already (`parts`), s
 Where there is no room, what has waited longest for its next piece makes some. One thing may always be as large as the
 largest that an honest peer has to send, whatever else comes meanwhile, because a frame that can never be put together
 would stop its author here for ever: the largest is not counted, and makes room last of all. So whoever sends pieces of
-what never comes holds up nobody whose pieces do come, however slowly.
+what never comes holds up nobody whose pieces do come, however slowly. Of two from one sender that do not both find
+room the one that is needed first goes on, or has begun: if they made room for each other neither would be done. Unless
+it gets no further while all of the other comes.
 """
 
 from __future__ import annotations
@@ -67,10 +69,11 @@ class Pieces:
     of one. So at most both together are held.
     """
 
-    __slots__ = ("_largest", "_open", "alone", "bytes", "limit")
+    __slots__ = ("_largest", "_open", "_refused", "alone", "bytes", "limit")
 
     def __init__(self, limit: int, alone: int = 0) -> None:
         self.bytes = 0
+        self._refused = 0  # pieces that had to wait since the largest has grown
         self._open: dict[Name, Assembly] = {}
         self._largest: Name | None = None  # of those that grew since the last such was gone
         self.bound(limit, alone)
@@ -84,18 +87,20 @@ class Pieces:
         return len(self._open)
 
     def add(self, sender: str, piece: Piece, now: float) -> bytes | None:
-        """The whole when this was its last missing piece. Raises PeerError for what is larger than may be."""
+        """The whole when this was its last missing piece. Raises PeerError for what is larger than may be, or waits."""
         if not 0 <= piece.index < piece.total <= MAX_PIECES:
             return None
         name = (sender, piece.stream, piece.actor, piece.seq)
-        assembly = self._open.get(name)
-        if assembly is not None:
-            if piece.total == assembly.total and piece.index in assembly.parts:
-                return None
+        known = self._open.get(name)
+        assembly = known if known is not None and known.total == piece.total else Assembly(piece.total, now)
+        if piece.index in assembly.parts:
+            return None
+        size = assembly.size + len(piece.data) + EACH
+        if len(assembly.parts) + 1 < piece.total and self._must_wait(name, size, piece.total):
+            raise PeerError("held_full", "another one from this sender goes on")
+        if known is not None:
             self._drop(name)
-        if assembly is None or assembly.total != piece.total:
-            assembly = Assembly(piece.total, now)
-        if assembly.size + len(piece.data) + EACH > self.alone:
+        if size > self.alone:
             raise PeerError("held_full", "larger than what may wait")
         if assembly.add(piece):
             assembly.grown = now
@@ -105,7 +110,7 @@ class Pieces:
         self._open[name] = assembly
         self.bytes += assembly.size
         if assembly.size > self._spared():
-            self._largest = name
+            self._largest, self._refused = name, 0
         return None
 
     def partial(self, sender: str, kind: int) -> Iterator[tuple[Actor, int, Assembly]]:
@@ -118,6 +123,16 @@ class Pieces:
         """Give up what has not grown since this time, but nothing of the peer that is `asked` for the rest of it."""
         for name in [name for name, a in self._open.items() if a.grown < before and name[0] != asked]:
             self._drop(name)
+
+    def _must_wait(self, name: Name, size: int, total: int) -> bool:
+        """Whether there is only room for this if the largest goes, which is of the same sender, grows and is needed."""
+        largest = self._largest
+        if largest is None or largest == name or largest[0] != name[0] or min(size, self._spared()) <= self.limit:
+            return False
+        if largest[:3] == name[:3] and name[3] < largest[3]:
+            return False
+        self._refused += 1
+        return self._refused <= total
 
     def _make_room(self, size: int) -> None:
         """For one more of this size."""

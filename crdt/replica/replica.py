@@ -556,7 +556,8 @@ class Replica:
         if message.stream >= messages.RESERVED:
             self.recovery.on_list_part(sender, message, now)
             return
-        data = self.pieces.add(sender, message, now)
+        known = message.stream == messages.FRAME and message.seq <= self.state.applied(message.actor)
+        data = None if known else self.pieces.add(sender, message, now)
         if message.stream == messages.FRAME:
             if data is not None:
                 self.intake.offer(sender, data, now, first_hand=not self._addressed)

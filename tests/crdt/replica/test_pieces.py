@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from random import Random
 
 import pytest
@@ -148,3 +149,29 @@ def test_what_the_asked_one_still_owes_is_kept() -> None:
     table.expire(50.0, "asked")
     assert len(table) == 1
     assert table.add("asked", pieces[-1], 51.0) == b"x" * 900
+
+
+def test_of_two_from_one_sender_that_come_by_turns_one_is_done() -> None:
+    table = Pieces(2_000, 60_000)
+    first, second = cut_up(bytes(20_000), 500, FRAME, A, 3), cut_up(bytes(30_000), 500, FRAME, A, 6)
+    done: list[int] = []
+    for two in zip(second, first, strict=False):
+        for piece in two:
+            try:
+                done += [piece.seq] if table.add("x", piece, 1.0) is not None else []
+            except PeerError as error:
+                assert error.reason == "held_full"
+    assert done == [3], "what is needed first"
+
+
+def test_what_gets_no_further_makes_room_when_all_of_another_has_come() -> None:
+    table = Pieces(2_000, 60_000)
+    first, second = cut_up(bytes(20_000), 500, FRAME, A, 3), cut_up(bytes(30_000), 500, FRAME, A, 6)
+    for piece in first[:-5]:
+        table.add("x", piece, 1.0)
+    whole: list[bytes | None] = []
+    for _ in range(3):
+        for piece in second:
+            with suppress(PeerError):
+                whole.append(table.add("x", piece, 1.0))
+    assert bytes(30_000) in whole
