@@ -30,6 +30,8 @@ PINNED = {
     89645: "a DELTA brought the last frame of an answer that was under way, and the whole of it was sent again",
     2187: "two frames in pieces from one sender made room for each other, and neither was ever done",
     14479: "a frame in pieces that got no further kept the place of another from its sender",
+    64053: "pieces of a frame kept the place of those of a row",
+    23978: "frames in pieces that answered for a snapshot which was no more had it waited for again",
     2993399: "who asked a second daemon under its own name told itself that there is no such snapshot",
 }
 DAMAGED = {

@@ -125,9 +125,11 @@ class Pieces:
             self._drop(name)
 
     def _must_wait(self, name: Name, size: int, total: int) -> bool:
-        """Whether there is only room for this if the largest goes, which is of the same sender, grows and is needed."""
+        """Whether there is only room for this if the largest goes, which is of the same sender and stream and grows.
+        After frames come rows, or rows after frames, when the question was another: what came before is not needed.
+        """
         largest = self._largest
-        if largest is None or largest == name or largest[0] != name[0] or min(size, self._spared()) <= self.limit:
+        if largest is None or largest == name or largest[:2] != name[:2] or min(size, self._spared()) <= self.limit:
             return False
         if largest[:3] == name[:3] and name[3] < largest[3]:
             return False

@@ -276,7 +276,6 @@ class Recovery:
         elif asking.fetch is None and (numbered or not asking.silent or not peer.rtt):
             peer.answered(now - asking.since)
         asking.last = now
-        asking.gone = False
         asking.got += 1
         asking.silent = 0
         asking.deadline = now + peer.timeout(0, self._replica.tuning.pull_timeout)
@@ -388,8 +387,10 @@ class Recovery:
                 return  # of an earlier attempt, or of a second daemon under that name
             self._progress(sender, now)
             fetch = asking.fetch = Fetch(self._replica, sender, piece.stream, piece.total, now)
+            asking.gone = False
         if not fetch.listed and self._checked(fetch.on_part, piece, now):
             self._progress(sender, now)
+            asking.gone = False
 
     def on_rows(self, sender: str, message: Rows, now: float) -> None:
         """Rows of a snapshot came. Raises PeerError."""
@@ -399,6 +400,7 @@ class Recovery:
                 self._still_coming(asking, now)
             if self._checked(asking.fetch.on_rows, message, now):
                 self._progress(sender, now)
+                asking.gone = False
                 asking.fetch.request()
             self._finish_fetch(asking.fetch, now)
 
@@ -407,6 +409,7 @@ class Recovery:
         asking = self.asking
         if asking is not None and asking.peer == sender and asking.fetch is not None:
             self._piece(sender, now)
+            asking.gone = False
             if whole is not None:
                 fetch = asking.fetch
                 if self._checked(lambda data: fetch.on_row(piece.actor, piece.seq, data), whole, now):

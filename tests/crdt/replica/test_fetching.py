@@ -12,7 +12,7 @@ from crdt.dots import Actor, Runs
 from crdt.frame import Group
 from crdt.frozen import Frozen
 from crdt.joining import Joining
-from crdt.replica.messages import Delta, Message, More, Piece, Pull, Rows, Want
+from crdt.replica.messages import Delta, Message, More, Piece, Pull, Repair, Rows, Want
 from crdt.replica.tuning import Tuning
 from crdt.types import keyspace, sets, strings
 from tests.crdt.replica.desk import Desk, exchange
@@ -319,6 +319,22 @@ def with_a_large_row() -> tuple[Desk, Desk, list[Message]]:
     answer = a.take()
     assert [type(message) for message in answer[-2:]] == [Piece, Rows]
     return a, b, answer
+
+
+def test_frames_in_pieces_after_a_snapshot_that_is_no_more_are_the_answer() -> None:
+    a, b, _ = with_a_large_row()
+    asking = b.replica.recovery.asking
+    assert asking is not None and asking.fetch is not None
+    b.receive("a", Piece(asking.fetch.stream, ME, 0, 0, 0, b""))
+    b.wait(5)  # it asks anew
+    *_, pull = b.take(Pull)
+    assert isinstance(pull, Pull) and b.replica.recovery.asking is not None
+    strings.put(a.state, b"k", bytes(2000))
+    a.commit()
+    b.receive("a", *[piece for piece in a.take() if isinstance(piece, Piece)])
+    b.receive("a", Repair([], 1, True, 2, pull.number))
+    asking = b.replica.recovery.asking
+    assert asking is None or asking.fetch is None, "nothing of the snapshot is waited for any more"
 
 
 def test_the_last_piece_of_a_row_may_come_behind_the_end_of_the_answer() -> None:
