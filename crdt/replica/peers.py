@@ -49,7 +49,7 @@ class Peer:
     """The number of the last question, while no answer has come."""
     asked_at: float = 0.0
     vain: int = 0
-    """How often it was given up since it last answered: each time it is given longer, its answer may be under way."""
+    """How often it was given up since it last answered: it may be given longer each time, its answer may be under way."""
     ended: int = 0
     """The number of the last question of which the end of the answer has come."""
     rtt: float = 0.0
@@ -68,7 +68,7 @@ class Peer:
         """How long to wait for an answer after so many that did not come; at most `limit` seconds, unless those that
         came took longer: a link may need that for one message.
         """
-        silent = min(silent + self.vain, MOST)
+        silent = min(silent, MOST)
         if not self.rtt:
             return float(min(limit / 10 * 1.5**silent, limit))
         first = min(max(MIN_TIMEOUT, self.rtt + 4 * self.rtt_deviation), LONGEST * limit)

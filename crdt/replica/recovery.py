@@ -97,8 +97,8 @@ class Recovery:
         at += replica.rng.uniform(0, min(replica.hello_period, replica.patience * replica.crowd))
         if not self._suspects.add(name, at, rank):
             return
-        if asking is not None and rank < asking.rank and asking.silent and asking.fetch is None:
-            asking.deadline = min(asking.deadline, at)
+        if asking is not None and rank < asking.rank and asking.fetch is None and (asking.silent or not asking.got):
+            asking.deadline = min(asking.deadline, max(at, self._least(asking)))
         if sure:
             self._sure.add(name)
         if gap:
@@ -149,6 +149,13 @@ class Recovery:
             if worth:
                 self._ask(name, now, whole=sure)
 
+    def _least(self, asking: Asking) -> float:
+        """Until when an answer is waited for though somebody who is trusted more could be asked."""
+        if asking.silent:
+            return NOW
+        limit = self._replica.tuning.pull_timeout
+        return asking.since + self._replica.peers.get(asking.peer, asking.since).timeout(0, limit)
+
     def _worth_asking(self, name: str) -> bool:
         replica, peer = self._replica, self._replica.peers.by_name.get(name)
         if peer is None or peer.offline:
@@ -170,7 +177,8 @@ class Recovery:
         peer = replica.peers.get(name, now)
         vector = {} if whole else self._in_question(peer)
         whole = not vector
-        timeout = peer.timeout(silent, replica.tuning.pull_timeout)
+        patient = not self._crowd() and self._suspects.next(WROTE) == NEVER  # nobody waits who had better be asked
+        timeout = peer.timeout(silent + peer.vain if patient else silent, replica.tuning.pull_timeout)
         peer.asked, peer.asked_at, rank = self._number, now, self.rank(name)
         before, self.asking = self.asking, Asking(
             self._number, self._number, name, rank, now, now, now + timeout, whole, silent,
@@ -248,10 +256,14 @@ class Recovery:
         """
         if asking.rank == ANSWERED or asking.fetch is not None:
             return PATIENCE
-        crowd = len(self._suspects) + len(self._vain) > FEW
+        crowd = self._crowd()
         if self._suspects.next(asking.rank if crowd else WROTE) <= now:
             return 1
         return PATIENCE >> len(self._vain) if crowd else PATIENCE
+
+    def _crowd(self) -> bool:
+        """Whether so many strangers are asked by turns that none can be given much time."""
+        return len(self._suspects) + len(self._vain) > FEW
 
     def _ask_elsewhere(self, tried: str, now: float) -> None:
         """The asked one is silent, or does not help: somebody else who is ahead."""

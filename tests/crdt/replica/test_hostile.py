@@ -228,6 +228,36 @@ def test_where_nobody_has_answered_yet_strangers_are_asked_quickly() -> None:
     assert until_asked(acquainted(200, answers=False), "h", 1000) < 200 * 0.35 + 15
 
 
+def given_up_often(count: int, answers: bool) -> Desk:
+    """One that has asked so many strangers for minutes, beside an honest peer, which `answers`."""
+    a = acquainted(0, answers)
+    for n in range(40):
+        strangers(a, count)
+        a.wait(5)
+        if answers:
+            peer = a.replica.peers.by_name["h"]
+            a.receive("h", Repair([frame(Actor("h", 7), n + 2, n + 2, n + 2)], 1, True, n + 3, peer.asked))
+            a.receive("h", honest("h", n + 2), inbox=False)
+    strangers(a, count)
+    a.wait(0.4)
+    a.sent.clear()
+    return a
+
+
+@pytest.mark.parametrize("count", [1, 4, 20])
+def test_who_never_answers_holds_up_nobody_longer_for_being_asked_often(count: int) -> None:
+    a = given_up_often(count, answers=True)
+    assert any(peer.vain > 5 for peer in a.replica.peers.by_name.values())
+    a.receive("h", honest("h", 60), inbox=False)
+    assert until_asked(a, "h", 10) < 1
+
+
+def test_a_crowd_that_never_answers_holds_up_a_stranger_no_longer_for_being_asked_often() -> None:
+    a = given_up_often(100, answers=False)
+    a.receive("h", honest("h", 60), inbox=False)
+    assert until_asked(a, "h", 1000) < 100 * 0.35 + 15
+
+
 def test_a_stranger_that_answers_late_is_one_no_more() -> None:
     a = acquainted(200, answers=False)
     until_asked(a, "h", 1000)
