@@ -49,7 +49,7 @@ class Peer:
     """The number of the last question, while no answer has come."""
     asked_at: float = 0.0
     vain: int = 0
-    """How often it was given up since it last answered: it may be given longer each time, its answer may be under way."""
+    """How often it was given up since it last answered: it may be given longer then, its answer may be under way."""
     ended: int = 0
     """The number of the last question of which the end of the answer has come."""
     rtt: float = 0.0

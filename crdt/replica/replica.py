@@ -182,10 +182,20 @@ class Replica:
         return self.intake.unfinished is not None
 
     def handle(self, event: Event, now: float) -> list[Effect]:
-        """What to do about something that happened. `now` is monotonic, in seconds."""
+        """What to do about something that happened. `now` is monotonic, in seconds.
+
+        What it raises is a defect. Should the rest of a message show one, the event is handled all the same, because it
+        is told once only; what it orders comes with the next call.
+        """
         self.reaper.look(now)
-        if self.busy and not isinstance(event, Persisted):
-            self.intake.go_on(now, whole=not isinstance(event, Tick))
+        try:
+            if self.busy and not isinstance(event, Persisted):
+                self.intake.go_on(now, whole=not isinstance(event, Tick))
+        finally:
+            self._on_event(event, now)
+        return self.out.take()
+
+    def _on_event(self, event: Event, now: float) -> None:
         match event:
             case Received():
                 self._on_received(event, now)
@@ -199,7 +209,6 @@ class Replica:
                 self._on_connected(now)
             case Disconnected():
                 self._on_disconnected(event.session)
-        return self.out.take()
 
     def retune(self, tuning: Tuning) -> None:
         """Settings have changed while running."""

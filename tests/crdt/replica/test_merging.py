@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+
 from crdt.dots import Actor
 from crdt.replica.effects import Join, Persist, Resync, Unstage
 from crdt.replica.events import Merged
-from crdt.replica.messages import Pull
+from crdt.replica.intake import SLICE_FRAMES, Intake
+from crdt.replica.messages import Delta, Pull
 from crdt.types import sets, strings
 from tests.crdt.replica.desk import Desk, exchange
 from tests.crdt.replica.test_fetching import SMALL, asker, giver, same, talk
@@ -56,6 +59,24 @@ def test_nothing_is_asked_while_a_join_is_under_way() -> None:
     b.replica.recovery.suspect("a", b.now, sure=True)
     b.wait(3)
     assert b.take(Pull)
+
+
+def test_a_defect_in_a_message_that_is_being_taken_in_does_not_lose_the_join(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing would be asked for any more."""
+    _, b = waiting()
+    b.receive("c", Delta([b"xx"] * 3 * SLICE_FRAMES), inbox=False)
+    assert b.replica.busy
+
+    def fails(*_: object) -> None:
+        raise AssertionError("a defect")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Intake, "_take", fails)
+        with pytest.raises(AssertionError, match="a defect"):
+            b.merge()
+    assert b.replica.merging.joining is None and not any(isinstance(order, Resync) for order in b.orders)
+    b.wait(0.0)
+    assert any(isinstance(order, Resync) for order in b.orders) and sets.size(b.state, b"s")
 
 
 def test_damaged_rows_are_fetched_again() -> None:
