@@ -308,7 +308,8 @@ class Recovery:
 
     def on_repair(self, peer: Peer, message: Repair, now: float) -> None:
         """The frames in it have been offered already."""
-        if message.total and message.number <= self._number:
+        brought = message.frames or message.total > 1  # else a second daemon under its name may have nothing for us
+        if message.total and brought and message.number <= self._number:
             peer.ended = max(peer.ended, message.number)
         asking = self.asking
         if asking is None or asking.peer != peer.name:

@@ -348,7 +348,10 @@ def test_a_second_daemon_of_that_name_that_has_less_does_not_answer_for_it() -> 
     assert isinstance(question, Pull)
     b.receive("a", Repair([], 1, True, 0, question.number))
     assert b.replica.recovery.asking is not None
-    a.receive("b", question)
+    b.wait(0.5)
+    again = b.take(Pull)[0]
+    assert isinstance(again, Pull) and again.ended == 0, "the answer itself may be under way"
+    a.receive("b", question, again)
     b.receive("a", *a.take(Repair))
     assert b.replica.recovery.asking is None and b.state.hash == a.state.hash
 
