@@ -38,6 +38,7 @@ SPANS: Final = 64
 LOOKS: Final = 256  # suspects that are looked at in one step
 DOUBT: Final = 2  # silent timeouts in which a snapshot that is said to be no more may come from a second daemon
 ECHOES: Final = 16  # questions to the own name that may still come back
+RECENT: Final = 16  # questions before the one under way to which an answer may still be coming
 NEVER: Final = float("inf")
 
 
@@ -327,9 +328,9 @@ class Recovery:
 
     def _late(self, asking: Asking, peer: Peer, message: Repair, now: float) -> None:
         """The answer to an earlier question: this one's comes behind it, if it was answered at all."""
-        known = message.number <= asking.number and message.number not in asking.late
-        if not known or (message.number < asking.first and not message.total):
-            return
+        known = max(1, asking.first - RECENT) <= message.number <= asking.number
+        if not known or message.number in asking.late or (message.number < asking.first and not message.total):
+            return  # whoever answers all that was ever asked holds up nobody
         if message.total:
             asking.late.add(message.number)
         self._trust(peer, asking.rank)

@@ -275,12 +275,13 @@ def test_a_stranger_that_answers_late_is_one_no_more() -> None:
 
 def test_answers_to_old_questions_keep_nobody_waiting() -> None:
     a = victim()
+    a.replica.recovery._number = 1_000
     strangers(a, 1)
     until_asked(a, "x0", 5)
     a.receive("h", honest("h", 2), inbox=False)
     a.sent.clear()
-    for _ in range(200):
-        a.receive("x0", Repair([], 0, False, 0, 0), Repair([], 1, False, 0, 0))
+    for number in range(200):
+        a.receive("x0", Repair([], 0, False, 0, 0), Repair([], 1, False, 0, 0), Repair([], 1, False, 0, number))
         a.wait(0.25)
     assert any(to == "h" and isinstance(message, Pull) for _, to, message in a.sent)
 
