@@ -25,6 +25,8 @@ FRAME_COST: Final = (
     1024  # bytes that a decoded frame of one row takes beside its data: a few bytes must not fill memory
 )
 
+LOOKS: Final = 16  # frames that are looked at in one step
+
 Name = tuple[Actor, int, int]
 
 
@@ -83,9 +85,14 @@ class Held:
         return True
 
     def pop(self, state: State, actor: Actor) -> HeldFrame | None:
-        """Take out a frame that is ready, of those that had waited for this actor; None if there is none (more)."""
-        heap, applied = self._waits.get(actor), state.applied(actor)
+        """Take out a frame that is ready, of those that had waited for this actor; None if there is none (more), or
+        none among those that were looked at: then others are still `due`.
+        """
+        heap, applied, looks = self._waits.get(actor), state.applied(actor), 0
         while heap and heap[0][0] <= applied:
+            looks += 1
+            if looks > LOOKS:
+                return None
             name = heappop(heap)[1]
             self._entries -= 1
             held = self._frames.get(name)

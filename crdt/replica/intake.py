@@ -171,11 +171,14 @@ class Intake:
             pass
 
     def _release_one(self) -> bytes | None:
-        """Apply a frame that nothing holds any longer; its bytes, None if there is none."""
+        """Apply a frame that nothing holds any longer; its bytes, empty if none is found yet, None if there is none."""
+        state = self._replica.state
         while self._advanced:
-            held = self.held.pop(self._replica.state, self._advanced[-1])
+            held = self.held.pop(state, self._advanced[-1])
             if held is not None:
                 self._apply(held.frame, held.data)
                 return held.data
+            if self.held.due(state, self._advanced[-1]):
+                return b""
             self._advanced.pop()
         return None

@@ -16,10 +16,12 @@ from crdt.dots import Actor
 from crdt.frame import Frame, Group
 from crdt.replica import intake, messages
 from crdt.replica.events import Tick
+from crdt.replica.held import LOOKS, Held, Name
 from crdt.replica.messages import RESERVED, Compare, Delta, Hello, Piece, Pull, Repair, envelope
 from crdt.replica.recovery import Recovery
 from crdt.replica.suspects import STRANGER
 from crdt.replica.tuning import Tuning
+from crdt.state import State
 from crdt.types import expiry, sets, strings
 from tests.crdt.replica.desk import Desk, exchange
 
@@ -429,6 +431,31 @@ def test_what_one_frame_releases_is_taken_in_by_slices_too() -> None:
     assert a.state.applied(B) == n + 1 and not a.replica.busy and not len(a.replica.held)
     a.commit()
     assert [frame.first for _, frame in a.disk.image.log if frame.actor == B] == list(range(1, n + 2))
+
+
+def test_what_only_waits_for_something_else_from_then_on_is_looked_at_by_slices_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    a, n = victim(), 5_000
+    group = Group(1, None, [b"t"], [b""], [1], [(1, 1 << 26)])
+    waiting = [encode_frame(Frame(Actor("w", i), 1, 1, {B: 1, Actor("z", 1): 1}, [group])) for i in range(n)]
+    a.receive("c", Repair(waiting, 0, False, 0, 0))
+    a.wait(0.0)
+    looks, watch = 0, Held._watch
+
+    def look(self: Held, state: State, frame: Frame, name: Name) -> None:
+        nonlocal looks
+        looks += 1
+        watch(self, state, frame, name)
+
+    monkeypatch.setattr(Held, "_watch", look)
+    a.receive("b", Delta(many(1)), inbox=False)
+    assert a.replica.busy and 0 < looks <= intake.SLICE_FRAMES * LOOKS
+    a.wait(0.0)
+    assert looks == n == len(a.replica.held) and not a.replica.busy
+    a.receive("z", Delta([encode_frame(Frame(Actor("z", 1), 1, 1, {}, [group]))]), inbox=False)
+    a.wait(0.0)
+    assert not len(a.replica.held) and not a.replica.busy
 
 
 def test_an_answer_is_over_when_its_last_frame_is_taken_in() -> None:
