@@ -111,9 +111,14 @@ class Intake:
             replica.counts["duplicates"] += 1
         elif state.ready(frame):
             self._apply(frame, data)
+            if not first_hand:
+                replica.recovery.brought(sender, len(data), now)
         else:
+            waiting = len(self.held)
             if not self.held.add(state, frame, data, now):
                 replica.drop("held_full")
+            if len(self.held) > waiting and not first_hand:
+                replica.recovery.brought(sender, len(data), now)
             replica.recovery.suspect(sender, now + replica.transit, gap=True)
 
     def expect(self, frames: list[bytes]) -> None:

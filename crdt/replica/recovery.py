@@ -3,8 +3,8 @@
 Knows: whom to ask and when, what the answer has brought so far, how long answers take.
 Promises: one question at a time; retries are bounded, paced by measured round trips, slower and slower while nothing
 comes, and small, because over a slow link the answer is under way; what has come already is not asked for again; who
-only claims to have more, and never answered, holds up nobody who did (suspects.py). Must not know: how answers are made
-(serving.py).
+only claims to have more, and never answered, holds up nobody who did (suspects.py), and who answers without bringing
+anything new not for long. Must not know: how answers are made (serving.py).
 
 A repair in short: somebody `suspect`s a peer; after a moment, unless the gap has closed by itself, PULL with the own
 vector (or, where that is large and they are known, only the entries in question), and with what is held above it. The
@@ -38,6 +38,8 @@ SPANS: Final = 64
 LOOKS: Final = 256  # suspects that are looked at in one step
 DOUBT: Final = 2  # silent timeouts in which a snapshot that is said to be no more may come from a second daemon
 ECHOES: Final = 16  # questions to the own name that may still come back
+TURN: Final = 20  # pull time-outs in which something new has to come
+DRIP: Final = 1000  # bytes a second of what is new, at least
 RECENT: Final = 16  # questions before the one under way to which an answer may still be coming
 NEVER: Final = float("inf")
 
@@ -65,6 +67,7 @@ class Asking:
     stood: tuple[int, int, int] = (0, 0, 0)  # where we were when we asked
     late: set[int] = field(default_factory=set)  # earlier questions of which the end of the answer has come
     sum: int = 0  # what the peer had then: a second daemon under its name may answer that it has less
+    until: float = 0.0  # so long it may go on, and longer with each byte that is new
 
 
 class Recovery:
@@ -87,7 +90,8 @@ class Recovery:
             return NEVER
         if self.asking is None:
             return self._suspects.next()
-        return NOW if self.asking.fetch is not None and self.asking.fetch.reading else self.asking.deadline
+        reading = self.asking.fetch is not None and self.asking.fetch.reading
+        return NOW if reading else min(self.asking.deadline, self.asking.until)
 
     def suspect(self, name: str, at: float, sure: bool = False, gap: bool = False) -> None:
         """This peer seems to have what we lack: ask it a little after that time, unless it has come by then.
@@ -138,9 +142,12 @@ class Recovery:
             if self.asking.fetch is not None and self.asking.fetch.reading:
                 self._read_list(self.asking.fetch, now)
                 return
-            if now < self.asking.deadline:
+            if now >= self.asking.until:
+                self._give_up(self.asking, now)
+            elif now < self.asking.deadline:
                 return
-            self._overdue(self.asking, now)
+            else:
+                self._overdue(self.asking, now)
         for _ in range(LOOKS):
             name = self._suspects.take(now) if self.asking is None else None
             if name is None:
@@ -172,31 +179,45 @@ class Recovery:
             or (peer.actor is not None and peer.seq > replica.state.applied(peer.actor))
         )
 
-    def _ask(self, name: str, now: float, silent: int = 0, whole: bool = False, again: bool = False) -> None:
+    def _ask(self, name: str, now: float, whole: bool = False, after: Asking | None = None) -> None:
+        """A new question, perhaps `after` one that brought something, and that there is more."""
+        peer = self._replica.peers.get(name, now)
+        until = self._turn(peer, now) if after is None else after.until
+        self.asking = self._pose(peer, now, 0, whole, until)
+
+    def _ask_again(self, before: Asking, now: float) -> None:
+        """The same question, in other words: for one message. What answers the earlier one may be under way."""
+        peer = self._replica.peers.get(before.peer, now)
+        self.asking = asking = self._pose(peer, now, before.silent, before.whole, before.until, again=True)
+        asking.first, asking.last, asking.late = before.first, before.last, before.late
+        asking.fetch, asking.gone = before.fetch, before.gone
+
+    def _pose(self, peer: Peer, now: float, silent: int, whole: bool, until: float, again: bool = False) -> Asking:
         replica = self._replica
         self._number += 1
-        peer = replica.peers.get(name, now)
         vector = {} if whole else self._in_question(peer)
         whole = not vector
-        patient = not self._crowd() and self._suspects.next(WROTE) == NEVER  # nobody waits who had better be asked
-        timeout = peer.timeout(silent + peer.vain if patient else silent, replica.tuning.pull_timeout)
-        peer.asked, peer.asked_at, rank = self._number, now, self.rank(name)
-        before, self.asking = self.asking, Asking(
-            self._number, self._number, name, rank, now, now, now + timeout, whole, silent,
-            stood=self._standing(), sum=peer.vector_sum,
-        )  # fmt: skip
-        if again and before is not None:
-            self.asking.first, self.asking.last, self.asking.late = before.first, before.last, before.late
-            self.asking.fetch, self.asking.gone = before.fetch, before.gone  # its rows may be under way all the same
         if whole:
             vector = replica.state.vector()
         if replica.own_stored < vector.get(replica.state.actor, 0):
             vector[replica.state.actor] = replica.own_stored  # nothing is said of what could still be lost
+        rank = self.rank(peer.name)
+        self._send(peer.name, vector, whole, small=again or (len(self._vain) > 0 and rank > ANSWERED))
+        patient = not self._crowd() and self._suspects.next(WROTE) == NEVER  # nobody waits who had better be asked
+        timeout = peer.timeout(silent + peer.vain if patient else silent, replica.tuning.pull_timeout)
+        peer.asked, peer.asked_at = self._number, now
+        return Asking(
+            self._number, self._number, peer.name, rank, now, now, now + timeout, whole, silent,
+            stood=self._standing(), sum=peer.vector_sum, until=until,
+        )  # fmt: skip
+
+    def _send(self, name: str, vector: dict[Actor, int], whole: bool, small: bool) -> None:
+        replica = self._replica
         partial = replica.pieces.partial(name, FRAME)
         parts = [(actor, seq, a.total, a.bits()) for actor, seq, a in partial if a.total <= 2048]
-        small = again or (self._vain and rank > ANSWERED)
         budget = min(replica.out.room, replica.tuning.repair_budget) if small else replica.tuning.repair_budget
-        pull = Pull(vector, budget, replica.held.spans(SPANS), parts[:4], whole, self._number, peer.ended)
+        ended = replica.peers.by_name[name].ended
+        pull = Pull(vector, budget, replica.held.spans(SPANS), parts[:4], whole, self._number, ended)
         replica.out.send(Lane.INBOX, name, pull, replica.state.actor)
         if name == replica.name:
             self._echoes.append(pull)
@@ -235,20 +256,38 @@ class Recovery:
         if asking.rank == ANSWERED or asking.fetch is not None:
             given_up &= now - asking.last >= 2 * self._replica.tuning.pull_timeout  # its answer may be a large message
         if given_up or peer.offline:
-            self.asking = None
-            self.cancel(asking.peer)  # its next HELLO brings it back
-            peer.answers = False
-            peer.vain += 1
-            if asking.rank > ANSWERED and len(self._vain) <= FEW:
-                self._vain.add(asking.peer)
-            self._ask_elsewhere(asking.peer, now)
+            self._give_up(asking, now)
         elif asking.fetch is None or (asking.gone and asking.silent > DOUBT):
-            self._ask(asking.peer, now, asking.silent, asking.whole, again=True)
+            self._ask_again(asking, now)
         else:
             timeout = peer.timeout(asking.silent, self._replica.tuning.pull_timeout)
             asking.got, asking.deadline = 0, now + timeout
             asking.fetch.again()
             self._finish_fetch(asking.fetch, now)
+
+    def _give_up(self, asking: Asking, now: float) -> None:
+        """It is silent, or brings nothing new; its next HELLO brings it back."""
+        peer = self._replica.peers.get(asking.peer, now)
+        self.asking = None
+        self.cancel(asking.peer)
+        peer.answers = False
+        peer.vain += 1
+        if asking.rank > ANSWERED and len(self._vain) <= FEW:
+            self._vain.add(asking.peer)
+        self._ask_elsewhere(asking.peer, now)
+
+    def _turn(self, peer: Peer, now: float) -> float:
+        """Until when it may be asked, and asked again, without bringing anything new."""
+        limit = self._replica.tuning.pull_timeout
+        return now + max(TURN * limit, (PATIENCE + 1) * peer.timeout(0, limit))
+
+    def brought(self, sender: str, size: int, now: float) -> None:
+        """So many bytes came from this peer, to us alone, that are new: if it is asked it may go on for longer. Other
+        answers, and those that repeat what is here, are no reason to ask nobody else.
+        """
+        asking = self.asking
+        if asking is not None and asking.peer == sender:
+            asking.until = min(self._turn(self._replica.peers.get(sender, now), now), asking.until + size / DRIP)
 
     def _patience(self, asking: Asking, now: float) -> int:
         """How many timeouts may go by in silence: one while somebody who has answered could be asked. In a crowd the
@@ -371,7 +410,7 @@ class Recovery:
             if asking.whole:
                 self._replica.peers.get(asking.peer, now).differs_since = None
         elif not asking.whole or asking.stood != self._standing():
-            self._ask(asking.peer, now, whole=True)
+            self._ask(asking.peer, now, whole=True, after=asking)
         else:
             self._ask_elsewhere(asking.peer, now)  # there is more, it says, and sends what does not help
 
@@ -404,6 +443,7 @@ class Recovery:
             asking.gone = False
         if not fetch.listed and self._checked(fetch.on_part, piece, now):
             self._progress(sender, now)
+            self.brought(sender, len(piece.data), now)
             asking.gone = False
 
     def on_rows(self, sender: str, message: Rows, now: float) -> None:
@@ -414,6 +454,7 @@ class Recovery:
                 self._still_coming(asking, now)
             if self._checked(asking.fetch.on_rows, message, now):
                 self._progress(sender, now)
+                self.brought(sender, sum(len(item[3]) for item in message.items), now)
                 asking.gone = False
                 asking.fetch.request()
             self._finish_fetch(asking.fetch, now)

@@ -17,7 +17,7 @@ from crdt.frame import Frame, Group
 from crdt.replica import intake, messages
 from crdt.replica.events import Tick
 from crdt.replica.held import LOOKS, Held, Name
-from crdt.replica.messages import RESERVED, Compare, Delta, Hello, Piece, Pull, Repair, envelope
+from crdt.replica.messages import RESERVED, Compare, Delta, Hello, Message, Piece, Pull, Repair, envelope
 from crdt.replica.recovery import Recovery
 from crdt.replica.suspects import STRANGER
 from crdt.replica.tuning import Tuning
@@ -273,6 +273,44 @@ def test_a_stranger_that_answers_late_is_one_no_more() -> None:
     a.receive("h", Repair([frame(Actor("h", 7))], 1, False, 2, pull.number))
     assert a.replica.peers.by_name["h"].answers
     assert until_asked(a, "h", 5) < 5
+
+
+NOTHING_NEW: dict[str, Callable[[int, int], Message]] = {
+    "an answer without an end": lambda n, number: Repair([], 0, False, 1 << 40, number),
+    "the same frame": lambda n, number: Repair([frame(B)], 0, False, 1 << 40, number),
+    "the same piece": lambda n, number: Piece(0, B, 30, 0, 100, b"x"),
+    "the list of one snapshot after the other": lambda n, number: Piece(RESERVED + n, B, 0, 0, 3, b"x"),
+}
+
+
+def until_another_is_asked(message: Callable[[int, int], Message]) -> float:
+    """Seconds that a peer holds up repair which answers with this all the time, four times a second."""
+    a = victim()
+    strangers(a, 1)
+    until_asked(a, "x0", 5)
+    number = next(m.number for _, to, m in a.sent if to == "x0" and isinstance(m, Pull))
+    a.receive("h", honest("h", 2), inbox=False)
+    a.sent.clear()
+    for n in range(1_000):
+        a.receive("x0", message(n, number))
+        a.wait(0.25)
+        for _, to, pull in a.sent:
+            if isinstance(pull, Pull):
+                if to == "h":
+                    return n / 4
+                number = pull.number
+        a.sent.clear()
+    return 250.0
+
+
+@pytest.mark.parametrize("what", NOTHING_NEW)
+def test_who_answers_and_brings_nothing_new_holds_up_others_for_a_minute(what: str) -> None:
+    assert until_another_is_asked(NOTHING_NEW[what]) < 65
+
+
+def test_that_something_new_has_to_come_is_what_bounds_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("crdt.replica.recovery.TURN", 1000)
+    assert until_another_is_asked(NOTHING_NEW["an answer without an end"]) == 250.0
 
 
 def test_answers_to_old_questions_keep_nobody_waiting() -> None:
