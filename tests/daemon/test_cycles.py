@@ -1,7 +1,8 @@
 """Memory and disk of daemons in which much comes and goes: invariant I11, with real processes.
 
-`make test` runs a few thousand cycles. With more, and figures: CYCLES=1000000 make test ARGS="-s tests/daemon/test_cycles.py"
-(docs/guarantees.md has what came of it).
+`make test` runs a few thousand cycles. With more, and figures (docs/guarantees.md has what came of it):
+
+    CYCLES=1000000 make test ARGS="-s tests/daemon/test_cycles.py"
 """
 
 from __future__ import annotations
@@ -54,13 +55,13 @@ def test_what_comes_and_goes_leaves_nothing_in_memory_and_on_disk(world: World) 
     daemons = [world.daemon(name, GOSSAMER_STORE__LOG_BUDGET="1MiB").start() for name in "ab"]
     writer, _ = daemons
     until(lambda: all(online(one) for one in daemons), "the peers")
-    steps, early = 4, [0, 0]
-    for step in range(steps):
-        cycles(writer, step * CYCLES // steps, CYCLES // steps)
+    step, early = CYCLES // 4, [0, 0]
+    for first in range(0, CYCLES, step):
+        cycles(writer, first, step)
         until(lambda: converged(*daemons), "both to be equal")
         memory, disk = [resident(one) for one in daemons], [on_disk(one) for one in daemons]
-        print(f"\n{(step + 1) * CYCLES // steps:,} cycles: memory {memory}, disk {disk} bytes", end="")
-        early = early if step else memory
+        print(f"\n{first + step:,} cycles: memory {memory}, disk {disk} bytes", end="")
+        early = early if first else memory
     assert [writer.redis.scard("s"), writer.redis.dbsize()] == [STAY, STAY + 1]
     assert all(late < before + 8 * MIB for late, before in zip(memory, early, strict=True))
     assert max(disk) < 12 * MIB
