@@ -68,7 +68,8 @@ class Greeting:
             self._at = min(self._at, at)
         elif peer.here_since > self._said:
             self._newcomers[peer.name] = None
-            self._greet_at = min(self._greet_at, at)
+            if self._greet_at == NEVER:  # of many the earliest would be at once, and then again: a stampede
+                self._greet_at = at
 
     def say(self, now: float) -> None:
         """Tell everybody where we stand."""

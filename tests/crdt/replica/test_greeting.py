@@ -16,9 +16,9 @@ def hello(name: str, session: int = 1) -> Hello:
     return Hello(Actor(name, session), session, 0, 0, 0, 0, 0, 1_000_000)
 
 
-def crowded(peers: int = 200) -> Desk:
+def crowded(peers: int = 200, tuning: Tuning | None = None) -> Desk:
     """One that has known so many for long."""
-    a = Desk("a")
+    a = Desk("a", tuning=tuning)
     a.wait(1.0)
     for i in range(peers):
         a.receive(f"p{i}", hello(f"p{i}"), inbox=False)
@@ -102,6 +102,16 @@ def test_many_newcomers_hear_it_together() -> None:
         a.receive(f"new{i}", hello(f"new{i}"), inbox=False)
     a.wait(a.replica.patience * a.replica.crowd)
     assert a.sent and said(a, Lane.INBOX) == 0
+
+
+def test_many_that_come_one_after_the_other_are_told_together_not_each_few() -> None:
+    """As after the restart of a broker: each says HELLO, and has a session that nobody knows."""
+    a = crowded(400, Tuning())
+    for i in range(400):
+        a.receive(f"p{i}", hello(f"p{i}", 2), inbox=False)
+        a.wait(0.01)
+    a.wait(10.0)
+    assert 1 <= said(a, Lane.HELLO) <= 3
 
 
 def test_after_a_connection_the_crowd_spreads() -> None:
