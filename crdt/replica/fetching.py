@@ -106,6 +106,10 @@ class Fetch:
             self._have.clear()
             self._replica.merging.outlived(self.vector, self.live)
 
+    def still_reading(self) -> None:
+        """Tell the peer that rows will be asked for."""
+        self._say(More(self.stream, self._list.total, []))
+
     def _need(self, actor: Actor, runs: Runs) -> None:
         """Add those rows to what has to be asked for that are neither applied nor staged."""
         applied = self._replica.state.applied(actor)

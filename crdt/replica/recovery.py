@@ -68,6 +68,7 @@ class Asking:
     late: set[int] = field(default_factory=set)  # earlier questions of which the end of the answer has come
     sum: int = 0  # what the peer had then: a second daemon under its name may answer that it has less
     until: float = 0.0  # so long it may go on, and longer with each byte that is new
+    told: float = 0.0  # when we last said that the list of the snapshot is being read
 
 
 class Recovery:
@@ -444,7 +445,7 @@ class Recovery:
         if not fetch.listed and self._checked(fetch.on_part, piece, now):
             self._progress(sender, now)
             self.brought(sender, len(piece.data), now)
-            asking.gone = False
+            asking.gone, asking.told = False, now
 
     def on_rows(self, sender: str, message: Rows, now: float) -> None:
         """Rows of a snapshot came. Raises PeerError."""
@@ -472,7 +473,17 @@ class Recovery:
                 self._finish_fetch(fetch, now)
 
     def _read_list(self, fetch: Fetch, now: float) -> None:
-        """One more part of the list; behind the last, ask for the first rows."""
+        """One more part of the list; behind the last, ask for the first rows. How long we take is not held against
+        the peer, which hears now and then that we are here: it gives up a snapshot of which nothing is asked.
+        """
+        asking = self.asking
+        assert asking is not None
+        asking.until += now - asking.last
+        asking.last = now
+        if now - asking.told >= self._replica.tuning.pull_timeout / 2:
+            asking.told = now
+            fetch.still_reading()
+        asking.deadline = now + self._replica.peers.get(fetch.peer, now).timeout(0, self._replica.tuning.pull_timeout)
         try:
             self._checked(lambda _: fetch.read_part(), None, now)
         except PeerError as error:

@@ -12,6 +12,8 @@ from crdt.dots import Actor, Runs
 from crdt.frame import Group
 from crdt.frozen import Frozen
 from crdt.joining import Joining
+from crdt.replica.events import Tick
+from crdt.replica.fetching import Fetch
 from crdt.replica.messages import Delta, Message, More, Piece, Pull, Repair, Rows, Want
 from crdt.replica.tuning import Tuning
 from crdt.types import keyspace, sets, strings
@@ -446,3 +448,46 @@ def test_believing_staged_rows_is_caught() -> None:
     assert staged_and_removed()
     with rows_unchecked(), mock.patch.object(Joining, "_comes", staticmethod(comes)):
         assert not staged_and_removed()
+
+
+def read_slowly(seconds: float) -> tuple[Desk, Desk, int]:
+    """A snapshot of which every part of the list takes so long to be read, and how many lists it took within 60 s."""
+    a = Desk("a", 1, SMALL)
+    sets.add(a.state, b"s", [b"%08d" % i for i in range(4_000)])
+    a.commit()
+    sets.remove(a.state, b"s", [b"%08d" % i for i in range(0, 4_000, 2)])
+    a.commit()
+    a.prune()
+    a.take()
+    b = asker(a)
+    lists: set[int] = set()
+    read = Fetch.read_part
+
+    def slowly(fetch: Fetch) -> None:
+        read(fetch)
+        b.now += seconds
+
+    with mock.patch.object(Fetch, "read_part", slowly):
+        while b.now < 60 and not same(a, b):
+            a.now = b.now
+            for source, target in ((a, b), (b, a)):
+                for message in source.take():
+                    if isinstance(message, Piece) and message.total:
+                        lists.add(message.stream)
+                    target.receive(source.replica.name, message)
+            for desk in (a, b):
+                if desk.replica.deadline <= desk.now:
+                    desk.run(desk.replica.handle(Tick(), desk.now))
+            b.now += 0.01
+    return a, b, len(lists)
+
+
+def test_a_list_that_takes_long_to_be_read_is_not_given_up_by_either_side() -> None:
+    a, b, lists = read_slowly(2.0)  # more than 6 s for all of it
+    assert same(a, b) and lists == 1
+
+
+def test_that_the_answerer_hears_of_the_reading_is_what_keeps_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Fetch, "still_reading", lambda fetch: None)
+    a, b, lists = read_slowly(2.0)
+    assert not same(a, b) and lists > 1
