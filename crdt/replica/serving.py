@@ -251,8 +251,9 @@ class Serving:
         for stream, transfer in list(self._transfers.items()):
             if transfer.peer == to:
                 session = replica.peers.get(to, now).present
-                if transfer.base == base and transfer.session == session and now < transfer.until:
-                    return  # the question was repeated, the beginning may be under way
+                early = not transfer.sent or now < transfer.until
+                if early and transfer.session == session and dominates(base, transfer.base):
+                    return  # the question was repeated, the beginning may be under way, or is being made
                 if transfer.base == base:  # it was lost, or the asker restarted
                     transfer.session = session
                     transfer.given.clear()

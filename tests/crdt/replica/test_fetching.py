@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from unittest import mock
 
 import pytest
@@ -14,7 +14,8 @@ from crdt.frozen import Frozen
 from crdt.joining import Joining
 from crdt.replica.events import Tick
 from crdt.replica.fetching import Fetch
-from crdt.replica.messages import Delta, Message, More, Piece, Pull, Repair, Rows, Want
+from crdt.replica.messages import Delta, Hello, Message, More, Piece, Pull, Repair, Rows, Want
+from crdt.replica.snapshot import list_parts
 from crdt.replica.tuning import Tuning
 from crdt.types import keyspace, sets, strings
 from tests.crdt.replica.desk import Desk, exchange
@@ -491,3 +492,32 @@ def test_that_the_answerer_hears_of_the_reading_is_what_keeps_it(monkeypatch: py
     monkeypatch.setattr(Fetch, "still_reading", lambda fetch: None)
     a, b, lists = read_slowly(2.0)
     assert not same(a, b) and lists > 1
+
+
+def made_slowly(slices: int) -> tuple[Desk, Desk]:
+    """After 30 s of an asker that writes all the time, of one that needs so many tenths of a second for the list."""
+    a = giver()
+    b = asker(a)
+    a.take()
+
+    def slowly(frozen: Frozen, room: int) -> Iterator[bytes | None]:
+        yield from [None] * slices
+        yield from list_parts(frozen, room)
+
+    with mock.patch("crdt.replica.serving.list_parts", slowly):
+        for i in range(300):
+            sets.add(b.state, b"mine", [b"%d" % i])
+            b.commit()
+            for desk in (a, b):
+                desk.now = i / 10
+                desk.run(desk.replica.handle(Tick(), desk.now))
+            for source, target in ((b, a), (a, b)):
+                for message in source.take():
+                    target.receive(source.replica.name, message, inbox=not isinstance(message, Delta | Hello))
+    return a, b
+
+
+def test_the_list_for_one_that_writes_all_the_time_is_not_begun_anew_with_each_question() -> None:
+    a, b = made_slowly(100)
+    assert sets.size(b.state, b"s") == 60
+    assert a.replica.counts["snapshots"] == 2, "the second when its session was first heard of"
