@@ -69,10 +69,11 @@ class Pieces:
     of one. So at most both together are held.
     """
 
-    __slots__ = ("_largest", "_open", "_refused", "alone", "bytes", "limit")
+    __slots__ = ("_largest", "_open", "_refused", "alone", "bytes", "limit", "taken")
 
     def __init__(self, limit: int, alone: int = 0) -> None:
         self.bytes = 0
+        self.taken = 0  # pieces that were new, whatever had to make room for them
         self._refused = 0  # pieces that had to wait since the largest has grown
         self._open: dict[Name, Assembly] = {}
         self._largest: Name | None = None  # of those that grew since the last such was gone
@@ -104,6 +105,7 @@ class Pieces:
             raise PeerError("held_full", "larger than what may wait")
         if assembly.add(piece):
             assembly.grown = now
+            self.taken += 1
         if assembly.complete():
             return assembly.whole()
         self._make_room(assembly.size)

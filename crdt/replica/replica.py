@@ -566,9 +566,9 @@ class Replica:
             self.recovery.on_list_part(sender, message, now)
             return
         known = message.stream == messages.FRAME and message.seq <= self.state.applied(message.actor)
-        before = self.pieces.bytes
+        before = self.pieces.taken
         data = None if known else self.pieces.add(sender, message, now)
-        if self._addressed and self.pieces.bytes > before:
+        if self._addressed and self.pieces.taken > before:
             self.recovery.brought(sender, len(message.data), now)
         if message.stream == messages.FRAME:
             if data is not None:

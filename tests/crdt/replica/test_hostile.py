@@ -542,3 +542,18 @@ def test_a_clock_that_no_clock_shows_makes_no_lifetimes_that_peers_refuse() -> N
     a.commit()
     exchange(a, b)
     assert a.state.hash == b.state.hash
+
+
+def test_pieces_that_others_send_meanwhile_do_not_make_an_answer_in_pieces_bring_nothing_new() -> None:
+    a = victim(Tuning(interval=0.0, held_bytes=20_000, frame_bytes=10_000_000))
+    strangers(a, 1)
+    for i in range(300):
+        a.receive("y", Piece(0, Actor("y", 1), 1, i, 1_000, b"y" * 1000), inbox=False)  # the largest
+    until_asked(a, "x0", 5)
+    for i in range(150):
+        for j in range(20):
+            a.receive("y", Piece(0, Actor("y", 1), 2 + 20 * i + j, 0, 2, b"y" * 2000), inbox=False)
+        a.receive("x0", Piece(0, B, 30, i, 1_000, b"x" * 1500))
+        a.wait(1.0)
+        asking = a.replica.recovery.asking
+        assert asking is not None and asking.peer == "x0", f"given up after {i} s"
