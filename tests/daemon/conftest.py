@@ -1,13 +1,14 @@
-"""Spaces that talk to each other in memory (spaces.py), for a test."""
+"""For a test: spaces that talk to each other in memory (spaces.py), or a broker for daemons as processes."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
 from daemon.store import Durability
+from tests.daemon.processes import World
 from tests.daemon.spaces import Between, Make, Member
 
 
@@ -29,3 +30,12 @@ async def make(between: Between, tmp_path: Path) -> AsyncIterator[Make]:
     for member in made:
         if between.members.get(member.name) is member:
             member.kill()
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    """A broker, no daemon yet."""
+    made = World()
+    made.broker.start()
+    yield made
+    made.end()

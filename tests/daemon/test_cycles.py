@@ -8,7 +8,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 
 import pytest
 
@@ -18,14 +17,6 @@ CYCLES = int(os.environ.get("CYCLES", "8000"))
 STAY = 3000  # members and keys that are there at any time: more than a cut takes, so each is in a frame
 BATCH = 1000
 MIB = 1 << 20
-
-
-@pytest.fixture
-def world() -> Iterator[World]:
-    made = World()
-    made.broker.start()
-    yield made
-    made.end()
 
 
 def cycles(daemon: Daemon, first: int, count: int) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +13,6 @@ import pytest
 from tests.daemon.processes import MOSQUITTO, Broker, Daemon, World, converged, until
 
 pytestmark = pytest.mark.skipif(MOSQUITTO is None, reason="mosquitto is not installed")
-
-
-@pytest.fixture
-def world() -> Iterator[World]:
-    """A broker, no daemon yet."""
-    made = World()
-    made.broker.start()
-    yield made
-    made.end()
 
 
 def second_broker(world: World) -> Broker:

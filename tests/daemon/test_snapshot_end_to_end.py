@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,14 +12,6 @@ from tests.daemon.processes import Daemon, World, converged, until
 
 MEMBERS = 60_000
 SMALL_LOG = {"GOSSAMER_STORE__LOG_BUDGET": "1MiB"}
-
-
-@pytest.fixture
-def world() -> Iterator[World]:
-    made = World()
-    made.broker.start()
-    yield made
-    made.end()
 
 
 def fill(daemon: Daemon, key: str = "big") -> None:
