@@ -88,8 +88,7 @@ class Intake:
         should be.
         """
         self._take(sender, data, now, first_hand)
-        while self._release_one() is not None:
-            pass
+        self._release_all()
 
     def _take(self, sender: str, data: bytes, now: float, first_hand: bool) -> None:
         replica, state = self._replica, self._replica.state
@@ -172,6 +171,9 @@ class Intake:
     def release(self) -> None:
         """Many actors have advanced at once: apply what was waiting for them, and what waited for that."""
         self._advanced = self.held.awaited()
+        self._release_all()
+
+    def _release_all(self) -> None:
         while self._release_one() is not None:
             pass
 

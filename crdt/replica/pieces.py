@@ -103,9 +103,9 @@ class Pieces:
             self._drop(name)
         if size > self.alone:
             raise PeerError("held_full", "larger than what may wait")
-        if assembly.add(piece):
-            assembly.grown = now
-            self.taken += 1
+        assembly.add(piece)
+        assembly.grown = now
+        self.taken += 1
         if assembly.complete():
             return assembly.whole()
         self._make_room(assembly.size)

@@ -441,11 +441,15 @@ class Recovery:
                 return  # of an earlier attempt, or of a second daemon under that name
             self._progress(sender, now)
             fetch = asking.fetch = Fetch(self._replica, sender, piece.stream, piece.total, now)
-            asking.gone = False
         if not fetch.listed and self._checked(fetch.on_part, piece, now):
-            self._progress(sender, now)
-            self.brought(sender, len(piece.data), now)
-            asking.gone, asking.told = False, now
+            self._fetched(asking, len(piece.data), now)
+            asking.told = now
+
+    def _fetched(self, asking: Asking, size: int, now: float) -> None:
+        """So many bytes of the snapshot came that are new."""
+        self._progress(asking.peer, now)
+        self.brought(asking.peer, size, now)
+        asking.gone = False
 
     def on_rows(self, sender: str, message: Rows, now: float) -> None:
         """Rows of a snapshot came. Raises PeerError."""
@@ -454,9 +458,7 @@ class Recovery:
             if asking.fetch.late(message):
                 self._still_coming(asking, now)
             if self._checked(asking.fetch.on_rows, message, now):
-                self._progress(sender, now)
-                self.brought(sender, sum(len(item[3]) for item in message.items), now)
-                asking.gone = False
+                self._fetched(asking, sum(len(item[3]) for item in message.items), now)
                 asking.fetch.request()
             self._finish_fetch(asking.fetch, now)
 
