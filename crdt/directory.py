@@ -128,7 +128,7 @@ class Directory:
         lifetime = self.lifetimes.get(key)
         return [*([shown] if shown is not None else ()), *others, *([lifetime] if lifetime is not None else ())]
 
-    def _entry(self, code: int, key: bytes) -> Entry:
+    def entry(self, code: int, key: bytes) -> Entry:
         """The entry of this type under the key, made where there is none. Nobody sees it before `settle`."""
         entry = self.lifetimes.get(key) if code == LIFETIME else self.keys.get(key)
         if entry is not None and entry.CODE == code:

@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 
+from crdt.applying import Changes
 from crdt.dots import Actor, Runs
 from crdt.entry import LIFETIME, Entry
 from crdt.errors import PeerError
@@ -24,7 +25,7 @@ from crdt.frame import Frame, Group
 from crdt.frozen import SLICE
 from crdt.rows import ActorRows
 from crdt.shards import shed
-from crdt.state import Changes, State
+from crdt.state import State
 
 Part = tuple[int, int, Callable[[], list[Group]]]  # first seq, last seq, and what reads the rows of them
 

@@ -102,7 +102,7 @@ def reissue(state: State, owner: ActorRows, seq: int, contents: Sequence[Group])
 
 def _write(state: State, owner: ActorRows, seq: int, row: Group) -> int:
     key, field = (row.fields[0], None) if row.key is None else (row.key, row.fields[0])
-    entry = state._entry(row.code, key)
+    entry = state.entry(row.code, key)
     state.stamp(row.stamps[0][1])
     payload = entry.foster(None if row.payloads is None else row.payloads[0], owner.actor, seq)
     dot = state.add(entry, field)

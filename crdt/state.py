@@ -6,7 +6,7 @@ state, and `hash` says so in O(1); memory is O(live rows + actors).
 Must not know: messages, peers, disks, the time (the clock is told it).
 
 A local operation (crdt/types) changes entries at once and leaves its trace in the pending lists; `cut` turns the trace
-into a Frame; `apply` takes in a peer's. The rules both rest on:
+into a Frame; `apply` takes in a peer's (crdt/applying.py). The rules both rest on:
 
 - Every operation takes a dot, removals included; position i of the pending lists is dot `cut_dot + 1 + i`.
 - A pending row may be overwritten in place while nobody can have seen its dot, that is while it is above `mark`.
@@ -20,42 +20,25 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import chain, compress, repeat
+from itertools import chain, repeat
 from typing import TYPE_CHECKING, Final
 
+from crdt.applying import Applying, Changes
 from crdt.clock import HybridClock
 from crdt.columns import Dead, dead_hash, gathered
 from crdt.dots import FIRST_OWN, MASK_64, MASK_128, SEQ_BITS, SEQ_MASK, Actor, Dot, Runs
-from crdt.entry import GONE, LIFETIME, Entry, Leaving, Raw, Wire
+from crdt.entry import LIFETIME, Entry, Raw, Wire
 from crdt.expiries import Expiries
-from crdt.frame import Frame, Group, plain
+from crdt.frame import Frame, Group
 from crdt.frozen import Frozen
 from crdt.hashing import group_hash
-from crdt.rows import ActorRows, Chunk, Taken
-from crdt.shards import roomy
+from crdt.rows import ActorRows, Chunk
 from crdt.types import numberwire
 
 if TYPE_CHECKING:
     from crdt.types.expiry import ExpiryEntry
 
 RANGE_FROM: Final = 64  # removing more rows than this names a range instead of every dot
-
-Changes = dict[tuple[bytes, str], None]  # (key, event) in order, each once
-_Emptied = dict[Entry, list[bytes | None] | None]  # entries that lose rows to a peer; the fields, if readers see them
-
-
-class _Added:
-    """What a peer's frame or snapshot brings: cells that got rows, what to tell of it (None: nothing), and what to tell
-    if that entry is shown in the end.
-    """
-
-    __slots__ = ("changes", "entries", "fields", "unsure")
-
-    def __init__(self, changes: Changes | None) -> None:
-        self.changes = changes
-        self.entries: list[Entry] = []
-        self.fields: list[bytes | None] = []
-        self.unsure: list[tuple[Entry, str]] = []
 
 
 class State(Expiries):
@@ -142,7 +125,7 @@ class State(Expiries):
         self.seen = {index for index, rows in self.actors.items() if rows.applied}
         self._open()
 
-    def _advance(self, rows: ActorRows, last: int) -> None:
+    def advance(self, rows: ActorRows, last: int) -> None:
         self.vector_hash -= rows.term()
         self.vector_sum += last - rows.applied
         rows.applied = last
@@ -262,7 +245,7 @@ class State(Expiries):
         frame.heals = self.heals
         frame.groups = self._settle_added()
         self.seen.clear()
-        self._advance(self.me, frame.last)
+        self.advance(self.me, frame.last)
         self._open()
         if self.thin:
             self.compact()
@@ -312,10 +295,10 @@ class State(Expiries):
         base = owner.base
         seqs = [dot - base for dot in dead.dots]
         seqs.sort()
-        self._discount(owner, dead, owner.bury(dead.dots))
+        self.discount(owner, dead, owner.bury(dead.dots))
         return Runs(seqs)
 
-    def _discount(self, owner: ActorRows, dead: Dead, hlcs: list[int]) -> None:
+    def discount(self, owner: ActorRows, dead: Dead, hlcs: list[int]) -> None:
         """Rows that died: out of the hash and the count."""
         if owner.thin:
             self.thin.add(owner.index)
@@ -337,10 +320,10 @@ class State(Expiries):
         for i in stale:
             entries[i] = fields[i] = None
         self.me.extend(dots, entries, fields, hlcs, len(entries) - sum(map(len, groups)))
-        self._count(self.me, groups)
+        self.count(self.me, groups)
         return groups
 
-    def _count(self, owner: ActorRows, groups: list[Group]) -> None:
+    def count(self, owner: ActorRows, groups: list[Group]) -> None:
         """Rows that came: into the hash and the count."""
         self.live += sum(map(len, groups))
         came = sum(group_hash(owner.seed, group) for group in groups)
@@ -403,210 +386,19 @@ class State(Expiries):
             self.seen.add(rows.index)
 
     def _merge(self, rows: ActorRows, frame: Frame, told: bool) -> Changes:
-        """Rows that leave are taken out of the books first, then of their entries: by what replaces them, or alone."""
-        leaving: Leaving = {}
-        taken: list[tuple[ActorRows, Taken]] = []
-        for actor, gone in frame.removes.items():
-            index = self.indexes.get(actor)
-            if index is not None:
-                taken.append(self._take(self.actors[index], gone, leaving))
-        emptied: _Emptied = {}
-        for path, vector in frame.ranges:
-            for owner, doomed in self._in_range(path, vector):
-                taken.append(self._take(owner, doomed, leaving))
-        changes: Changes = {}
-        added = _Added(changes if told else None)
-        self._add(rows, frame.groups, rows.applied, leaving, added)
-        for owner, part in taken:
-            self._drop(owner, part, leaving, emptied)
-        self._advance(rows, frame.last)
-        self._settle(emptied, added, changes)
-        if self.lifetimes:
-            self._reassess_all(emptied, added, changes)
+        applying = Applying(self, told)
+        applying.take(frame)
+        applying.add(rows, frame.groups, rows.applied)
+        applying.drop()
+        self.advance(rows, frame.last)
+        applying.settle()
         if self.thin:
             self.compact()
-        return changes
+        return applying.changes
 
-    def _take(self, owner: ActorRows, gone: Runs, leaving: Leaving) -> tuple[ActorRows, Taken]:
-        """The rows of these seqs leave the books, as far as they are live; `_drop` takes them out of the entries."""
-        taken = owner.take(gone)
-        leaving.update(zip(taken[0], repeat(GONE)))
-        return owner, taken
-
-    def _drop(self, owner: ActorRows, taken: Taken, leaving: Leaving, emptied: _Emptied) -> None:
-        """What nothing has replaced leaves its entry as well; all of it is out of the hash then."""
-        if len(taken[0]) > RANGE_FROM:
-            self._drop_together(taken, leaving, emptied)
-        dead, hlcs = Dead(), taken[3]
-        dead.dots, dead.entries, dead.fields = taken[0], taken[1], taken[2]
-        alone = False
-        for dot in dead.dots:
-            raw = leaving[dot]
-            alone |= raw is GONE
-            dead.raws.append(raw)
-        if alone:
-            dead, hlcs = self._drop_alone(owner, dead, hlcs, emptied)
-        if dead.dots:
-            self._discount(owner, dead, hlcs)
-
-    def _drop_alone(self, owner: ActorRows, taken: Dead, hlcs: list[int], emptied: _Emptied) -> tuple[Dead, list[int]]:
-        """`_drop`, where nothing has replaced some rows; all of them that are dead now."""
-        dead = Dead()
-        times: list[int] = []
-        last: Entry | None = None
-        cells: list[bytes | None] = []
-        for i, dot in enumerate(taken.dots):
-            entry, field, raw = taken.entries[i], taken.fields[i], taken.raws[i]
-            if raw is GONE:
-                raw = entry.discard(self, field, dot)
-                if raw is GONE:  # removed here too, and that is not cut yet
-                    owner.restore(dot, entry, field)
-                    continue
-                if entry is not last:
-                    last, cells = entry, self._cells(entry, emptied)
-                cells.append(field)
-            dead.append(dot, entry, field, raw)
-            times.append(hlcs[i])
-        return dead, times
-
-    def _drop_together(self, taken: Taken, leaving: Leaving, emptied: _Emptied) -> None:
-        """Take many rows that one list loses at once out of it in a few steps, not one by one."""
-        dots, entries, fields, _ = taken
-        entry = entries[0]
-        if not entry.PLACED or entries.count(entry) < len(entries):
-            return
-        raws = entry.discard_all(self, fields, dots)  # type: ignore[arg-type]
-        leaving.update(zip(dots, raws, strict=True))
-        self._cells(entry, emptied).extend(fields if GONE not in raws else compress(fields, map(GONE.__ne__, raws)))
-
-    def _cells(self, entry: Entry, emptied: _Emptied) -> list[bytes | None]:
-        """Where to note the fields of an entry that lose a row."""
-        cells = emptied.get(entry)
-        if cells is None:
-            cells = []
-            emptied[entry] = cells if self.keys.get(entry.key) is entry else None
-        return cells
-
-    def _settle(self, emptied: _Emptied, added: _Added, changes: Changes) -> None:
-        """What left may have emptied entries; say so, but not of cells that were only overwritten."""
-        for entry in emptied:
-            if not entry.visible():
-                self.place(entry)
-        for entry, event in added.unsure:
-            if self.keys.get(entry.key) is entry:
-                changes[entry.key, event] = None
-        overwritten = set(zip(map(id, added.entries), added.fields, strict=True)) if emptied else set()
-        for entry, fields in emptied.items():
-            if not fields:
-                continue
-            name = id(entry)
-            gone = entry.key not in self.keys
-            if not (gone and entry.SINGLE) and any((name, field) not in overwritten for field in fields):
-                changes.pop((entry.key, entry.NOTED), None)
-                changes[entry.key, entry.REMOVED] = None
-            if gone:
-                changes[entry.key, "del"] = None
-
-    def _reassess_all(self, emptied: _Emptied, added: _Added, changes: Changes) -> None:
-        """A peer's rows left some keys and came to some: their lifetimes may be others now."""
-        before, self.lapsed = self.lapsed, []
-        for key in dict.fromkeys(entry.key for entry in chain(emptied, added.entries)):
-            if key in self.lifetimes:
-                self.reassess(key)
-                if key not in self.keys and key not in self.expired:
-                    self.strays[key] = None
-        for entry, event in added.unsure:
-            if event and entry.CODE == LIFETIME and entry.key in self.keys:
-                changes[entry.key, event] = None
-        for key in self.lapsed:
-            changes[key, "expired"] = None
-        self.lapsed = before
-
-    def _in_range(self, path: tuple[bytes, ...], vector: Mapping[Actor, int]) -> Iterator[tuple[ActorRows, Runs]]:
-        """The live rows that a range removes, as seqs by actor."""
-        limit = {self.indexes[a]: n for a, n in vector.items() if a in self.indexes}
-        names: Iterable[bytes] = path[:1] or {**self.keys, **self.hidden, **self.lifetimes}
-        entries = [entry for key in names for entry in self.all_of(key)]
-        doomed: dict[int, list[int]] = {}
-        for entry in entries:
-            if len(path) < 2 or bytes([entry.CODE]) == path[1]:
-                for _, dot, raw in entry.rows():
-                    if dot & SEQ_MASK <= limit.get(dot >> SEQ_BITS, 0) and dot <= self._committed(dot) and ranged(raw):
-                        doomed.setdefault(dot >> SEQ_BITS, []).append(dot & SEQ_MASK)
-        for index, seqs in doomed.items():
-            yield self.actors[index], Runs(sorted(seqs))
-
-    def _committed(self, dot: int) -> int:
+    def committed(self, dot: int) -> int:
         """The greatest dot of the same actor that stands in a frame."""
         return self.cut_dot if dot >> SEQ_BITS == self.me.index else dot
-
-    def _add(self, rows: ActorRows, groups: list[Group], above: int, leaving: Leaving, added: _Added) -> None:
-        """Insert a peer's rows above seq `above`, index and hash them."""
-        kept = [group if group.seqs[0] > above else group.above(above) for group in groups]
-        kept = [group for group in kept if len(group)]
-        if not kept:
-            return
-        dots: list[int] = []
-        entries: list[Entry | None] = []
-        fields: list[bytes | None] = []
-        for group in kept:
-            base = rows.base
-            fresh = [base + seq for seq in group.seqs]
-            dots += fresh
-            if group.key is None:
-                entries += self._insert_keys(group, fresh, leaving, added)
-                fields += repeat(None, len(fresh))
-            else:
-                entry = self._entry(group.code, group.key)
-                if leaving:
-                    entry.swap_all(self, group.fields, group.payloads, fresh, leaving)
-                else:
-                    entry.insert_all(self, group.fields, group.payloads, fresh)
-                self._shown(entry, entry.told(group.fields), added)
-                entries += repeat(entry, len(fresh))
-                fields += group.fields
-        hlcs = list(chain.from_iterable(group.hlcs() for group in kept))
-        added.entries += entries  # type: ignore[arg-type]
-        added.fields += fields
-        if len(kept) > 1:
-            order = sorted(range(len(dots)), key=dots.__getitem__)
-            dots, entries = [dots[i] for i in order], [entries[i] for i in order]
-            fields, hlcs = [fields[i] for i in order], [hlcs[i] for i in order]
-        contiguous = dots[-1] - dots[0] + 1 == len(dots)
-        rows.extend(range(dots[0], dots[-1] + 1) if contiguous else dots, entries, fields, hlcs)
-        self._count(rows, kept)
-        self.clock.absorb(max(hlcs))
-
-    def _insert_keys(self, group: Group, dots: list[int], leaving: Leaving, added: _Added) -> list[Entry]:
-        """Rows of a type with a cell per key; the entry of each."""
-        out: list[Entry] = []
-        if not self.starting:
-            self.keys = roomy(self.keys, len(dots))  # before: it must stay the same in here
-        code, names, payloads = group.code, group.fields, group.payloads
-        keys, hidden, expired, kind = self.keys, self.hidden, self.expired, self.kinds.get(code)
-        changes = added.changes
-        for i in range(len(names)):
-            key, dot = names[i], dots[i]
-            payload = None if payloads is None else payloads[i]
-            shown = keys.get(key)
-            entry = shown if shown is not None and type(shown) is kind else self._entry(code, key)
-            out.append(entry)
-            if entry.swap(self, None, payload, dot, leaving) and entry is shown:
-                if changes is not None:
-                    changes[key, _event(entry, payload)] = None
-                continue
-            if shown is None and key not in hidden and key not in expired and entry.visible():
-                keys[key] = entry
-            self._shown(entry, _event(entry, payload), added)
-        return out
-
-    def _shown(self, entry: Entry, event: str, added: _Added) -> None:
-        """The entry has new rows: put it where it belongs, and say so if readers can see it."""
-        key = entry.key
-        if self.keys.get(key) is not entry or not entry.visible():
-            self.place(entry)
-        if added.changes is not None:
-            added.unsure.append((entry, event))
 
     # -- snapshot and checkpoint ---------------------------------------------------------------------------------------
 
@@ -624,7 +416,7 @@ class State(Expiries):
         kept = [group for group in kept if len(group)]
         before = len(rows.chunks)
         rows.divide()
-        self._add(rows, kept, 0, {}, _Added(None))
+        Applying(self, False).add(rows, kept, 0)
         if kept == groups and len(rows.chunks) == before + 1:
             rows.chunks[-1].saved = start
 
@@ -640,13 +432,13 @@ class State(Expiries):
         """All rows are in, and every lifetime was assessed."""
         self.loading = False
         for actor, n in vector.items():
-            self._advance(self.intern(actor), n)
+            self.advance(self.intern(actor), n)
         self.seen = {index for index, rows in self.actors.items() if rows.applied}
         self._open()
 
     def include(self, actor: Actor, groups: list[Group]) -> None:
         """More rows of an actor, above all that are here, before `stand_at`."""
-        self._add(self.intern(actor), groups, 0, {}, _Added(None))
+        Applying(self, False).add(self.intern(actor), groups, 0)
 
     def trade(self, other: State) -> None:
         """Become what the other is, and the other what this one was. Nothing may be pending on either side.
@@ -673,13 +465,3 @@ class State(Expiries):
         self.turn(self.time_ms - self.offset_ms)
         self.lapsed = [*lapsed, *(key for key in self.lapsed if key in other.keys)]
         self._open()
-
-
-def _event(entry: Entry, payload: Wire) -> str:
-    """Keyspace event of a row that a peer added."""
-    return entry.ADDED if payload is None or isinstance(payload, bytes) else entry.event(payload)
-
-
-def ranged(raw: Raw) -> bool:
-    """Whether a range may take a row with this raw payload: counts and baselines are removed by name only."""
-    return raw[0] == 0 if raw.__class__ is tuple else plain(raw)

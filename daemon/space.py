@@ -310,7 +310,7 @@ class Space:
     def sync(self) -> None:
         """Cut, commit, publish, say HELLO. A WAIT can then ask for everything that was ever acknowledged here."""
         self.commit()
-        if self.replica.sign():
+        if self.replica.lives.sign():
             self._run(self.replica.commit(self._loop.time()))
         self._drain()
         self._run(self.replica.sync(self._loop.time()))

@@ -233,7 +233,7 @@ class Healing:
             if contents:
                 found.append((actor, seq, contents))
         if any(actor == state.actor and len(contents) > 1 for actor, _, contents in found):
-            replica.fork(True, "somebody else writes under our name")
+            replica.lives.fork(True, "somebody else writes under our name")
         for actor, seq, contents in found:
             owner = state.actors[state.indexes[actor]]
             if row_at(state, owner, seq) is not None:  # else it has just been written anew with all we wrote

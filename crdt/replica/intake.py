@@ -105,7 +105,7 @@ class Intake:
             return
         replica.counts["frames_in"] += 1
         if frame.actor == state.actor and (frame.last > state.me.applied or self._spends_twice(frame)):
-            replica.fork(frame.first <= state.me.applied)
+            replica.lives.fork(frame.first <= state.me.applied)
         if frame.last <= state.applied(frame.actor):
             replica.counts["duplicates"] += 1
         elif state.ready(frame):
@@ -149,7 +149,7 @@ class Intake:
         refused, name = clock.refused, frame.actor.name
         if frame.heals:
             if spent_twice(replica.state, frame):
-                replica.fork(True)
+                replica.lives.fork(True)
             preserve(replica.state, frame)
             replica.healing.mended()
         streamed = replica.state.streamed

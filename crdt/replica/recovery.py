@@ -492,13 +492,11 @@ class Recovery:
             self._replica.drop(error.reason)
             return
         if not fetch.reading:
-            actor = self._replica.state.actor
-            if fetch.vector.get(actor, 0) > self._replica.state.me.applied:
-                self._replica.claimed(now)
-                if self._replica.state.actor == actor:  # not believed: then it must not be joined either
-                    self.asking = None
-                    self._ask_elsewhere(fetch.peer, now)
-                    return
+            state = self._replica.state
+            if fetch.vector.get(state.actor, 0) > state.me.applied and not self._replica.lives.claimed(now):
+                self.asking = None  # not believed: then it must not be joined either
+                self._ask_elsewhere(fetch.peer, now)
+                return
             fetch.request()
             self._finish_fetch(fetch, now)
 

@@ -6,13 +6,13 @@ Must not know: sockets, disks, clocks, dice (time is an argument, the generator 
 
 The protocol, as a story. A daemon cuts its pending operations into a frame at each commit, stores it, and once per
 interval publishes what is new and stored as DELTA. Peers apply a frame as soon as they have what its author had; one
-that comes too early is held. DELTA may get lost, so every daemon says HELLO now and then: how far its own operations
-go, a hash and the sum of its vector, a hash of its state. Whoever learns that a peer has more waits a moment (the
-missing frames may be under way), then asks that one peer: PULL with its own vector (recovery.py). The answer is REPAIR,
-the frames it lacks in the answerer's log order, or a snapshot in pieces where the log no longer reaches back
-(serving.py). From the vector in the PULL the answerer learns what it lacks itself, and pulls back. Nothing here is
-needed for correctness in any order or number: frames are idempotent, and whatever is lost is asked for again. Peers
-with equal vectors and different states compare their rows and write anew what differs (healing.py).
+that comes too early is held (intake.py). DELTA may get lost, so every daemon says HELLO now and then: how far its own
+operations go, a hash and the sum of its vector, a hash of its state. Whoever learns that a peer has more (comparing.py)
+waits a moment (the missing frames may be under way), then asks that one peer: PULL with its own vector (recovery.py).
+The answer is REPAIR, the frames it lacks in the answerer's log order, or a snapshot in pieces where the log no longer
+reaches back (serving.py). From the vector in the PULL the answerer learns what it lacks itself, and pulls back. Nothing
+here is needed for correctness in any order or number: frames are idempotent, and whatever is lost is asked for again.
+Peers with equal vectors and different states compare their rows and write anew what differs (healing.py).
 
 Effects are returned in the order in which they must be carried out (see effects.py).
 """
@@ -24,19 +24,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from crdt.codec import encode_frame
-from crdt.dots import MASK_64, Actor
+from crdt.dots import Actor
 from crdt.errors import PeerError
 from crdt.frame import Frame
-from crdt.mending import live_between, reissue, row_at
-from crdt.moving import go_on_as
 from crdt.replica import messages
 from crdt.replica.acks import Acks
 from crdt.replica.attendance import Attendance
-from crdt.replica.effects import Alarm, Effect, Lane, LogFrame, Persist, Witness
+from crdt.replica.comparing import Comparing
+from crdt.replica.effects import Effect, Lane, LogFrame, Persist, Witness
 from crdt.replica.events import Connected, Disconnected, Event, Merged, Persisted, Received, Tick
 from crdt.replica.greeting import Greeting
 from crdt.replica.healing import Healing
 from crdt.replica.intake import Intake
+from crdt.replica.lives import Lives
 from crdt.replica.merging import Merging
 from crdt.replica.messages import (
     Ack,
@@ -70,8 +70,6 @@ if TYPE_CHECKING:
 
 NOW: Final = 0.0
 NEVER: Final = float("inf")
-REISSUED: Final = 1_000  # rows that are written anew in one frame
-BELIEVED: Final = 60.0  # seconds between two claims of peers that are believed without a frame to show
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,19 +100,19 @@ class Replica:
         self.out = Outbox(state.actor.name, self.tuning.max_message)
         self.intake = Intake(self)
         self.held = self.intake.held
+        self.lives = Lives(self)
+        self.comparing: Comparing = Comparing(self)
         self.acks = Acks(self)
         self.recovery = Recovery(self)
         self.serving = Serving(self)
         self.reaper = Reaper(self)
         self.greeting = Greeting(self)
-        self.attendance = Attendance(self)
+        self.attendance: Attendance = Attendance(self)
         self.vectors = Vectors()
         self.moments = Moments()
         self.healing: Healing = Healing(self)
         self.connected = False
-        self._alone, self._heard = 0, -1  # own operations when this connection was made, and when a message last came
         self.acknowledged = False  # a client was promised a write since the start
-        self._reborn = 0  # the own operation from which on this life holds all that was written before a fork; 0: none
         self.batch = self.stored = 0  # last ordered and last confirmed Persist
         self.view = self._standing()
         self.drops: dict[str, int] = {}
@@ -124,11 +122,9 @@ class Replica:
         self._fresh: list[tuple[Frame, bytes]] = []  # own frames of the commit that is being put together
         self._views: dict[int, tuple[View, list[tuple[Frame, bytes]]]] = {}
         self._unsent = Unsent(self.out.room)
-        self._believe_at = -NEVER
         self._addressed = False  # whether the message at hand came to the inbox
         self._publish_at = NEVER
         self._published = -NEVER
-        self._audit_at = -NEVER
 
     # -- the door ---------------------------------------------------------------------------------------------------
 
@@ -229,30 +225,13 @@ class Replica:
 
     def ask(self, seq: int, now: float) -> list[Effect]:
         """Publish, and ask the peers who has applied own operation `seq`; commit first. See `acked`."""
-        self.acks.want(self._in_this_life(seq), now)
+        self.acks.want(self.lives.current(seq), now)
         return self.out.take()
 
     def acked(self, seq: int, now: float) -> int:
         """How many peers are known to have applied own operation `seq`, of those that are online."""
-        seq = self._in_this_life(seq)
+        seq = self.lives.current(seq)
         return sum(peer.acked >= seq and peer.state(now) == "online" for peer in self.peers.by_name.values())
-
-    def _in_this_life(self, seq: int) -> int:
-        """Who has applied this operation has `seq` as well, which somebody may have written before a fork.
-
-        Frames of this life depend on all of those before, and its first operations are what was pending then.
-        """
-        return max(self._reborn, min(seq, self.state.seq)) if self._reborn else seq
-
-    def sign(self) -> bool:
-        """Take an operation without effect where this life has written nothing and earlier ones have: who has applied
-        it has all of theirs, which nobody could be asked for else. Commit it; False if there is no need.
-        """
-        earlier = any(rows.applied and rows.actor.name == self.name for rows in self.state.actors.values())
-        if earlier and not self.state.seq:
-            self.state.gap()
-            return True
-        return False
 
     def sync(self, now: float) -> list[Effect]:
         """Publish what is stored and say HELLO now."""
@@ -283,6 +262,11 @@ class Replica:
     def _standing(self) -> View:
         state = self.state
         return View(state.me.applied, state.vector_hash, state.vector_sum, state.hash, state.actor)
+
+    def restate(self) -> None:
+        """The hash of the state was put right: say so from now on."""
+        if self.stored == self.batch:
+            self.view = self._standing()
 
     def cut(self) -> int:
         """Make a frame of what is pending, for the next commit to store. Bytes of it; 0 if there was nothing."""
@@ -361,9 +345,7 @@ class Replica:
 
     def _on_connected(self, now: float) -> None:
         self.connected = True
-        # Whoever was cloned with its memory hears nothing any more until it connects anew: what it has written since
-        # then may be spent twice. Who was not hears of it here.
-        self._alone = self._heard = self.state.me.applied if self._heard < 0 else self._heard
+        self.lives.connected()
         self.out.send(Lane.PRESENCE, None, Presence(self.session, True))
         self.out.send(Lane.INBOX, self.name, Probe(self.session))
         self.greeting.connected(now)
@@ -398,122 +380,16 @@ class Replica:
         self.healing.tick(now)
         self.reaper.tick(now)
 
-    # -- frames of peers --------------------------------------------------------------------------------------------
+    # -- what peers say -----------------------------------------------------------------------------------------------
 
     def _on_received(self, event: Received, now: float) -> None:
         self._addressed = event.inbox
-        self._heard = self.state.me.applied
+        self.lives.heard()
         try:
             message = messages.decode(event.data, event.sender)
             _HANDLERS[type(message)](self, event.sender, message, now)
         except PeerError as error:
             self.drop(error.reason)
-
-    def drop(self, reason: str) -> None:
-        self.drops[reason] = self.drops.get(reason, 0) + 1
-
-    def _on_delta(self, sender: str, message: Delta, now: float) -> None:
-        if sender != self.name:
-            self.heard(sender, now)
-        self.intake.take_in(sender, message, now)
-
-    def fork(
-        self, twice: bool = False, why: str = "peers know operations of ours that this disk does not hold"
-    ) -> None:
-        """A peer knows more of us than we do: our disk is not what it was. Go on as a new actor, and say so.
-
-        What we wrote since we may have been cloned (`twice`: certainly were) may stand for something else elsewhere,
-        and removals cannot say which they mean: so all of it is written anew, before any of them is applied.
-        """
-        rows, old = self.state.me, self.state.actor
-        since = self._alone if twice or rows.applied > self._alone else rows.applied
-        self.merging.abandon()
-        go_on_as(self.state, Actor(old.name, self.rng.getrandbits(64) & MASK_64))
-        for peer in self.peers.by_name.values():
-            peer.acked = 0
-        self._alone = self._heard = 0
-        for number, seq in enumerate(live_between(rows, since + 1, rows.applied), 1):
-            mine = row_at(self.state, rows, seq)
-            if mine is not None:
-                reissue(self.state, rows, seq, [mine])
-            if number % REISSUED == 0:
-                self.cut()
-        self._reborn = max(1, self.state.seq)
-        self.acks.seq = min(self.acks.seq, self._reborn)
-        self.out.order(Witness(0))  # a start goes on with this life, also if it has sent nothing by then
-        self.out.order(Alarm("fork", f"{why}; {old} goes on as {self.state.actor}"))
-
-    def claimed(self, now: float) -> None:
-        """A peer says, and does not show, that we have written more than we know. True or not: not again for a while,
-        because anybody may say it, and all that we wrote is written anew. Frames would show it (intake.py).
-        """
-        if now < self._believe_at:
-            self.drop("claimed")
-        else:
-            self._believe_at = now + BELIEVED
-            self.fork()
-
-    def restate(self) -> None:
-        """The hash of the state was put right: say so from now on."""
-        if self.stored == self.batch:
-            self.view = self._standing()
-
-    # -- what peers say of themselves ---------------------------------------------------------------------------------
-
-    def _on_hello(self, sender: str, message: Hello, now: float) -> None:
-        if message.actor.name != sender:
-            raise PeerError("forged", f"HELLO of {message.actor.name} on the topic of {sender}")
-        if message.session == self.session:
-            return  # our own, come back
-        peer = self.peers.get(sender, now)
-        met = message.session not in peer.sessions or not peer.heard or peer.state(now) != "online"
-        if message.session not in peer.sessions:
-            peer.sessions = (*peer.sessions[-3:], message.session)
-        self.heard(sender, now)
-        peer.present = message.session
-        if peer.session != message.session:
-            peer.acked, peer.here_since = 0, now if peer.session else peer.here_since
-            self.vectors.forget(sender)
-        if self.peers.gone.get(sender) == message.session:
-            del self.peers.gone[sender]  # it has lost one broker of several, or was quick to come back
-        peer.actor, peer.session, peer.heard = message.actor, message.session, True
-        peer.period = min(max(message.period_ms / 1000, 0.05), 3600.0)
-        peer.seq, peer.vector_hash, peer.vector_sum = message.seq, message.vector_hash, message.vector_sum
-        peer.state_hash, peer.skew_ms = message.state_hash, message.wall_ms - self.state.clock.wall_ms
-        self.reaper.heed(now)
-        if met:  # it does not know where we stand
-            self.greeting.met(peer, now)
-        self._compare(peer, met, now)
-        if self.name in message.asked:
-            self.acks.owe(sender, message.actor, message.ask)
-            if message.ask > self.state.applied(message.actor):  # it publishes before it asks
-                self.recovery.suspect(sender, now + self.transit)
-
-    def _compare(self, peer: Peer, met: bool, now: float) -> None:
-        view, state = self.view, self.state
-        if peer.vector_hash == view.vector_hash:
-            self.recovery.cancel(peer.name)
-            self.vectors.forget(peer.name)
-            peer.differs_since = None
-            peer.acked = max(peer.acked, self.own_stored)
-            self.healing.hello(peer, now)
-            return
-        if peer.differs_since is None:
-            peer.differs_since = now
-        if peer.vector_hash == state.vector_hash:
-            return  # what it has is not stored here yet
-        lacks = peer.actor is not None and peer.seq > state.applied(peer.actor)
-        if lacks or peer.vector_sum >= view.vector_sum:
-            self.recovery.suspect(peer.name, now + self.patience)
-        if now - peer.differs_since > 2 * peer.period and now >= self._audit_at:
-            # Where others write all the time the sums tell nothing: look at the vectors, though not often.
-            self._audit_at = now + self.hello_period
-            self.recovery.suspect(peer.name, now + self.patience, sure=True)
-
-    def _on_ack(self, sender: str, message: Ack, now: float) -> None:
-        peer = self.heard(sender, now)
-        peer.vector_sum = max(peer.vector_sum, message.vector_sum)
-        self.acks.heard(peer, message)
 
     def heard(self, sender: str, now: float) -> Peer:
         """Anything came from this peer: it is here."""
@@ -524,16 +400,19 @@ class Replica:
         peer.last_seen, peer.offline = now, False
         return peer
 
-    def _on_presence(self, sender: str, message: Presence, now: float) -> None:
-        self.attendance.on_presence(sender, message, now)
+    def drop(self, reason: str) -> None:
+        """A peer's message, or a part of it, is worth nothing: count it."""
+        self.drops[reason] = self.drops.get(reason, 0) + 1
 
-    def _on_probe(self, sender: str, message: Probe, now: float) -> None:
-        self.attendance.on_probe(sender, message, now)
+    def _on_delta(self, sender: str, message: Delta, now: float) -> None:
+        if sender != self.name:
+            self.heard(sender, now)
+        self.intake.take_in(sender, message, now)
 
-    def _on_taken(self, sender: str, message: Taken, now: float) -> None:
-        self.attendance.on_taken(sender, message, now)
-
-    # -- repair: what comes in, for recovery.py and serving.py --------------------------------------------------------
+    def _on_ack(self, sender: str, message: Ack, now: float) -> None:
+        peer = self.heard(sender, now)
+        peer.vector_sum = max(peer.vector_sum, message.vector_sum)
+        self.acks.heard(peer, message)
 
     def _on_pull(self, sender: str, message: Pull, now: float) -> None:
         have, state = message.vector, self.state
@@ -541,7 +420,7 @@ class Replica:
             return
         peer = self.heard(sender, now)
         if have.get(state.actor, 0) > state.me.applied:
-            self.claimed(now)
+            self.lives.claimed(now)
         ahead = [actor for actor, n in have.items() if n > state.applied(actor)]
         if ahead:
             own = all(actor == peer.actor for actor in ahead)  # which it may not have published yet
@@ -598,17 +477,17 @@ class Replica:
 
 _HANDLERS: Final[dict[type[Any], Callable[[Replica, str, Any, float], None]]] = {
     Delta: Replica._on_delta,
-    Hello: Replica._on_hello,
     Ack: Replica._on_ack,
-    Presence: Replica._on_presence,
     Pull: Replica._on_pull,
     Repair: Replica._on_repair,
     Piece: Replica._on_piece,
     More: Replica._on_more,
-    Probe: Replica._on_probe,
-    Taken: Replica._on_taken,
     Want: Replica._on_want,
     Rows: Replica._on_rows,
+    Hello: lambda replica, sender, message, now: replica.comparing.on_hello(sender, message, now),
+    Presence: lambda replica, sender, message, now: replica.attendance.on_presence(sender, message, now),
+    Probe: lambda replica, sender, message, now: replica.attendance.on_probe(sender, message, now),
+    Taken: lambda replica, sender, message, now: replica.attendance.on_taken(sender, message, now),
     Compare: lambda replica, sender, message, now: replica.healing.on_compare(sender, message, now),
     Differ: lambda replica, sender, message, now: replica.healing.on_differ(sender, message, now),
 }

@@ -18,11 +18,12 @@ from typing import Any
 import msgpack
 
 from crdt import codec, frame
+from crdt.applying import Changes
 from crdt.dots import Actor, Runs, dominates
 from crdt.errors import UsageError
 from crdt.frame import Frame, Group
 from crdt.joining import Joining
-from crdt.state import Changes, State
+from crdt.state import State
 from tests.crdt import json_model
 from tests.crdt.algebra import check_books, live_rows, rows_held
 from tests.crdt.answers import KEYS, Answers, Op, Past

@@ -16,6 +16,19 @@ from tests.crdt.algebra import check_books
 T = TypeVar("T")
 
 
+def pending(state: State) -> Frame | None:
+    """What is pending, cut, as a peer reads it."""
+    one = state.cut()
+    return None if one is None else codec.decode_frame(codec.encode_frame(one))
+
+
+def cut(state: State) -> Frame:
+    """`pending`, where there is something."""
+    one = pending(state)
+    assert one is not None
+    return one
+
+
 class Replicas:
     """States named a, b, c ... that wrote at different times: a's clock is behind b's, and so on."""
 
@@ -31,9 +44,9 @@ class Replicas:
     def cut(self) -> None:
         """Everybody's pending work becomes frames that have not travelled yet."""
         for state in self.states:
-            one = state.cut()
+            one = pending(state)
             if one is not None:
-                self.frames.append(codec.decode_frame(codec.encode_frame(one)))
+                self.frames.append(one)
 
     def exchange(self) -> None:
         """Cut, and deliver until everybody has everything and nobody has anything more to say."""

@@ -36,7 +36,7 @@ def test_the_first_type_in_the_fixed_order_is_shown_whichever_came_first() -> No
         assert space.keys == {b"k": many}
         assert space.all_of(b"k") == [many, text]
         assert space.find(b"k", StringEntry) is text
-        assert space._entry(StringEntry.CODE, b"k") is text
+        assert space.entry(StringEntry.CODE, b"k") is text
 
 
 def test_what_stood_behind_is_shown_when_the_first_is_emptied() -> None:
@@ -54,7 +54,7 @@ def test_what_stood_behind_is_shown_when_the_first_is_emptied() -> None:
 
 def test_a_type_nobody_knows_is_kept_behind() -> None:
     space = Directory()
-    entry = space._entry(250, b"k")
+    entry = space.entry(250, b"k")
     assert type(entry) is Opaque
     assert (space.keys, space.hidden) == ({}, {})
 

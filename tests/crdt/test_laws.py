@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from crdt import codec, frame, places, rows, state
+from crdt import applying, codec, frame, places, rows
+from crdt.applying import Applying
 from crdt.dots import Actor, Runs
 from crdt.entry import GONE, Leaving
 from crdt.frame import Frame
@@ -264,24 +265,24 @@ def merge_over_what_was_seen(patch: pytest.MonkeyPatch) -> None:
 
 @mistake
 def a_part_that_is_known_is_added_again(patch: pytest.MonkeyPatch) -> None:
-    add = State._add
-    patch.setattr(State, "_add", lambda self, owner, groups, above, *rest: add(self, owner, groups, 0, *rest))
+    add = Applying.add
+    patch.setattr(Applying, "add", lambda self, owner, groups, above: add(self, owner, groups, 0))
 
 
 @mistake
 def range_takes_counters(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(state, "ranged", lambda raw: True)
+    patch.setattr(applying, "ranged", lambda raw: True)
     patch.setattr(frame, "plain", lambda payload: True)
 
 
 @mistake
 def range_takes_what_it_has_not_seen(patch: pytest.MonkeyPatch) -> None:
-    found = State._in_range
+    found = Applying._in_range
 
-    def wrong(self: State, path: tuple[bytes, ...], vector: Mapping[Actor, int]) -> Any:
+    def wrong(self: Applying, path: tuple[bytes, ...], vector: Mapping[Actor, int]) -> Any:
         return found(self, path, {**vector, **dict.fromkeys(vector, 1 << 40)})
 
-    patch.setattr(State, "_in_range", wrong)
+    patch.setattr(Applying, "_in_range", wrong)
 
 
 @mistake
@@ -401,14 +402,14 @@ def log_ignores_snapshot(patch: pytest.MonkeyPatch) -> None:
 
 @mistake
 def hash_is_not_subtracted(patch: pytest.MonkeyPatch) -> None:
-    discount = State._discount
+    discount = State.discount
 
     def wrong(self: State, *args: Any) -> None:
         total = self.hash
         discount(self, *args)
         self.hash = total
 
-    patch.setattr(State, "_discount", wrong)
+    patch.setattr(State, "discount", wrong)
 
 
 @mistake

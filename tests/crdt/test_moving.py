@@ -6,13 +6,12 @@ from random import Random
 
 import pytest
 
-from crdt.codec import decode_frame, encode_frame
 from crdt.dots import Actor
 from crdt.errors import UsageError
-from crdt.frame import Frame
 from crdt.moving import go_on_as
 from crdt.state import State
 from crdt.types import counters, documents, flags, hashes, keyspace, lists, sets, strings, texts
+from tests.crdt.replicas import pending
 
 OLD, NEW, OTHER = Actor("a", 1), Actor("a", 2), Actor("b", 3)
 
@@ -103,11 +102,6 @@ def document(state: State, key: bytes) -> bytes:
     return documents.text(state, doc.root)
 
 
-def cut(state: State) -> Frame | None:
-    frame = state.cut()
-    return None if frame is None else decode_frame(encode_frame(frame))
-
-
 @pytest.mark.parametrize("seed", range(300))
 def test_the_effect_stays(seed: int) -> None:
     rng = Random(seed)
@@ -118,10 +112,10 @@ def test_the_effect_stays(seed: int) -> None:
         if rng.random() < 0.3:
             write(peer, rng)
             for source, target in ((state, peer), (peer, state)):
-                frame = cut(source)
+                frame = pending(source)
                 if frame is not None and target.ready(frame):
                     target.apply(frame)
-    first = cut(state)
+    first = pending(state)
     if first is not None and not peer.applied(OLD) >= first.last:
         assert peer.ready(first)
         peer.apply(first)
@@ -134,17 +128,17 @@ def test_the_effect_stays(seed: int) -> None:
     assert shown(state) == before
     if rng.random() < 0.5:
         write(state, rng)
-    after = cut(state)
+    after = pending(state)
     assert state.applied(OLD) == committed
     if after is not None:
         assert after.actor == NEW and after.first == 1
-        mine = cut(peer)
+        mine = pending(peer)
         assert peer.ready(after)
         peer.apply(after)
         if mine is not None:
             assert state.ready(mine)
             state.apply(mine)
-        for last in (cut(state), cut(peer)):
+        for last in (pending(state), pending(peer)):
             for target in (state, peer):
                 if last is not None and target.applied(last.actor) < last.last:
                     target.apply(last)
@@ -157,15 +151,15 @@ def test_a_count_that_both_clones_go_on_with_is_exact() -> None:
     for state in clones:
         state.begin(1000)
         counters.incr(state, b"n", 10)
-    first = cut(clones[0])
-    cut(clones[1])
+    first = pending(clones[0])
+    pending(clones[1])
     counters.incr(clones[0], b"n", 1)
     counters.incr(clones[1], b"n", 2)
-    known = cut(clones[0])
+    known = pending(clones[0])
     assert first is not None and known is not None
     go_on_as(clones[1], NEW)
     assert strings.get(clones[1], b"n") == b"12"
-    moved = cut(clones[1])
+    moved = pending(clones[1])
     assert moved is not None
     clones[1].apply(known)
     clones[0].apply(moved)
@@ -177,14 +171,14 @@ def test_a_set_that_took_the_own_count_takes_it_under_its_new_name() -> None:
     state, peer = State(OLD), State(OTHER)
     state.begin(1000)
     counters.incr(state, b"n", 10)
-    first = cut(state)
+    first = pending(state)
     assert first is not None
     peer.apply(first)
     counters.incr(state, b"n", 5)
     strings.put(state, b"n", b"100")
     counters.incr(state, b"n", 1)
     go_on_as(state, NEW)
-    moved = cut(state)
+    moved = pending(state)
     assert moved is not None
     peer.apply(moved)
     assert strings.get(state, b"n") == strings.get(peer, b"n") == b"101"
@@ -198,19 +192,19 @@ def test_clones_that_went_on_with_one_run_keep_both_their_elements() -> None:
         state.begin(1000)
         lists.push(state, b"l", [b"m", b"n"])
         texts.insert(state, b"t", 0, "mn")
-    first, _ = cut(clones[0]), cut(clones[1])
+    first, _ = pending(clones[0]), pending(clones[1])
     assert first is not None
     for name, state in zip("ab", clones, strict=True):
         lists.push(state, b"l", [b"%b%d" % (name.encode(), i) for i in range(3)])
         lists.push(state, b"l", [name.encode()], True)
         texts.insert(state, b"t", 1, name * 3)
         texts.insert(state, b"t", 5, name * 2)
-    known = cut(clones[0])
+    known = pending(clones[0])
     assert known is not None
     before = shown(clones[1])
     go_on_as(clones[1], NEW)
     assert shown(clones[1]) == before
-    moved = cut(clones[1])
+    moved = pending(clones[1])
     assert moved is not None
     clones[1].apply(known)
     clones[0].apply(moved)
@@ -230,7 +224,7 @@ def test_clones_that_went_on_with_one_array_keep_both_their_elements() -> None:
     for state in clones:
         state.begin(1000)
         documents.put(state, b"j", [[0], 1])
-    first, _ = cut(clones[0]), cut(clones[1])
+    first, _ = pending(clones[0]), pending(clones[1])
     assert first is not None
     for name, state in zip("ab", clones, strict=True):
         doc = documents.document(state, b"j")
@@ -239,12 +233,12 @@ def test_clones_that_went_on_with_one_array_keep_both_their_elements() -> None:
         documents.insert(state, doc, doc.root, 4, [name])
         documents.insert(state, doc, documents.elements(doc.root, 0, 1)[0], 1, [name])
         documents.insert(state, doc, documents.elements(doc.root, 1, 2)[0], 1, [name * 2])
-    known = cut(clones[0])
+    known = pending(clones[0])
     assert known is not None
     before = document(clones[1], b"j")
     go_on_as(clones[1], NEW)
     assert document(clones[1], b"j") == before
-    moved = cut(clones[1])
+    moved = pending(clones[1])
     assert moved is not None
     clones[1].apply(known)
     clones[0].apply(moved)

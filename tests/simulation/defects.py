@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING, Any
 import msgpack
 
 from crdt import mending
+from crdt.applying import Applying
 from crdt.dots import Runs
 from crdt.hashing import group_hash
 from crdt.mending import row_at
 from crdt.replica.events import Disconnected
 from crdt.rows import ActorRows
-from crdt.state import State, _Added
+from crdt.state import State
 from crdt.types import amounts, counters, numberwire, sets, strings
 from tests.simulation.disk import Disk
 from tests.simulation.oracle import Violation, rows_of_state
@@ -79,10 +80,10 @@ def damage(world: World, kind: str, node: Node, rng: Random) -> None:
 
 def lose(state: State, owner: ActorRows, seq: int) -> None:
     """The row is gone, as by a removal that nobody wrote."""
-    leaving: Any = {}
-    emptied: Any = {}
-    state._drop(*state._take(owner, Runs([seq]), leaving), leaving, emptied)
-    state._settle(emptied, _Added(None), {})
+    applying = Applying(state, told=False)
+    applying.take_rows(owner, Runs([seq]))
+    applying.drop()
+    applying.settle()
 
 
 def exchange(state: State, owner: ActorRows, seq: int, rng: Random) -> None:

@@ -13,6 +13,7 @@ from unittest import mock
 
 from crdt import frame as frames
 from crdt import mending
+from crdt.applying import Applying
 from crdt.codec import encode_frame
 from crdt.dots import Actor, Runs
 from crdt.frame import Frame, Group
@@ -23,6 +24,7 @@ from crdt.replica.acks import Acks
 from crdt.replica.effects import Lane, LogFrame, Persist
 from crdt.replica.fetching import Fetch
 from crdt.replica.held import Held
+from crdt.replica.lives import Lives
 from crdt.replica.merging import Merging
 from crdt.replica.messages import Ack, Hello, Piece
 from crdt.replica.outbox import Outbox
@@ -236,12 +238,12 @@ def time_of_arrival() -> Iterator[None]:
 @contextmanager
 def range_hits_numbers() -> Iterator[None]:
     """A removal of a key by range takes the counts under it, as a peer applies it, without baselines for them."""
-    original = State._in_range
+    original = Applying._in_range
 
-    def in_range(self: State, path: Any, vector: Any) -> Any:
+    def in_range(self: Applying, path: Any, vector: Any) -> Any:
         return original(self, path[:0] if len(path) else path, vector)
 
-    with mock.patch.object(State, "_in_range", in_range):
+    with mock.patch.object(Applying, "_in_range", in_range):
         yield
 
 
@@ -393,7 +395,7 @@ def heals_by_removing() -> Iterator[None]:
 
 @contextmanager
 def clone_goes_on() -> Iterator[None]:
-    with mock.patch.object(Replica, "fork", lambda *_: None):
+    with mock.patch.object(Lives, "fork", lambda *_: None):
         yield
 
 

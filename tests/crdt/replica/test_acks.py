@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from crdt.dots import Actor
-from crdt.replica.events import Connected, Disconnected
-from crdt.replica.messages import Ack, Delta, Hello, Presence, Pull
+from crdt.replica.messages import Ack, Hello, Presence
 from crdt.replica.tuning import Tuning
 from crdt.types import strings
 from tests.crdt.replica.desk import Desk, exchange
@@ -67,43 +66,6 @@ def test_a_peer_cannot_acknowledge_what_was_never_sent() -> None:
     assert a.replica.acked(2, a.now) == 0
 
 
-def test_what_was_asked_for_before_a_fork_is_asked_for_by_its_new_name() -> None:
-    a, b = Desk("a"), Desk("b", 2)
-    exchange(a, b, 0.3)
-    for _ in range(5):
-        strings.put(a.state, b"k", b"v")
-        a.commit()
-    a.run(a.replica.ask(5, a.now))
-    a.receive("c", Pull({Actor("a", 1): 6}, 1000))
-    assert a.alarms == ["fork"]
-    assert a.replica.acked(5, a.now) == a.replica.acked(1, a.now) == 0
-    a.commit()
-    exchange(a, b)
-    assert a.replica.acked(5, a.now) == 1, "a client that had written before still waits"
-    strings.put(a.state, b"k", b"w")
-    a.commit()
-    a.run(a.replica.ask(a.state.seq, a.now))
-    assert any(isinstance(m, Hello) and m.asked for m in a.take()), "nobody is ever asked again"
-
-
-def test_who_wrote_before_a_fork_that_left_nothing_to_write_anew_waits_for_the_next_operation() -> None:
-    a, b = Desk("a"), Desk("b", 2)
-    strings.put(a.state, b"k", b"v")
-    a.commit()
-    a.receive("b", Ack(a.state.actor, 1, 1))
-    for event in (Disconnected(), Connected()):
-        a.run(a.replica.handle(event, a.now))
-    a.replica.fork()
-    a.run(a.replica.out.take())
-    assert a.state.seq == 0 and a.replica.acked(1, a.now) == 0
-    exchange(a, b)
-    assert a.replica.acked(1, a.now) == 0, "an empty life says nothing of the one before"
-    strings.put(a.state, b"k", b"w")
-    a.commit()
-    exchange(a, b)
-    assert a.replica.acked(1, a.now) == 1
-
-
 def test_who_has_it_and_has_gone_does_not_stand_for_one_that_is_here() -> None:
     a, b = Desk("a"), Desk("b", 2)
     asked_by(a, b)
@@ -112,30 +74,6 @@ def test_who_has_it_and_has_gone_does_not_stand_for_one_that_is_here() -> None:
     a.receive("b", Presence(b.replica.session, False), inbox=False)
     a.receive("c", Presence(7, True), inbox=False)
     assert len(a.replica.peers.online(a.now)) == 1 and a.replica.acked(1, a.now) == 0
-
-
-def test_a_life_that_has_written_nothing_asks_for_what_those_before_it_have() -> None:
-    """A reboot makes a new actor; whoever waits for everything means what was written before it, too."""
-    a, b = Desk("a"), Desk("b", 2)
-    strings.put(a.state, b"k", b"v")
-    a.commit()
-    a.state.become(Actor("a", 9))
-    assert a.replica.sign()
-    a.commit()
-    assert not a.replica.sign() and a.state.seq == 1 and a.state.applied(Actor("a", 1)) == 1
-    frames, _ = a.disk.missing({Actor("a", 1): 1}, 1000)
-    b.receive("a", Delta(frames), inbox=False)
-    assert len(b.replica.held) == 1, "it is not to be had without the others"
-    exchange(a, b)
-    assert a.replica.acked(1, a.now) == 1 and strings.get(b.state, b"k") == b"v"
-
-
-def test_who_never_wrote_has_nothing_to_ask_for() -> None:
-    a, b = Desk("a"), Desk("b", 2)
-    strings.put(a.state, b"k", b"v")
-    a.commit()
-    exchange(a, b)
-    assert not b.replica.sign() and b.state.seq == 0
 
 
 def test_one_that_never_answers_is_asked_less_and_less_often() -> None:

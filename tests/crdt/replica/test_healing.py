@@ -13,8 +13,8 @@ from crdt.replica import messages
 from crdt.replica.effects import Lane
 from crdt.replica.events import Connected, Disconnected
 from crdt.replica.healing import ANSWERS
+from crdt.replica.lives import REISSUED
 from crdt.replica.messages import ALL, MAX_LIST, Compare, Delta, Differ, Hello
-from crdt.replica.replica import REISSUED
 from crdt.replica.tuning import Tuning
 from crdt.types import counters, sets, strings
 from tests.crdt.replica.desk import Desk

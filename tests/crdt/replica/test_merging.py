@@ -154,6 +154,6 @@ def test_what_a_repair_has_brought_meanwhile_is_thrown_away() -> None:
 
     b.run([b.replica.merging.staged.add(ME, Runs([1, 2]), b"x")])
     assert b.disk.image.staged
-    b.state._advance(b.state.intern(ME), 60)
+    b.state.advance(b.state.intern(ME), 60)
     b.wait(b.replica.tuning.heartbeat * 2)
     assert not b.disk.image.staged and a.state.seq == 60

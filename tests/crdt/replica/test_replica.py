@@ -11,7 +11,7 @@ from crdt.dots import Actor
 from crdt.replica import messages
 from crdt.replica.effects import Lane, Notify, Persist, Send, Witness
 from crdt.replica.events import Connected, Disconnected, Received
-from crdt.replica.messages import Delta, Hello, Presence, Pull
+from crdt.replica.messages import Delta, Hello, Presence
 from crdt.replica.tuning import Tuning
 from crdt.state import State
 from crdt.types import counters, sets, strings
@@ -129,26 +129,6 @@ def test_unknown_actors_are_limited_first_hand_only() -> None:
         assert frame is not None
         a.receive("b", Delta([encode_frame(frame)]), inbox=False)
     assert a.replica.drops == {"actors": 8} and len(a.state.vector()) == 2
-
-
-def test_who_knows_more_of_us_than_we_do_makes_us_another() -> None:
-    a = Desk("a")
-    counters.incr(a.state, b"n", 1)
-    a.commit()
-    counters.incr(a.state, b"n", 5)
-    a.receive("b", Pull({Actor("a", 1): 2}, 1000))
-    assert a.alarms == ["fork"] and a.state.actor != Actor("a", 1)
-    assert strings.get(a.state, b"n") == b"6" and a.state.applied(Actor("a", 1)) == 1
-    a.commit()
-    assert a.state.vector()[a.state.actor] == 2  # what was pending, and what may have been spent twice
-    assert a.replica.own_stored == 2
-
-
-def test_a_life_that_begins_with_a_fork_is_witnessed_before_it_has_said_anything() -> None:
-    """Else a start goes on with the one before, and spends dots that peers know already."""
-    a = Desk("a")
-    a.receive("b", Pull({Actor("a", 1): 2}, 1000))
-    assert Witness(0) in a.orders and a.state.seq == 0
 
 
 def test_a_peer_with_our_vector_and_other_rows_is_reported_once() -> None:

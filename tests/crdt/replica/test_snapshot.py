@@ -40,7 +40,7 @@ def test_parts_fit_and_say_the_same_whatever_their_size(room: int) -> None:
 def test_many_actors_share_a_part() -> None:
     source = State(A)
     for i in range(2000):
-        source._advance(source.intern(Actor("x", i)), 7)
+        source.advance(source.intern(Actor("x", i)), 7)
     parts = [part for part in list_parts(Frozen(source.actors.values(), {}), 60_000) if part is not None]
     assert len(parts) == 1 and len(decode_part(parts[0])) == 2000
 

@@ -1,0 +1,275 @@
+"""A frame being applied: which rows leave, which come, and what of it readers see.
+
+Knows: the order that keeps the books right. Rows that leave are taken out of the books first (`take`), then out of
+their entries: by the row that replaces them (`add`: an overwrite is the dear case, this halves it), or alone (`drop`).
+Promises: books and entries hold the same rows before and after, except for removals that wait for the own cut;
+`changes` names each key that readers see otherwise, with what happened to it.
+Must not know: whether the frame may be applied, vectors, what the state does with its rows at a cut.
+
+Rows of a checkpoint or a snapshot come in by `add` alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain, compress, repeat
+from typing import TYPE_CHECKING, Final
+
+from crdt.columns import Dead
+from crdt.dots import SEQ_BITS, SEQ_MASK, Actor, Runs
+from crdt.entry import GONE, LIFETIME, Entry, Leaving, Raw, Wire
+from crdt.frame import Frame, Group, plain
+from crdt.rows import ActorRows, Taken
+from crdt.shards import roomy
+
+if TYPE_CHECKING:
+    from crdt.state import State
+
+TOGETHER: Final = 64  # more rows than this that one list loses go in a few steps
+
+Changes = dict[tuple[bytes, str], None]  # (key, event) in order, each once
+
+
+class Applying:
+    """See the module. `told`: whether somebody wants to know what rows that come change; what leaves is always told."""
+
+    __slots__ = ("_emptied", "_entries", "_fields", "_leaving", "_state", "_taken", "_told", "_unsure", "changes")
+
+    def __init__(self, state: State, told: bool) -> None:
+        self._state = state
+        self._told = told
+        self._leaving: Leaving = {}
+        self._taken: list[tuple[ActorRows, Taken]] = []
+        self._emptied: dict[Entry, list[bytes | None] | None] = {}  # what lost rows; the fields, if readers see them
+        self._entries: list[Entry] = []  # the cells that got rows ...
+        self._fields: list[bytes | None] = []
+        self._unsure: list[tuple[Entry, str]] = []  # ... and what to tell of those that are shown in the end
+        self.changes: Changes = {}
+
+    # -- rows that leave the books ------------------------------------------------------------------------------------
+
+    def take(self, frame: Frame) -> None:
+        """What the frame removes leaves the books, as far as it is live."""
+        state = self._state
+        for actor, gone in frame.removes.items():
+            index = state.indexes.get(actor)
+            if index is not None:
+                self.take_rows(state.actors[index], gone)
+        for path, vector in frame.ranges:
+            for owner, doomed in self._in_range(path, vector):
+                self.take_rows(owner, doomed)
+
+    def take_rows(self, owner: ActorRows, gone: Runs) -> None:
+        """The live rows of these seqs leave the books."""
+        taken = owner.take(gone)
+        self._leaving.update(zip(taken[0], repeat(GONE)))
+        self._taken.append((owner, taken))
+
+    def _in_range(self, path: tuple[bytes, ...], vector: Mapping[Actor, int]) -> Iterator[tuple[ActorRows, Runs]]:
+        """The live rows that a range removes, as seqs by actor."""
+        state = self._state
+        limit = {state.indexes[a]: n for a, n in vector.items() if a in state.indexes}
+        names: Iterable[bytes] = path[:1] or {**state.keys, **state.hidden, **state.lifetimes}
+        entries = [entry for key in names for entry in state.all_of(key)]
+        doomed: dict[int, list[int]] = {}
+        for entry in entries:
+            if len(path) < 2 or bytes([entry.CODE]) == path[1]:
+                for _, dot, raw in entry.rows():
+                    if dot & SEQ_MASK <= limit.get(dot >> SEQ_BITS, 0) and dot <= state.committed(dot) and ranged(raw):
+                        doomed.setdefault(dot >> SEQ_BITS, []).append(dot & SEQ_MASK)
+        for index, seqs in doomed.items():
+            yield state.actors[index], Runs(sorted(seqs))
+
+    # -- rows that come -----------------------------------------------------------------------------------------------
+
+    def add(self, rows: ActorRows, groups: list[Group], above: int) -> None:
+        """Rows of an actor above seq `above` come into their entries, the index and the hash."""
+        kept = [group if group.seqs[0] > above else group.above(above) for group in groups]
+        kept = [group for group in kept if len(group)]
+        if not kept:
+            return
+        state = self._state
+        dots: list[int] = []
+        entries: list[Entry | None] = []
+        fields: list[bytes | None] = []
+        for group in kept:
+            base = rows.base
+            fresh = [base + seq for seq in group.seqs]
+            dots += fresh
+            if group.key is None:
+                entries += self._put_keys(group, fresh)
+                fields += repeat(None, len(fresh))
+            else:
+                entries += repeat(self._put_fields(group, fresh), len(fresh))
+                fields += group.fields
+        hlcs = list(chain.from_iterable(group.hlcs() for group in kept))
+        self._entries += entries  # type: ignore[arg-type]
+        self._fields += fields
+        if len(kept) > 1:
+            order = sorted(range(len(dots)), key=dots.__getitem__)
+            dots, entries = [dots[i] for i in order], [entries[i] for i in order]
+            fields, hlcs = [fields[i] for i in order], [hlcs[i] for i in order]
+        contiguous = dots[-1] - dots[0] + 1 == len(dots)
+        rows.extend(range(dots[0], dots[-1] + 1) if contiguous else dots, entries, fields, hlcs)
+        state.count(rows, kept)
+        state.clock.absorb(max(hlcs))
+
+    def _put_fields(self, group: Group, dots: list[int]) -> Entry:
+        """Rows of one key of a type with fields; its entry."""
+        state, key = self._state, group.key
+        assert key is not None
+        entry = state.entry(group.code, key)
+        if self._leaving:
+            entry.swap_all(state, group.fields, group.payloads, dots, self._leaving)
+        else:
+            entry.insert_all(state, group.fields, group.payloads, dots)
+        self._shown(entry, entry.told(group.fields))
+        return entry
+
+    def _put_keys(self, group: Group, dots: list[int]) -> list[Entry]:
+        """Rows of a type with a cell per key; the entry of each."""
+        out: list[Entry] = []
+        state, leaving = self._state, self._leaving
+        if not state.starting:
+            state.keys = roomy(state.keys, len(dots))  # before: it must stay the same in here
+        code, names, payloads = group.code, group.fields, group.payloads
+        keys, hidden, expired, kind = state.keys, state.hidden, state.expired, state.kinds.get(code)
+        told, changes = self._told, self.changes
+        for i in range(len(names)):
+            key, dot = names[i], dots[i]
+            payload = None if payloads is None else payloads[i]
+            shown = keys.get(key)
+            entry = shown if shown is not None and type(shown) is kind else state.entry(code, key)
+            out.append(entry)
+            if entry.swap(state, None, payload, dot, leaving) and entry is shown:
+                if told:
+                    changes[key, _event(entry, payload)] = None
+                continue
+            if shown is None and key not in hidden and key not in expired and entry.visible():
+                keys[key] = entry
+            self._shown(entry, _event(entry, payload))
+        return out
+
+    def _shown(self, entry: Entry, event: str) -> None:
+        """The entry has new rows: put it where it belongs, and say so if readers can see it."""
+        state, key = self._state, entry.key
+        if state.keys.get(key) is not entry or not entry.visible():
+            state.place(entry)
+        if self._told:
+            self._unsure.append((entry, event))
+
+    # -- rows that nothing has replaced -------------------------------------------------------------------------------
+
+    def drop(self) -> None:
+        """What nothing has replaced leaves its entry as well; all that was taken is out of the hash then."""
+        for owner, taken in self._taken:
+            self._drop(owner, taken)
+
+    def _drop(self, owner: ActorRows, taken: Taken) -> None:
+        if len(taken[0]) > TOGETHER:
+            self._drop_together(taken)
+        leaving = self._leaving
+        dead, hlcs = Dead(), taken[3]
+        dead.dots, dead.entries, dead.fields = taken[0], taken[1], taken[2]
+        alone = False
+        for dot in dead.dots:
+            raw = leaving[dot]
+            alone |= raw is GONE
+            dead.raws.append(raw)
+        if alone:
+            dead, hlcs = self._drop_alone(owner, dead, hlcs)
+        if dead.dots:
+            self._state.discount(owner, dead, hlcs)
+
+    def _drop_together(self, taken: Taken) -> None:
+        """Take many rows that one list loses at once out of it in a few steps, not one by one."""
+        dots, entries, fields, _ = taken
+        entry = entries[0]
+        if not entry.PLACED or entries.count(entry) < len(entries):
+            return
+        raws = entry.discard_all(self._state, fields, dots)  # type: ignore[arg-type]
+        self._leaving.update(zip(dots, raws, strict=True))
+        self._cells(entry).extend(fields if GONE not in raws else compress(fields, map(GONE.__ne__, raws)))
+
+    def _drop_alone(self, owner: ActorRows, taken: Dead, hlcs: list[int]) -> tuple[Dead, list[int]]:
+        """`_drop`, where nothing has replaced some rows; all of them that are dead now."""
+        dead = Dead()
+        times: list[int] = []
+        last: Entry | None = None
+        cells: list[bytes | None] = []
+        for i, dot in enumerate(taken.dots):
+            entry, field, raw = taken.entries[i], taken.fields[i], taken.raws[i]
+            if raw is GONE:
+                raw = entry.discard(self._state, field, dot)
+                if raw is GONE:  # removed here too, and that is not cut yet
+                    owner.restore(dot, entry, field)
+                    continue
+                if entry is not last:
+                    last, cells = entry, self._cells(entry)
+                cells.append(field)
+            dead.append(dot, entry, field, raw)
+            times.append(hlcs[i])
+        return dead, times
+
+    def _cells(self, entry: Entry) -> list[bytes | None]:
+        """Where to note the fields of an entry that lose a row."""
+        cells = self._emptied.get(entry)
+        if cells is None:
+            cells = []
+            self._emptied[entry] = cells if self._state.keys.get(entry.key) is entry else None
+        return cells
+
+    # -- what readers see ---------------------------------------------------------------------------------------------
+
+    def settle(self) -> None:
+        """What left may have emptied entries, and what came may have made them: put them right, and say so."""
+        self._tell()
+        if self._state.lifetimes:
+            self._reassess()
+
+    def _tell(self) -> None:
+        """Say what came where it is shown, and what left, but not of cells that were only overwritten."""
+        state, changes = self._state, self.changes
+        for entry in self._emptied:
+            if not entry.visible():
+                state.place(entry)
+        for entry, event in self._unsure:
+            if state.keys.get(entry.key) is entry:
+                changes[entry.key, event] = None
+        overwritten = set(zip(map(id, self._entries), self._fields, strict=True)) if self._emptied else set()
+        for entry, fields in self._emptied.items():
+            if not fields:
+                continue
+            name = id(entry)
+            gone = entry.key not in state.keys
+            if not (gone and entry.SINGLE) and any((name, field) not in overwritten for field in fields):
+                changes.pop((entry.key, entry.NOTED), None)
+                changes[entry.key, entry.REMOVED] = None
+            if gone:
+                changes[entry.key, "del"] = None
+
+    def _reassess(self) -> None:
+        """Rows left some keys and came to some: their lifetimes may be others now."""
+        state, changes = self._state, self.changes
+        before, state.lapsed = state.lapsed, []
+        for key in dict.fromkeys(entry.key for entry in chain(self._emptied, self._entries)):
+            if key in state.lifetimes:
+                state.reassess(key)
+                if key not in state.keys and key not in state.expired:
+                    state.strays[key] = None
+        for entry, event in self._unsure:
+            if event and entry.CODE == LIFETIME and entry.key in state.keys:
+                changes[entry.key, event] = None
+        for key in state.lapsed:
+            changes[key, "expired"] = None
+        state.lapsed = before
+
+
+def _event(entry: Entry, payload: Wire) -> str:
+    """Keyspace event of a row that a peer added."""
+    return entry.ADDED if payload is None or isinstance(payload, bytes) else entry.event(payload)
+
+
+def ranged(raw: Raw) -> bool:
+    """Whether a range may take a row with this raw payload: counts and baselines are removed by name only."""
+    return raw[0] == 0 if raw.__class__ is tuple else plain(raw)
