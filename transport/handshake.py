@@ -194,6 +194,8 @@ def _listen_for_answer(client: aiomqtt.Client, attempt: Attempt) -> None:
             # aiomqtt ignores this and would wait for an answer until its time is up: give it one.
             attempt.answered = attempt.hung_up = True
             refuse()
+        if client._connected.cancelled():
+            return  # its time was up in this turn of the loop: aiomqtt has not seen that yet, and would raise it here
         on_disconnect(paho, userdata, flags, code, properties)
         # Let in and thrown out at once: aiomqtt forgets the second, the next use of the client raises it, and asyncio
         # would log an exception that nobody fetched.

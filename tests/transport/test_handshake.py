@@ -13,9 +13,11 @@ from typing import Any
 import aiomqtt
 import paho.mqtt.client as paho_mqtt
 import pytest
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.reasoncodes import ReasonCode
 
 from transport.embedded import EmbeddedBroker
-from transport.handshake import Attempt, connected, subscribe
+from transport.handshake import Attempt, _client, connected, subscribe
 from transport.mqtt_settings import BrokerAddress, MqttSettings
 from transport.pipe import paho_of
 from transport.refusal import HungUp, Refused
@@ -88,6 +90,16 @@ async def test_hanging_up_is_an_answer() -> None:
             raise AssertionError("must not be let in")
     assert time.monotonic() - begin < 1
     server.close()
+
+
+async def test_hanging_up_in_the_turn_in_which_time_is_up() -> None:
+    """Just then aiomqtt's future is cancelled and not yet replaced: what it would raise ends in asyncio's log."""
+    one = attempt(1)
+    client = _client(one)
+    client._connected.cancel()
+    paho: Any = paho_of(client)
+    paho.on_disconnect(paho, None, None, ReasonCode(PacketTypes.DISCONNECT, "Server busy"), None)
+    assert one.hung_up and not client._disconnected.done()
 
 
 @pytest.mark.parametrize("known", [True, False])
