@@ -14,18 +14,16 @@ answer is REPAIR messages (the last one says how many there were, so a lost one 
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from crdt.dots import Actor
 from crdt.errors import PeerError
-from crdt.replica.effects import Lane
 from crdt.replica.fetching import Fetch
-from crdt.replica.messages import FRAME, Piece, Pull, Repair, Rows
+from crdt.replica.messages import Piece, Repair, Rows
 from crdt.replica.peers import Peer
 from crdt.replica.pieces import MAX_PIECES
+from crdt.replica.questions import Questions
 from crdt.replica.suspects import ANSWERED, STRANGER, WROTE, Suspects
 
 if TYPE_CHECKING:
@@ -34,10 +32,8 @@ if TYPE_CHECKING:
 NOW: Final = 0.0
 PATIENCE: Final = 5  # silent timeouts before another peer is asked
 FEW: Final = 4  # up to so many, asked in vain or still to be asked, each is given that much time
-SPANS: Final = 64
 LOOKS: Final = 256  # suspects that are looked at in one step
 DOUBT: Final = 2  # silent timeouts in which a snapshot that is said to be no more may come from a second daemon
-ECHOES: Final = 16  # questions to the own name that may still come back
 TURN: Final = 20  # pull time-outs in which something new has to come
 DRIP: Final = 1000  # bytes a second of what is new, at least
 RECENT: Final = 16  # questions before the one under way to which an answer may still be coming
@@ -77,11 +73,10 @@ class Recovery:
     def __init__(self, replica: Replica) -> None:
         self._replica = replica
         self.asking: Asking | None = None
+        self.questions = Questions(replica)
         self._suspects = Suspects(replica.peers.limit)
         self._sure: set[str] = set()
         self._gaps: set[str] = set()
-        self._number = 0  # of the last question
-        self._echoes: deque[Pull] = deque(maxlen=ECHOES)
         self._vain: set[str] = set()  # strangers that were asked, one after the other, and did not answer
 
     @property
@@ -162,8 +157,7 @@ class Recovery:
         """Until when an answer is waited for though somebody who is trusted more could be asked."""
         if asking.silent:
             return NOW
-        limit = self._replica.tuning.pull_timeout
-        return asking.since + self._replica.peers.get(asking.peer, asking.since).timeout(0, limit)
+        return asking.since + self._timeout(self._replica.peers.get(asking.peer, asking.since))
 
     def _worth_asking(self, name: str) -> bool:
         replica, peer = self._replica, self._replica.peers.by_name.get(name)
@@ -194,60 +188,20 @@ class Recovery:
         asking.fetch, asking.gone = before.fetch, before.gone
 
     def _pose(self, peer: Peer, now: float, silent: int, whole: bool, until: float, again: bool = False) -> Asking:
-        replica = self._replica
-        self._number += 1
-        vector = {} if whole else self._in_question(peer)
-        whole = not vector
-        if whole:
-            vector = replica.state.vector()
-        if replica.own_stored < vector.get(replica.state.actor, 0):
-            vector[replica.state.actor] = replica.own_stored  # nothing is said of what could still be lost
         rank = self.rank(peer.name)
-        self._send(peer.name, vector, whole, small=again or (len(self._vain) > 0 and rank > ANSWERED))
+        whole = self.questions.put(peer, whole, small=again or (len(self._vain) > 0 and rank > ANSWERED))
+        number = self.questions.last
         patient = not self._crowd() and self._suspects.next(WROTE) == NEVER  # nobody waits who had better be asked
-        timeout = peer.timeout(silent + peer.vain if patient else silent, replica.tuning.pull_timeout)
-        peer.asked, peer.asked_at = self._number, now
+        timeout = self._timeout(peer, silent + peer.vain if patient else silent)
+        peer.asked, peer.asked_at = number, now
         return Asking(
-            self._number, self._number, peer.name, rank, now, now, now + timeout, whole, silent,
+            number, number, peer.name, rank, now, now, now + timeout, whole, silent,
             stood=self._standing(), sum=peer.vector_sum, until=until,
         )  # fmt: skip
 
-    def _send(self, name: str, vector: dict[Actor, int], whole: bool, small: bool) -> None:
-        replica = self._replica
-        partial = replica.pieces.partial(name, FRAME)
-        parts = [(actor, seq, a.total, a.bits()) for actor, seq, a in partial if a.total <= 2048]
-        budget = min(replica.out.room, replica.tuning.repair_budget) if small else replica.tuning.repair_budget
-        ended = replica.peers.by_name[name].ended
-        pull = Pull(vector, budget, replica.held.spans(SPANS), parts[:4], whole, self._number, ended)
-        replica.out.send(Lane.INBOX, name, pull, replica.state.actor)
-        if name == replica.name:
-            self._echoes.append(pull)
-
-    def is_own(self, pull: Pull) -> bool:
-        """A question to our own name, for a second daemon under it, came back to us."""
-        return any(pull.number == own.number and pull.vector == own.vector for own in self._echoes)
-
-    def _in_question(self, peer: Peer) -> dict[Actor, int]:
-        """The entries of a large vector that matter, if they explain all that the peer seems to have more than we.
-
-        Those are: of its own operations, which its HELLO counts, and of the actors whose later frames are held.
-        """
-        replica, state = self._replica, self._replica.state
-        if len(state.actors) <= replica.tuning.short_vector or peer.actor is None or peer.name == replica.name:
-            return {}
-        out: dict[Actor, int] = {}
-        ahead, own = peer.vector_sum - state.vector_sum, state.applied(peer.actor)
-        if peer.seq > own:
-            out[peer.actor] = own
-            ahead -= peer.seq - own
-        for held in replica.held.first(SPANS):
-            if not all(state.applied(actor) >= n for actor, n in held.frame.deps.items()):
-                return {}
-            before = state.applied(held.frame.actor)
-            if held.frame.actor not in out:
-                out[held.frame.actor] = before
-                ahead -= held.frame.last - before
-        return out if ahead <= 0 else {}
+    def _timeout(self, peer: Peer, silent: int = 0) -> float:
+        """How long to wait for something from it, after so many such waits in vain."""
+        return peer.timeout(silent, self._replica.tuning.pull_timeout)
 
     def _overdue(self, asking: Asking, now: float) -> None:
         if not asking.got:
@@ -261,8 +215,7 @@ class Recovery:
         elif asking.fetch is None or (asking.gone and asking.silent > DOUBT):
             self._ask_again(asking, now)
         else:
-            timeout = peer.timeout(asking.silent, self._replica.tuning.pull_timeout)
-            asking.got, asking.deadline = 0, now + timeout
+            asking.got, asking.deadline = 0, now + self._timeout(peer, asking.silent)
             asking.fetch.again()
             self._finish_fetch(asking.fetch, now)
 
@@ -279,8 +232,7 @@ class Recovery:
 
     def _turn(self, peer: Peer, now: float) -> float:
         """Until when it may be asked, and asked again, without bringing anything new."""
-        limit = self._replica.tuning.pull_timeout
-        return now + max(TURN * limit, (PATIENCE + 1) * peer.timeout(0, limit))
+        return now + max(TURN * self._replica.tuning.pull_timeout, (PATIENCE + 1) * self._timeout(peer))
 
     def brought(self, sender: str, size: int, now: float) -> None:
         """So many bytes came from this peer, to us alone, that are new: if it is asked it may go on for longer. Other
@@ -331,7 +283,7 @@ class Recovery:
         asking.last = now
         asking.got += 1
         asking.silent = 0
-        asking.deadline = now + peer.timeout(0, self._replica.tuning.pull_timeout)
+        asking.deadline = now + self._timeout(peer)
         return asking
 
     def _trust(self, peer: Peer, rank: int) -> None:
@@ -350,7 +302,7 @@ class Recovery:
     def on_repair(self, peer: Peer, message: Repair, now: float) -> None:
         """The frames in it have been offered already."""
         brought = message.frames or message.total > 1  # else a second daemon under its name may have nothing for us
-        if message.total and brought and message.number <= self._number:
+        if message.total and brought and message.number <= self.questions.last:
             peer.ended = max(peer.ended, message.number)
         asking = self.asking
         if asking is None or asking.peer != peer.name:
@@ -376,7 +328,7 @@ class Recovery:
         self._trust(peer, asking.rank)
         self._still_coming(asking, now)
         asking.silent = min(asking.silent, 1)
-        asking.deadline = now + peer.timeout(asking.silent, self._replica.tuning.pull_timeout)
+        asking.deadline = now + self._timeout(peer, asking.silent)
         if message.total and message.number >= asking.first and not len(self._replica.held) + len(self._replica.pieces):
             asking.got = asking.total = message.total
             asking.complete = message.complete
@@ -485,7 +437,7 @@ class Recovery:
         if now - asking.told >= self._replica.tuning.pull_timeout / 2:
             asking.told = now
             fetch.still_reading()
-        asking.deadline = now + self._replica.peers.get(fetch.peer, now).timeout(0, self._replica.tuning.pull_timeout)
+        asking.deadline = now + self._timeout(self._replica.peers.get(fetch.peer, now))
         try:
             self._checked(lambda _: fetch.read_part(), None, now)
         except PeerError as error:

@@ -416,7 +416,7 @@ class Replica:
 
     def _on_pull(self, sender: str, message: Pull, now: float) -> None:
         have, state = message.vector, self.state
-        if sender == self.name and self.recovery.is_own(message):
+        if sender == self.name and self.recovery.questions.is_own(message):
             return
         peer = self.heard(sender, now)
         if have.get(state.actor, 0) > state.me.applied:

@@ -9,7 +9,7 @@ from crdt.joining import Joining
 from crdt.replica import messages
 from crdt.replica.effects import Alarm, Effect, Join, Lane, Notify, Persist, Resync, Send, Stage, Unstage, Witness
 from crdt.replica.events import Connected, Merged, Persisted, Received, Tick
-from crdt.replica.messages import Message
+from crdt.replica.messages import Hello, Message
 from crdt.replica.replica import Replica
 from crdt.replica.tuning import Tuning
 from crdt.state import State
@@ -122,6 +122,14 @@ class Desk:
         """Write a checkpoint and drop the whole log."""
         self.disk.finish_checkpoint(self.state, self.disk.begin_checkpoint(self.state.vector()))
         self.disk.prune(1 << 30)
+
+
+def hello(a: Desk) -> Hello:
+    """What it says of itself; all else that it said is gone."""
+    a.run(a.replica.sync(a.now))
+    last = a.take()[-1]
+    assert isinstance(last, Hello)
+    return last
 
 
 def exchange(a: Desk, b: Desk, seconds: float = 5.0) -> None:

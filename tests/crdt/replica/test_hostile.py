@@ -315,7 +315,7 @@ def test_that_something_new_has_to_come_is_what_bounds_it(monkeypatch: pytest.Mo
 
 def test_answers_to_old_questions_keep_nobody_waiting() -> None:
     a = victim()
-    a.replica.recovery._number = 1_000
+    a.replica.recovery.questions.last = 1_000
     strangers(a, 1)
     until_asked(a, "x0", 5)
     a.receive("h", honest("h", 2), inbox=False)
