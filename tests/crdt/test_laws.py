@@ -505,7 +505,7 @@ def a_lifetime_reaches_values_that_it_has_not_seen(patch: pytest.MonkeyPatch) ->
 
 @mistake
 def lifetimes_of_peers_are_found_out_later(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(State, "_reassess_all", lambda self, *_: None)
+    patch.setattr(Applying, "_reassess", lambda self: None)
 
 
 @mistake
