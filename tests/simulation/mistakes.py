@@ -198,10 +198,8 @@ def hello_before_commit() -> Iterator[None]:
 
 @contextmanager
 def ack_before_apply() -> Iterator[None]:
-    original = Replica._on_hello
-
     def on_hello(self: Replica, sender: str, message: Hello, now: float) -> None:
-        original(self, sender, message, now)
+        self.comparing.on_hello(sender, message, now)
         if self.name in message.asked:
             self.out.send(Lane.INBOX, sender, Ack(message.actor, message.ask, 0))
 
