@@ -138,7 +138,7 @@ class NodeCollector(Collector):
         server = self._node.server
         running = [server.command_seconds] if server is not None else []
         yield _histogram("gossamer_command_seconds", "Time of a command, without the commit it waits for.", running)
-        commits = [space.commits for space in self._node.spaces]
+        commits = [space.commits.seconds for space in self._node.spaces]
         yield _histogram("gossamer_commit_seconds", "Time of a commit.", commits)
 
     def _traffic(self) -> Iterator[Metric]:

@@ -169,7 +169,7 @@ class Node:
             space.start_anew(store, self._witness(store))
             await space.load()
         if damage is not None:
-            await space.take_in(damage)
+            await space.housekeeping.take_in(damage)
         state = space.state
         log.info(
             "loaded",
@@ -376,7 +376,7 @@ class Node:
                 self._loop.call_later(HOUSEKEEPING, housekeep)
                 self._collect_garbage()
                 for space in self.spaces:
-                    space.housekeep()
+                    space.housekeeping.turn()
 
         commit()
         self._loop.call_later(HOUSEKEEPING, housekeep)

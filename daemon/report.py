@@ -76,7 +76,7 @@ def _space(space: Space) -> dict[str, Any]:
         "log_bytes": known.pop("log_bytes"),
         "log_floor": {str(actor): n for actor, n in sorted(space.store.floor().items())},
         **known,
-        "alarms": dict(sorted(space.alarms.items())),
+        "alarms": dict(sorted(space.alarms.counts.items())),
     }
 
 

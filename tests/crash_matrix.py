@@ -106,9 +106,10 @@ async def _operate(member: Member, peer: State, operation: str, step: int) -> No
         assert frame is not None
         space.receive("b", False, messages.encode(messages.Delta([encode_frame(frame)])))
     else:
-        space._log_budget = 0
-        await space._checkpoint()
-        space._tidy()
+        housekeeping = space.housekeeping
+        housekeeping.log_budget = 0
+        await housekeeping._checkpoint()
+        housekeeping._tidy()
     space.settle()
 
 

@@ -124,9 +124,9 @@ class Member:
         space = self.space
         self.between.members.pop(self.name, None)
         self._carrier.dead = True
-        space._drain = lambda: None  # type: ignore[method-assign]
-        space._worker.shutdown(wait=True, cancel_futures=True)
-        for task in (space._maintenance, space._joining, space._resyncing):
+        space.commits.drain = lambda: None  # type: ignore[method-assign]
+        space.commits._worker.shutdown(wait=True, cancel_futures=True)
+        for task in (space.housekeeping.task, space._joining, space._resyncing):
             if task is not None:
                 task.cancel()
         if space._timer is not None:

@@ -15,6 +15,7 @@ import pytest
 from config.load import load
 from crdt.replica import messages
 from crdt.types import strings
+from daemon.housekeeping import Housekeeping
 from daemon.node import Node
 from daemon.space import Space
 from daemon.store import StoreBusy, StoreCorrupt
@@ -123,7 +124,7 @@ async def test_an_interval_of_0_commits_each_turn(folder: Path) -> None:
 async def test_housekeeping_goes_on(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tidied: list[str] = []
     monkeypatch.setattr("daemon.node.HOUSEKEEPING", 0.01)
-    monkeypatch.setattr(Space, "_tidy", lambda self: tidied.append(self.name))
+    monkeypatch.setattr(Housekeeping, "_tidy", lambda self: tidied.append(self._space.name))
     async with running(settings(folder, space=("one", "two"))):
         await until(lambda: tidied.count("one") > 2 and tidied.count("two") > 2, "some rounds")
 
@@ -176,7 +177,7 @@ async def test_a_damaged_checkpoint_is_replaced_at_the_start(folder: Path, monke
     monkeypatch.setattr(Space, "load", damaged)
     async with running(settings(folder)) as node:
         (space,) = node.spaces
-        assert space.alarms == {"damaged_store": 1} and calls[0] != calls[1] == space.state.actor
+        assert space.alarms.counts == {"damaged_store": 1} and calls[0] != calls[1] == space.state.actor
         assert space.database.state is space.state is space.replica.state
         assert space.store.path.with_name("default.db.damaged-1").exists()
 
@@ -206,7 +207,7 @@ async def test_reload(folder: Path) -> None:
         assert node.settings["limits.value"] == "20"
         assert node.config.replica.name == "a"
         (space,) = node.spaces
-        assert space._log_budget == 2 << 20
+        assert space.housekeeping.log_budget == 2 << 20
         assert space.replica.tuning.interval == 0
         assert space.inline
 
@@ -218,7 +219,7 @@ async def test_who_has_promised_a_write_in_one_space_makes_room_in_none(folder: 
         space = node.spaces[1]
         taken = messages.encode(messages.Taken(space.replica.session, space.replica.session ^ 1, True))
         space.receive("a", True, taken)
-        assert space.alarms == {"name_shared" if wrote else "name_taken": 1}
+        assert space.alarms.counts == {"name_shared" if wrote else "name_taken": 1}
         assert node._stopping.done() is not wrote
 
 

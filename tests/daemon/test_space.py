@@ -4,23 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import threading
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
-import structlog.testing
 
-from crdt.replica import messages
-from crdt.replica.effects import LogFrame
 from crdt.replica.events import Persisted
-from crdt.replica.intake import SLICE_FRAMES
 from crdt.types import sets
 from daemon import space as module
 from daemon.store import Durability, Store
-from tests.crdt.replica.test_hostile import many
-from tests.daemon.spaces import SOON, Between, Make, Member, same, until
+from tests.daemon.spaces import Between, Make, Member, same, until
 
 
 async def test_what_one_writes_the_others_show(make: Make) -> None:
@@ -75,29 +67,14 @@ async def test_many_bytes_that_are_cut_are_stored_before_the_interval_is_over(ma
     a = make("a", "interval")
     await a.start()
     count = 0
-    while not a.space._queue:
+    while not a.space.commits._queue:
         count += module.CUT_AT
         a.add(b"s", *(b"%d" % i * 50 for i in range(count, count + module.CUT_AT)))
     await until(lambda: a.space.replica.own_stored == count, "the worker to store it")
     size = a.space.store.log_bytes
     assert module.COMMIT_AT <= size < module.COMMIT_AT + 100 * 1024
     a.add(b"s", *(b"%d" % i for i in range(-module.CUT_AT, 0)))
-    assert not a.space._queue, "counted from the last commit on"
-
-
-async def test_more_commits_than_the_queue_takes(make: Make) -> None:
-    a = make("a", "interval")
-    await a.start()
-    for i in range(3 * module.QUEUE):
-        a.add(b"s", b"%d" % i)
-        a.space.commit()
-    assert len(a.space._queue) <= module.QUEUE
-    a.space._drain()
-    actor = a.space.state.actor
-    assert a.space.store.last(actor) == 3 * module.QUEUE
-    await asyncio.sleep(0)  # what the worker reported meanwhile finds it done
-    assert a.space.replica.stored == a.space.replica.batch
-    assert not a.failures
+    assert not a.space.commits._queue, "counted from the last commit on"
 
 
 @pytest.mark.parametrize("durability", ["always", "interval", "never"])
@@ -247,39 +224,6 @@ async def test_a_turn_that_only_receives_is_stored_too(make: Make) -> None:
     await until(lambda: b.space.store.last(actor) == 1, "b to store what a wrote")
 
 
-async def test_what_peers_wrote_is_stored_beside_the_loop_and_before_what_follows_it(
-    make: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Nobody waits for it: readers go on while the disk is slow, and what is written here still stands behind it."""
-    a, b = make("a"), make("b")
-    await a.start()
-    await b.start()
-    slow = threading.Event()
-    stored: list[tuple[str, list[str]]] = []
-    commit = b.space.store.commit
-
-    def slowly(frames: Sequence[LogFrame], **rest: Any) -> None:
-        names = [frame.actor.name for frame in frames]
-        stored.append((threading.current_thread().name, names))
-        if names == ["a"] and threading.current_thread() is not threading.main_thread():
-            slow.wait(SOON)
-        commit(frames, **rest)
-
-    monkeypatch.setattr(b.space.store, "commit", slowly)
-    a.add(b"s", b"1")
-    await until(lambda: stored, "b to begin to store it")
-    b.space.settle()
-    assert b.members(b"s") == {b"1"} and b.space.store.last(a.space.state.actor) == 0, "shown, and not waited for"
-    a.add(b"s", b"2")
-    await until(lambda: b.members(b"s") == {b"1", b"2"}, "b to show the next one")
-    assert len(stored) == 1, "one at a time"
-    slow.set()
-    b.add(b"s", b"3")
-    assert b.space.store.last(b.space.state.actor) == 1, "settled means stored"
-    assert [names for _, names in stored] == [["a"], ["a", "b"]]
-    assert stored[0][0].startswith("store-") and stored[1][0] == threading.main_thread().name
-
-
 # -- time --------------------------------------------------------------------------------------------------------------
 
 TEN_YEARS = 10 * 365 * 86400 * 10**9
@@ -295,7 +239,7 @@ async def test_a_clock_ten_years_ahead_blocks_nobody(make: Make, monkeypatch: py
         patched.setattr(module.time, "time_ns", lambda: now() + TEN_YEARS)
         a.put(b"k", b"from the future")
     await until(lambda: b.get(b"k") == b"from the future", "b to have it")
-    assert b.space.alarms.get("clock") == 1
+    assert b.space.alarms.counts.get("clock") == 1
     b.put(b"k", b"now")
     await until(lambda: a.get(b"k") == b"now", "a to have what overwrote it")
     b.kill()
@@ -341,7 +285,7 @@ async def test_the_engine_never_compares_its_clock_with_one_that_was_not_read(
     a = make("a")
     await a.start()
     now = module.time.time_ns()
-    for later, happens in enumerate([lambda: a.space.disconnected(7), lambda: a.space._handle(Persisted(0))], 1):
+    for later, happens in enumerate([lambda: a.space.disconnected(7), lambda: a.space.handle(Persisted(0))], 1):
         monkeypatch.setattr(module.time, "time_ns", lambda later=later: now + later * 10**9)
         happens()
         assert a.space.state.clock.wall_ms == now // 10**6 + later * 1000
@@ -360,24 +304,6 @@ async def test_new_settings_take_effect(make: Make) -> None:
     assert a.space.replica.own_stored == 1
 
 
-async def test_closing_during_a_checkpoint(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    a = make("a")
-    await a.start()
-    a.add(b"s", *(b"%d" % n for n in range(9000)))
-    monkeypatch.setattr(module.Space, "_checkpoint_due", lambda self: True)
-    a.space.housekeep()
-    task = a.space._maintenance
-    assert task is not None
-    await asyncio.sleep(0)
-    assert a.space.checkpointer.running
-    before = a.space.state.hash
-    a.close()
-    await asyncio.gather(task, return_exceptions=True)
-    assert task.cancelled()
-    await a.start()
-    assert a.space.state.hash == before
-
-
 def test_a_busy_store_is_refused(tmp_path: Path) -> None:
     from daemon.store import StoreBusy
 
@@ -385,26 +311,3 @@ def test_a_busy_store_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StoreBusy):
         Store.open(tmp_path, "default")
     first.close()
-
-
-async def test_garbage_is_told_once_for_each_reason(make: Make) -> None:
-    a = make("a")
-    await a.start()
-    with structlog.testing.capture_logs() as lines:
-        wrong = (messages.envelope(255, b"kind"), messages.envelope(1, b"\xc1"))
-        for data in (b"\x7fgarbage", b"\x7fmore", bytes((messages.WIRE, 1)) + b"damaged", *wrong):
-            a.space.receive("b", inbox=False, data=data)
-    told = [line["reason"] for line in lines if line["event"] == "dropped"]
-    assert told == list(a.space.replica.drops) == ["version", "checksum", "kind", "malformed"]
-    assert a.space.replica.drops["version"] == 2
-
-
-async def test_what_is_wrong_in_a_later_slice_of_a_message_is_told_too(make: Make, between: Between) -> None:
-    a = make("a")
-    await a.start()
-    between.cut()  # nothing else comes in, which would take in the rest
-    with structlog.testing.capture_logs() as lines:
-        a.space.receive("b", False, messages.encode(messages.Delta([*many(2 * SLICE_FRAMES), b"no frame"])))
-        assert a.space.busy and not a.space.replica.drops
-        await until(lambda: not a.space.busy, "all of it to be taken in")
-    assert [(line["sender"], line["reason"]) for line in lines if line["event"] == "dropped"] == [("b", "malformed")]

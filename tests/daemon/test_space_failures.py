@@ -1,4 +1,4 @@
-"""Spaces when something goes wrong: full and damaged disks, a store that falls back, a stranger under our name."""
+"""Spaces when something goes wrong: damaged disks, a store that falls back, a stranger under our name."""
 
 from __future__ import annotations
 
@@ -15,84 +15,8 @@ from crdt.replica import messages
 from crdt.replica.effects import Alarm
 from crdt.replica.intake import SLICE_FRAMES, Intake
 from crdt.types import sets
-from daemon import space as module
-from daemon.store import Durability, StoreFailed
 from tests.crdt.replica.test_hostile import many
 from tests.daemon.spaces import Between, Make, same, until
-
-
-def _full(*_args: object, **_options: object) -> None:
-    raise StoreFailed("disk full")
-
-
-@pytest.mark.parametrize("durability", ["always", "interval"])
-async def test_a_disk_that_takes_no_more_ends_the_daemon(
-    make: Make, between: Between, monkeypatch: pytest.MonkeyPatch, durability: Durability
-) -> None:
-    a, b = make("a", durability), make("b")
-    await a.start()
-    await b.start()
-    a.add(b"s", b"stored")
-    a.space.commit()
-    await until(lambda: b.members(b"s") == {b"stored"}, "b to have it")
-    monkeypatch.setattr(a.space.store, "commit", _full)
-    a.space.begin()
-    sets.add(a.space.state, b"s", [b"lost"])
-    if durability == "always":
-        with pytest.raises(StoreFailed):
-            a.space.settle()
-    else:
-        a.space.commit()
-        await until(lambda: a.failures, "the worker to fail")
-        await asyncio.sleep(0.05)
-    assert a.failures == [(1, "disk full")]
-    assert a.space.replica.own_stored == 1
-    await asyncio.sleep(0.05)
-    assert b.members(b"s") == {b"stored"}
-
-
-async def test_housekeeping_that_fails_is_tried_again(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    a = make("a")
-    await a.start()
-    a.add(b"s", *(b"%d" % n for n in range(5000)))
-    monkeypatch.setattr(module.Space, "_checkpoint_due", lambda self: not self.store.checkpoint_vv)
-    with monkeypatch.context() as broken:
-        broken.setattr(a.space.store, "finish_checkpoint", _full)
-        for _ in range(2):
-            a.space.housekeep()
-            assert a.space._maintenance is not None
-            await a.space._maintenance
-            assert not a.space.store.checkpoint_vv
-    assert not a.failures
-    a.space.housekeep()
-    await a.space._maintenance
-    assert a.space.store.checkpoint_vv
-    before = a.space.state.hash
-    a.kill()
-    await a.start()
-    assert a.space.state.hash == before
-    assert len(a.members(b"s")) == 5000
-
-
-async def test_a_store_that_is_removed_or_replaced_while_it_is_in_use_is_reported_once(
-    make: Make, tmp_path: Path
-) -> None:
-    a = make("a")
-    await a.start()
-    a.add(b"s", b"1")
-    file = tmp_path / "a" / "data" / "default.db"
-    a.space.housekeep()
-    assert a.space.alarms == {}
-    file.rename(tmp_path / "elsewhere")
-    for _ in range(3):
-        a.space.housekeep()
-    assert a.space.alarms == {"store_gone": 1}
-    (tmp_path / "elsewhere").rename(file)
-    a.space.housekeep()
-    shutil.copy(file, tmp_path / "copy")
-    (tmp_path / "copy").rename(file)
-    a.space.housekeep()
-    assert a.space.alarms == {"store_gone": 2}
 
 
 async def test_a_damaged_frame_in_the_log_is_a_new_actor(make: Make, tmp_path: Path) -> None:
@@ -116,20 +40,6 @@ async def test_a_damaged_frame_in_the_log_is_a_new_actor(make: Make, tmp_path: P
     assert len(a.members(b"s")) == 10
     a.add(b"s", b"new")
     await until(lambda: same(a, b) and len(b.members(b"s")) == 11, "b to have what a wrote as a new actor")
-
-
-async def test_alarms_that_a_peer_can_raise_at_will_do_not_fill_the_log(
-    make: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    a, told = make("a"), list[int]()
-    await a.start()
-    monkeypatch.setattr(module.log, "error", lambda event, number, **_: told.append(number))
-    for _ in range(1000):
-        a.space._alarm(Alarm("divergence", "x"))
-    assert a.space.alarms == {"divergence": 1000} and len(told) == module.ALARMS
-    monkeypatch.setattr(module, "ALARM_AGAIN", 0.0)
-    a.space._alarm(Alarm("divergence", "x"))
-    assert told[-1] == 1001
 
 
 @pytest.mark.parametrize("bad", [10, SLICE_FRAMES + 10], ids=["first", "second"])
@@ -216,13 +126,11 @@ async def test_the_store_rolled_back_behind_our_back(make: Make, tmp_path: Path)
 
 
 async def test_a_stranger_under_our_name_ends_the_one_without_promises(make: Make) -> None:
-    from crdt.replica.effects import Alarm
-
     a = make("a")
     await a.start()
-    a.space._run([Alarm("name_taken", "another")])
+    a.space.run([Alarm("name_taken", "another")])
     assert a.failures == [(7, "another")]
-    assert a.space.alarms == {"name_taken": 1}
+    assert a.space.alarms.counts == {"name_taken": 1}
 
 
 async def test_only_writes_of_clients_count_as_promised(make: Make) -> None:

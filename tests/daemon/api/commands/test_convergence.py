@@ -135,7 +135,7 @@ async def test_a_transaction_is_one_frame_whatever_reports_in_it(pair: Pair) -> 
     assert replies[0] == replies[-1] == 1
     assert replies[1] in (0, 1)
     a.space.commit()
-    a.space._drain()
+    a.space.commits.drain()
     frames, complete = a.space.store.missing({}, 1 << 20)
     assert complete
     assert len(frames) == 1

@@ -1,0 +1,126 @@
+"""What a space does in the background: checkpoints, folding the WAL, pruning the log, what was saved of a damaged one.
+
+Knows: when a checkpoint is due; how much log may stay; whether the file of the store is still where it was.
+Promises: everything goes in slices between other work; what fails is tried again, and one line says so; a checkpoint is
+finished only after the removals that its segments lack are in the log.
+Must not know: how rows are packed (checkpoint.py), what stands in one transaction (store.py), joins (space.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+from crdt.replica.effects import Alarm
+from daemon.logs import get_logger
+from daemon.salvage import Damage, Salvage
+from daemon.store import StoreError
+
+if TYPE_CHECKING:
+    from daemon.space import Space
+
+log = get_logger("space")
+
+CHECKPOINT_AFTER: Final = 16 << 20  # bytes of log since the last checkpoint; more where there are many rows to write
+
+
+class Housekeeping:
+    """See the module. `log_budget`: bytes of log that may stay."""
+
+    def __init__(self, space: Space, log_budget: int) -> None:
+        self.log_budget = log_budget
+        self.task: asyncio.Task[None] | None = None  # the last turn, which may not be over
+        self._space = space
+        self._salvage = Salvage()
+        self._displaced = False
+        self._failed = False
+
+    def turn(self) -> None:
+        """A few times a second: fold the WAL, prune the log, write a checkpoint when one is due."""
+        self._look_for_file()
+        if len(self._salvage):
+            self._feed()
+            if not len(self._salvage):
+                text = "everything readable of the damaged log was taken in"
+                log.info("salvaged", space=self._space.name, what=text)
+        if self.task is None or self.task.done():
+            self.task = asyncio.get_running_loop().create_task(self._keep_house())
+
+    # -- the files ----------------------------------------------------------------------------------------------------
+
+    def _look_for_file(self) -> None:
+        space = self._space
+        before, self._displaced = self._displaced, not space.store.in_place
+        if self._displaced and not before:
+            text = (
+                f"{space.store.path} was removed or replaced under the running daemon: what it stores from now on is"
+                " lost when it ends. Let peers get everything ('gossamer wait'), then restart it"
+            )
+            space.alarms.tell(Alarm("store_gone", text), space.now())
+
+    async def take_in(self, damage: Damage) -> None:
+        """After a damaged store was replaced: say so, and take in what could be read of its log."""
+        found = len(damage.frames)
+        self._salvage = Salvage(damage.frames)
+        while self._feed():  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        text = (
+            f"{damage.reason.split('; ')[0]}. Its files were moved to {damage.aside}, and we go on as a new actor:"
+            f" {found} frames of the log were readable, {found - len(self._salvage)} are taken in, the others wait for"
+            " what peers have. Check the disk; keep the files until the peers have converged"
+        )
+        self._space.alarms.tell(Alarm("damaged_store", text), self._space.now())
+
+    def _feed(self) -> bool:
+        space = self._space
+        space.begin()
+        more = self._salvage.feed(space.replica, space.now())
+        space.run(space.replica.out.take())
+        space.commit()
+        return more
+
+    # -- checkpoints and the log --------------------------------------------------------------------------------------
+
+    async def _keep_house(self) -> None:
+        """What fails here is tried again: commits that fail in the same way end the daemon anyway."""
+        space = self._space
+        try:
+            if self._checkpoint_due() and space.replica.merging.joining is None:
+                await self._checkpoint()
+            else:
+                await space.commits.between(self._tidy)
+        except StoreError as error:
+            space.checkpointer.abandon()
+            if not self._failed:
+                log.error("housekeeping_failed", space=space.name, what=f"{error}; tried again until it works")
+            self._failed = True
+        else:
+            self._failed = False
+
+    def _tidy(self) -> None:
+        store = self._space.store
+        store.fold()
+        while store.sweep():
+            pass
+        while store.prune(self.log_budget).more:
+            pass
+
+    def _checkpoint_due(self) -> bool:
+        space = self._space
+        after = max(CHECKPOINT_AFTER, 48 * space.state.live)
+        # The log can only be pruned up to the last checkpoint.
+        return space.commits.logged > min(after, self.log_budget) or space.store.wants_checkpoint
+
+    async def _checkpoint(self) -> None:
+        """Write a checkpoint in slices between other work."""
+        space = self._space
+        space.commit()
+        space.checkpointer.begin()
+        begun = space.commits.logged
+        while space.checkpointer.step():  # noqa: ASYNC110
+            await asyncio.sleep(0.001)  # others get their turn between two slices
+        space.commit()  # the segments lack what was removed meanwhile: those removals have to be in the log
+        space.commits.drain()
+        space.run([])
+        space.checkpointer.finish()
+        space.commits.logged -= begun

@@ -1,0 +1,94 @@
+"""What was ordered is stored in order, beside the loop or before it goes on, or the daemon ends."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from crdt.replica.effects import LogFrame
+from crdt.types import sets
+from daemon.commits import QUEUE
+from daemon.store import Durability, StoreFailed
+from tests.daemon.spaces import SOON, Between, Make, until
+
+
+async def test_more_commits_than_the_queue_takes(make: Make) -> None:
+    a = make("a", "interval")
+    await a.start()
+    for i in range(3 * QUEUE):
+        a.add(b"s", b"%d" % i)
+        a.space.commit()
+    assert len(a.space.commits._queue) <= QUEUE
+    a.space.commits.drain()
+    actor = a.space.state.actor
+    assert a.space.store.last(actor) == 3 * QUEUE
+    await asyncio.sleep(0)  # what the worker reported meanwhile finds it done
+    assert a.space.replica.stored == a.space.replica.batch
+    assert not a.failures
+
+
+async def test_what_peers_wrote_is_stored_beside_the_loop_and_before_what_follows_it(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody waits for it: readers go on while the disk is slow, and what is written here still stands behind it."""
+    a, b = make("a"), make("b")
+    await a.start()
+    await b.start()
+    slow = threading.Event()
+    stored: list[tuple[str, list[str]]] = []
+    commit = b.space.store.commit
+
+    def slowly(frames: Sequence[LogFrame], **rest: Any) -> None:
+        names = [frame.actor.name for frame in frames]
+        stored.append((threading.current_thread().name, names))
+        if names == ["a"] and threading.current_thread() is not threading.main_thread():
+            slow.wait(SOON)
+        commit(frames, **rest)
+
+    monkeypatch.setattr(b.space.store, "commit", slowly)
+    a.add(b"s", b"1")
+    await until(lambda: stored, "b to begin to store it")
+    b.space.settle()
+    assert b.members(b"s") == {b"1"} and b.space.store.last(a.space.state.actor) == 0, "shown, and not waited for"
+    a.add(b"s", b"2")
+    await until(lambda: b.members(b"s") == {b"1", b"2"}, "b to show the next one")
+    assert len(stored) == 1, "one at a time"
+    slow.set()
+    b.add(b"s", b"3")
+    assert b.space.store.last(b.space.state.actor) == 1, "settled means stored"
+    assert [names for _, names in stored] == [["a"], ["a", "b"]]
+    assert stored[0][0].startswith("store-") and stored[1][0] == threading.main_thread().name
+
+
+def _full(*_args: object, **_options: object) -> None:
+    raise StoreFailed("disk full")
+
+
+@pytest.mark.parametrize("durability", ["always", "interval"])
+async def test_a_disk_that_takes_no_more_ends_the_daemon(
+    make: Make, between: Between, monkeypatch: pytest.MonkeyPatch, durability: Durability
+) -> None:
+    a, b = make("a", durability), make("b")
+    await a.start()
+    await b.start()
+    a.add(b"s", b"stored")
+    a.space.commit()
+    await until(lambda: b.members(b"s") == {b"stored"}, "b to have it")
+    monkeypatch.setattr(a.space.store, "commit", _full)
+    a.space.begin()
+    sets.add(a.space.state, b"s", [b"lost"])
+    if durability == "always":
+        with pytest.raises(StoreFailed):
+            a.space.settle()
+    else:
+        a.space.commit()
+        await until(lambda: a.failures, "the worker to fail")
+        await asyncio.sleep(0.05)
+    assert a.failures == [(1, "disk full")]
+    assert a.space.replica.own_stored == 1
+    await asyncio.sleep(0.05)
+    assert b.members(b"s") == {b"stored"}

@@ -1,0 +1,227 @@
+"""What goes on in the background: checkpoints beside writes, killed half way, pruning, and what fails of it."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from pathlib import Path
+
+import pytest
+
+from crdt.types import sets
+from daemon import housekeeping as module
+from daemon.housekeeping import Housekeeping
+from daemon.store import StoreFailed
+from tests.daemon.spaces import Between, Make, Member, same, until
+
+
+def _full(*_args: object, **_options: object) -> None:
+    raise StoreFailed("disk full")
+
+
+async def _checkpoint(member: Member, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "CHECKPOINT_AFTER", -1)
+    monkeypatch.setattr(Housekeeping, "_checkpoint_due", lambda self: True)
+    member.space.housekeeping.turn()
+    assert member.space.housekeeping.task is not None
+    await member.space.housekeeping.task
+    monkeypatch.undo()
+
+
+async def test_checkpoint_in_slices_while_writes_go_on(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    a = make("a")
+    await a.start()
+    for i in range(8):
+        a.add(b"k%d" % i, *(b"%d" % n for n in range(i, i + 2000)))
+    monkeypatch.setattr(Housekeeping, "_checkpoint_due", lambda self: not self._space.checkpointer.written)
+    a.space.housekeeping.turn()
+    task = a.space.housekeeping.task
+    assert task is not None
+    turns = 0
+    while not task.done():
+        turns += 1
+        a.add(b"meanwhile", b"%d" % turns)
+        a.space.begin()
+        sets.remove(a.space.state, b"k%d" % (turns % 8), [b"%d" % (turns + 100)])
+        a.space.settle()
+        await asyncio.sleep(0)
+    await task
+    assert turns > 5
+    assert a.space.checkpointer.written >= 8
+    before = a.space.state
+    assert a.space.store.checkpoint_vv
+    a.kill()
+    await a.start()
+    after = a.space.state
+    assert after.hash == before.hash
+    assert after.vector() == before.vector()
+    assert {k: a.members(k) for k in after.keys} == {k: set(sets.members(before, k)) for k in before.keys}
+    assert a.space.recovery_seconds > 0
+
+
+async def test_removals_pending_when_a_chunk_is_packed_are_not_lost(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A commit a second: a row is removed, its chunk is written without it, and the frame comes only at the end."""
+    a = make("a", "interval")
+    await a.start()
+    a.add(b"s", *(b"%d" % n for n in range(5000)))
+    monkeypatch.setattr(Housekeeping, "_checkpoint_due", lambda self: not self._space.checkpointer.written)
+    a.space.housekeeping.turn()
+    await asyncio.sleep(0)
+    a.space.begin()
+    sets.remove(a.space.state, b"s", [b"1", b"2500", b"4999"])
+    assert a.space.housekeeping.task is not None
+    await a.space.housekeeping.task
+    before = a.space.state.hash
+    a.kill()
+    await a.start()
+    assert a.space.state.hash == before
+    assert len(a.members(b"s")) == 4997
+
+
+async def test_killed_in_the_middle_of_a_checkpoint(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    a = make("a")
+    await a.start()
+    a.add(b"s", *(b"%d" % n for n in range(6000)))
+    a.space.checkpointer.begin()
+    a.space.checkpointer.step()
+    a.add(b"s", b"more")
+    state = a.space.state
+    a.kill()
+    await a.start()
+    assert a.space.state.hash == state.hash
+    await _checkpoint(a, monkeypatch)
+    a.kill()
+    await a.start()
+    assert a.space.state.hash == state.hash
+
+
+async def test_closing_during_a_checkpoint(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    a = make("a")
+    await a.start()
+    a.add(b"s", *(b"%d" % n for n in range(9000)))
+    monkeypatch.setattr(Housekeeping, "_checkpoint_due", lambda self: True)
+    a.space.housekeeping.turn()
+    task = a.space.housekeeping.task
+    assert task is not None
+    await asyncio.sleep(0)
+    assert a.space.checkpointer.running
+    before = a.space.state.hash
+    a.close()
+    await asyncio.gather(task, return_exceptions=True)
+    assert task.cancelled()
+    await a.start()
+    assert a.space.state.hash == before
+
+
+async def test_a_checkpoint_is_due_by_what_was_logged_since(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not by the size of the log: pruning makes that smaller, and a start would replay more and more."""
+    monkeypatch.setattr(module, "CHECKPOINT_AFTER", 20_000)
+    a = make("a")
+    a.log_budget = 30_000
+    await a.start()
+    most = 0
+    for i in range(400):
+        a.put(b"k%d" % (i % 10), b"x" * 500)
+        if i % 5 == 0:
+            a.space.housekeeping.turn()
+            assert a.space.housekeeping.task is not None
+            await a.space.housekeeping.task
+        most = max(most, a.space.commits.logged)
+    assert most < 26_000
+    assert a.space.store.log_bytes < 60_000
+    assert a.space.store.checkpoint_vv
+    a.close()
+    await a.start()
+    assert a.space.commits.logged <= 26_000
+
+
+async def test_a_log_beyond_a_small_budget_is_pruned(make: Make) -> None:
+    a = make("a")
+    a.log_budget = 10_000
+    await a.start()
+    for i in range(200):
+        a.put(b"k", b"%d" % i + b"x" * 500)
+    for _ in range(3):
+        a.space.housekeeping.turn()
+        assert a.space.housekeeping.task is not None
+        await a.space.housekeeping.task
+    assert a.space.store.log_bytes <= 10_000
+    assert a.space.store.floor()[a.space.state.actor] > 100
+    a.kill()
+    await a.start()
+    assert a.get(b"k") == b"199" + b"x" * 500
+
+
+async def test_cycles_of_adding_and_removing_leave_nothing_behind(make: Make, between: Between) -> None:
+    """Memory and disk are O(live + actors), however much came and went (invariant I11), here and at the peer."""
+    a, b = make("a", "interval"), make("b", "interval")
+    for member in (a, b):
+        member.log_budget = 20_000
+        await member.start()
+    sizes = []
+    for round_ in range(4):
+        for i in range(60):
+            a.add(b"s", *(b"%d-%d-%d" % (round_, i, n) for n in range(50)))
+            a.space.commit()
+            a.space.begin()
+            sets.remove(a.space.state, b"s", list(sets.members(a.space.state, b"s")))
+            a.space.settle()
+            a.space.commit()
+        a.space.sync()
+        await until(lambda: same(a, b), "both to be equal")
+        for member in (a, b):
+            for _ in range(3):
+                member.space.housekeeping.turn()
+                assert member.space.housekeeping.task is not None
+                await member.space.housekeeping.task
+            held = sum(len(chunk) for rows in member.space.state.actors.values() for chunk in rows.chunks)
+            assert held == 0 == member.space.state.live and not member.space.state.keys
+            assert member.space.store.log_bytes <= 20_000 and not member.space.replica.held.bytes
+        sizes.append(sum(member.space.store.path.stat().st_size for member in (a, b)))
+    assert sizes[-1] <= sizes[1] * 1.2, "the file is used again, and does not grow with what was written"
+
+
+async def test_housekeeping_that_fails_is_tried_again(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    a = make("a")
+    await a.start()
+    a.add(b"s", *(b"%d" % n for n in range(5000)))
+    monkeypatch.setattr(Housekeeping, "_checkpoint_due", lambda self: not self._space.store.checkpoint_vv)
+    with monkeypatch.context() as broken:
+        broken.setattr(a.space.store, "finish_checkpoint", _full)
+        for _ in range(2):
+            a.space.housekeeping.turn()
+            assert a.space.housekeeping.task is not None
+            await a.space.housekeeping.task
+            assert not a.space.store.checkpoint_vv
+    assert not a.failures
+    a.space.housekeeping.turn()
+    await a.space.housekeeping.task
+    assert a.space.store.checkpoint_vv
+    before = a.space.state.hash
+    a.kill()
+    await a.start()
+    assert a.space.state.hash == before
+    assert len(a.members(b"s")) == 5000
+
+
+async def test_a_store_that_is_removed_or_replaced_while_it_is_in_use_is_reported_once(
+    make: Make, tmp_path: Path
+) -> None:
+    a = make("a")
+    await a.start()
+    a.add(b"s", b"1")
+    file = tmp_path / "a" / "data" / "default.db"
+    a.space.housekeeping.turn()
+    assert a.space.alarms.counts == {}
+    file.rename(tmp_path / "elsewhere")
+    for _ in range(3):
+        a.space.housekeeping.turn()
+    assert a.space.alarms.counts == {"store_gone": 1}
+    (tmp_path / "elsewhere").rename(file)
+    a.space.housekeeping.turn()
+    shutil.copy(file, tmp_path / "copy")
+    (tmp_path / "copy").rename(file)
+    a.space.housekeeping.turn()
+    assert a.space.alarms.counts == {"store_gone": 2}
