@@ -7,6 +7,7 @@ takes exactly what it observed.
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Final
 
 from crdt.dots import SEQ_BITS
 from crdt.entry import Wire
@@ -19,6 +20,7 @@ from crdt.types.numberwire import check as well_formed
 from crdt.types.strings import StringEntry
 
 NOT_FLOAT = "ERR value is not a valid float"
+NEAR: Final = 1 << 61  # the sum of two below needs no look at its range; compiled, these are words, larger ones objects
 
 
 class GrowCounterEntry(StringEntry):
@@ -55,11 +57,10 @@ def incr(state: State, key: bytes, by: int) -> int:
         value = entry.value
         if isinstance(value, tuple):
             _, lineage, before = value
-            if entry.dot > state.mark and isinstance(before, int):
+            if entry.dot > state.mark and isinstance(before, int) and -NEAR < before < NEAR and -NEAR < by < NEAR:
                 total = before + by
-                if amounts.INT_MIN <= total <= amounts.INT_MAX and amounts.INT_MIN <= before <= amounts.INT_MAX:
-                    entry.value = (COUNT, lineage, total)
-                    return total
+                entry.value = (COUNT, lineage, total)
+                return total
             return _count_on(state, entry, value, by)
         if isinstance(value, Number):
             shown = value._shown
@@ -75,7 +76,10 @@ def incr(state: State, key: bytes, by: int) -> int:
 def _count_on(state: State, entry: StringEntry, count: number.Lone, by: int) -> int:
     """INCRBY where one count is all there is: when it is the own one, it takes the increment itself."""
     _, lineage, before = count
-    total = number.checked_sum(number.as_integer(before), by, count)
+    if isinstance(before, int) and -NEAR < before < NEAR and -NEAR < by < NEAR:
+        total = before + by
+    else:
+        total = number.checked_sum(number.as_integer(before), by, count)
     dot = entry.dot
     if dot <= state.mark:
         if dot >> SEQ_BITS != state.me.index:
