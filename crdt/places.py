@@ -35,6 +35,7 @@ turns, apart from others who took turns there as well, may the turns of both sid
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from typing import Any, Final, NamedTuple
 
 from crdt.dots import SEQ_MASK
@@ -57,10 +58,11 @@ def _classes() -> list[tuple[int, int, int, int]]:
         added = (0xFF00 >> size & 0xFF) * (1 << 8 * (size - 1)) - low
         out += [(low, high, size, added), (-high, -low, size, (1 << 8 * size) - added)]
         low = high
-    return out
+    return sorted(out)
 
 
 _CLASSES: Final = _classes()
+_LOWS: Final = [low for low, _, _, _ in _CLASSES]
 
 
 def _leads() -> list[tuple[int, int]]:
@@ -80,29 +82,23 @@ _LEADS: Final = _leads()
 
 def number(n: int) -> bytes:
     """A number, |n| < 2**48, in the bytes that order like it."""
-    for low, high, size, added in _CLASSES:
-        if low <= n < high:
-            return (n + added).to_bytes(size, "big")
-    raise AssertionError("numbers of places are bounded")
+    assert -NUMBER_LIMIT < n < NUMBER_LIMIT, "numbers of places are bounded"
+    _, _, size, added = _CLASSES[bisect_right(_LOWS, n) - 1]
+    return (n + added).to_bytes(size, "big")
 
 
 def _numbers(prefix: bytes, numbers: range) -> list[bytes]:
     """`prefix + number(n)` for each, ascending or descending."""
-    if len(numbers) == 1:
-        return [prefix + number(numbers[0])]
     out: list[bytes] = []
     step = numbers.step
     while numbers:
         n = numbers[0]
-        for low, high, size, added in _CLASSES:
-            if low <= n < high:
-                edge = high if step > 0 else low - 1
-                part = range(n, min(edge, numbers.stop) if step > 0 else max(edge, numbers.stop), step)
-                out += [prefix + (m + added).to_bytes(size, "big") for m in part]
-                numbers = numbers[len(part) :]
-                break
-        else:
-            raise AssertionError("numbers of places are bounded")
+        assert -NUMBER_LIMIT < n < NUMBER_LIMIT, "numbers of places are bounded"
+        low, high, size, added = _CLASSES[bisect_right(_LOWS, n) - 1]
+        edge = high if step > 0 else low - 1
+        part = range(n, min(edge, numbers.stop) if step > 0 else max(edge, numbers.stop), step)
+        out += [prefix + (m + added).to_bytes(size, "big") for m in part]
+        numbers = numbers[len(part) :]
     return out
 
 
@@ -164,13 +160,16 @@ def seed_bytes(seed: int) -> bytes:
 # -- new places -------------------------------------------------------------------------------------------------------
 
 
-class Bunch(NamedTuple):
-    """What all places of a bunch have in common: the last step, without its offset."""
+class Bunch:
+    """What all places of a bunch have in common: the last step, without its offset. `head`: bytes before that."""
 
-    head: int  # bytes before the offset
-    seed: bytes
-    first: int
-    depth: int
+    __slots__ = ("depth", "first", "head", "seed")
+
+    def __init__(self, head: int, seed: bytes, first: int, depth: int) -> None:
+        self.head = head
+        self.seed = seed
+        self.first = first
+        self.depth = depth
 
 
 KNOWN_BUNCHES: Final = 64
@@ -201,7 +200,7 @@ def between(
         path = _opened(left, right) + seed + number(seq)
         return _numbers(path, range(0, -3 * count, -3) if leftwards else range(0, 3 * count, 3))
     first = step * (seq - bunch.first)
-    made = _numbers(path, range(first, first + step * count, step))
+    made = [path + number(first)] if count == 1 else _numbers(path, range(first, first + step * count, step))
     _remember(made[-1], bunch)
     return made if leftwards == (step < 0) else made[::-1]
 

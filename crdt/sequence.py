@@ -127,10 +127,15 @@ class Sequence:
         """Put an element at a place that is free; 0 <= number < 2^64."""
         b = self._home(place)
         block = self._blocks[b]
-        i = bisect_left(block.places, place)
-        block.places.insert(i, place)
-        block.numbers.insert(i, number)
-        block.items.insert(i, item)
+        if not block.places or place > block.places[-1]:
+            block.places.append(place)
+            block.numbers.append(number)
+            block.items.append(item)
+        else:
+            i = bisect_left(block.places, place)
+            block.places.insert(i, place)
+            block.numbers.insert(i, number)
+            block.items.insert(i, item)
         self._grown(b, 1)
 
     def insert_run(self, places: list[bytes], numbers: Column[int], items: list[Any]) -> bool:
