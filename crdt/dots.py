@@ -26,7 +26,8 @@ SEQ_BITS: Final = 42
 SEQ_MASK: Final = (1 << SEQ_BITS) - 1
 # Indexes below FIRST_OWN are other actors, interned in order of arrival; the replica's own lives are counted from it,
 # so an own dot is above every foreign one and "may this pending record be overwritten" is a single comparison.
-FIRST_OWN: Final = 1 << 17
+# Own dots stay below 2^62: compiled, greater ints are objects.
+FIRST_OWN: Final = 1 << 19
 MASK_64: Final = (1 << 64) - 1
 MASK_128: Final = (1 << 128) - 1
 

@@ -28,6 +28,7 @@ from crdt.clock import HybridClock
 from crdt.columns import Dead, dead_hash, gathered
 from crdt.dots import FIRST_OWN, MASK_64, MASK_128, SEQ_BITS, SEQ_MASK, Actor, Dot, Runs
 from crdt.entry import LIFETIME, Entry, Raw, Wire
+from crdt.errors import PeerError
 from crdt.expiries import Expiries
 from crdt.frame import Frame, Group
 from crdt.frozen import Frozen
@@ -80,10 +81,12 @@ class State(Expiries):
         return rows
 
     def intern(self, actor: Actor) -> ActorRows:
-        """The rows of an actor, made when it is new."""
+        """The rows of an actor, made when it is new. Raises PeerError if there are half a million others."""
         index = self.indexes.get(actor)
         if index is not None:
             return self.actors[index]
+        if len(self.indexes) >= FIRST_OWN:
+            raise PeerError("actors", f"no room for more than {FIRST_OWN} actors")
         return self._admit(actor, len(self.indexes))
 
     @property

@@ -234,7 +234,7 @@ class Space:
         `much`: whether what clients have sent since the last time is large, however few operations it is.
         """
         if self.inline:
-            if self.state.dot != self.state.cut_dot:
+            if self.replica.unstored:
                 self.commit()
             return
         self.promise()

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from crdt.replica.replica import Replica
 
 ASKED_AT_ONCE: Final = 16
+OWED: Final = 256  # answers that are owed at most: each message that comes in looks at all of them
 UNKNOWN: Final = -1
 NEVER: Final = float("inf")
 SOONEST: Final = 0.25  # seconds before a question is repeated, at first
@@ -78,9 +79,11 @@ class Acks:
 
     def owe(self, sender: str, actor: Actor, seq: int) -> None:
         """A peer asked: answer it when its operation `seq` has been applied."""
-        if sender in self._owed or len(self._owed) < self._replica.peers.limit:
-            self._owed[sender] = (actor, seq, UNKNOWN)
-            self.answer()
+        self._owed.pop(sender, None)
+        if len(self._owed) == OWED:
+            del self._owed[next(iter(self._owed))]  # it asks again, if it still waits
+        self._owed[sender] = (actor, seq, UNKNOWN)
+        self.answer()
 
     def answer(self) -> None:
         """ACK to those whose operation is here by now (and stored, where we promise so)."""

@@ -8,7 +8,7 @@ differ (healing.py), when a HELLO is said (greeting.py).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from crdt.errors import PeerError
 from crdt.replica.messages import Hello
@@ -16,6 +16,9 @@ from crdt.replica.peers import Peer
 
 if TYPE_CHECKING:
     from crdt.replica.replica import Replica
+
+
+SESSIONS: Final = 32  # of one name that are remembered: more daemons under it than this are met anew at each HELLO
 
 
 class Comparing:
@@ -51,7 +54,7 @@ class Comparing:
         """Remember what it says of itself."""
         replica, session = self._replica, message.session
         if session not in peer.sessions:
-            peer.sessions = (*peer.sessions[-3:], session)
+            peer.sessions = (*peer.sessions[1 - SESSIONS :], session)
         peer.present = session
         if peer.session != session:
             peer.acked, peer.here_since = 0, now if peer.session else peer.here_since

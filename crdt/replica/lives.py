@@ -33,18 +33,18 @@ class Lives:
     def __init__(self, replica: Replica) -> None:
         self._replica = replica
         self._alone = 0  # own operations up to here were written before this connection was made, so by nobody else
-        self._heard = -1  # own operations when a message last came; -1: none came yet
+        self._heard = 0  # own operations when a message last came, or when this run began
         self._reborn = 0  # the own operation from which on this life holds all that was written before a fork; 0: none
         self._believe_at = -float("inf")
 
     def connected(self) -> None:
-        """Whoever was cloned with its memory hears nothing any more until it connects anew: what it has written since
-        then may be spent twice. Who was not hears of it here.
+        """Whoever was cloned with its memory, or with disk and run directory, hears nothing any more until it connects:
+        what it has written since then may be spent twice. Who was not hears of it here.
         """
-        self._alone = self._heard = self._replica.state.me.applied if self._heard < 0 else self._heard
+        self._alone = self._heard
 
     def heard(self) -> None:
-        """A message came."""
+        """A message came, or the state was loaded."""
         self._heard = self._replica.state.me.applied
 
     def current(self, seq: int) -> int:

@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from crdt.codec import decode_rows
-from crdt.dots import Actor, Runs
+from crdt.dots import FIRST_OWN, Actor, Runs
 from crdt.errors import PeerError
 from crdt.frame import Frame, Group
 from crdt.joining import Joining, Part
@@ -37,7 +37,11 @@ class Merging:
 
     def begin(self, peer: str, vector: dict[Actor, int], live: dict[Actor, Runs]) -> None:
         """Every row of a snapshot is staged: order it to be joined, if it teaches anything."""
-        if any(n > self._replica.state.applied(actor) for actor, n in vector.items()):
+        indexes = self._replica.state.indexes
+        if len(indexes) + sum(actor not in indexes for actor in vector) > FIRST_OWN:
+            self._replica.drop("actors")
+            self.tidy()
+        elif any(n > self._replica.state.applied(actor) for actor, n in vector.items()):
             self.joining = Joining(self._replica.state, vector, live, self._parts)
             self._from = peer
             self._replica.out.order(Join(self.joining))

@@ -140,6 +140,11 @@ class Replica:
         return state.dot != state.cut_dot or bool(self.intake.unsaved or state.orphans or state.strays)
 
     @property
+    def unstored(self) -> bool:
+        """Whether own operations wait for a commit: pending ones, or those of frames that were cut ahead of it."""
+        return self.state.dot != self.state.cut_dot or bool(self._fresh)
+
+    @property
     def own_stored(self) -> int:
         """How many own operations are stored: more than that nobody is told of."""
         return self.view.seq if self.view.actor == self.state.actor else 0
@@ -215,6 +220,7 @@ class Replica:
     def loaded(self, now: float) -> None:
         """The state was filled from the disk: what it holds is what is stored."""
         self.view = self._standing()
+        self.lives.heard()
         self.moments.note(self.view.vector_sum, now)
 
     def commit(self, now: float) -> list[Effect]:

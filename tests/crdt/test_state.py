@@ -10,6 +10,7 @@ from random import Random
 import pytest
 
 from crdt import codec
+from crdt import state as module
 from crdt.dots import Actor, Runs
 from crdt.errors import PeerError, UsageError
 from crdt.frame import Frame, Group
@@ -160,6 +161,22 @@ def test_a_snapshot_tells_its_changes() -> None:
     assert sorted(changes or ()) == [(K, "del"), (b"l", "set"), (b"m", "set")]
     assert both[0].hash == both[1].hash
     assert both[0].vector_hash == both[1].vector_hash
+
+
+def test_there_is_room_for_so_many_actors_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next one would be given the place of the own rows."""
+    monkeypatch.setattr(module, "FIRST_OWN", 10)
+    state = State(A)
+    sets.add(state, K, [b"x"])
+    state.cut()
+    for i in range(9):
+        state.apply(Frame(Actor("x", i), 1, 1))
+    with pytest.raises(PeerError, match="actors"):
+        state.apply(Frame(Actor("y", 1), 1, 1))
+    state.apply(Frame(Actor("x", 3), 2, 2))
+    assert state.applied(A) == 1 and state.vector()[A] == 1 and len(state.vector()) == 10
+    sets.remove(state, K, [b"x"])
+    assert state.cut() is not None and check_books(state) == []
 
 
 # -- lives ------------------------------------------------------------------------------------------------------------

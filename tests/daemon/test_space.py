@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import time
 from pathlib import Path
 
 import pytest
 
+from crdt.replica import messages
 from crdt.replica.events import Persisted
-from crdt.types import sets
+from crdt.replica.messages import Delta
+from crdt.types import sets, streams
 from daemon import space as module
 from daemon.store import Durability, Store
+from tests.crdt.replica.desk import Desk
 from tests.daemon.spaces import Between, Make, Member, same, until
 
 
@@ -75,6 +79,25 @@ async def test_many_bytes_that_are_cut_are_stored_before_the_interval_is_over(ma
     assert module.COMMIT_AT <= size < module.COMMIT_AT + 100 * 1024
     a.add(b"s", *(b"%d" % i for i in range(-module.CUT_AT, 0)))
     assert not a.space.commits._queue, "counted from the last commit on"
+
+
+async def test_an_entry_that_a_peers_frame_has_cut_is_stored_before_its_reply_leaves(make: Make) -> None:
+    """In one turn: a client adds to a stream, then a frame of that stream comes, before which the own entry is cut."""
+    b = Desk("b", 2)
+    b.state.begin(time.time_ns() // 1_000_000)
+    streams.add(b.state, b"x", streams.next_id(b.state, b"x"), [b"f", b"v"])
+    b.commit()
+    (delta,) = b.take(Delta)
+    a = make("a")
+    await a.start()
+    a.space.begin()
+    streams.add(a.space.state, b"x", streams.next_id(a.space.state, b"x"), [b"mine", b"1"])
+    a.space.receive("b", False, messages.encode(delta))
+    a.space.settle()
+    assert a.space.store.last(a.space.state.actor) == 1
+    a.kill()
+    await a.start()
+    assert streams.size(a.space.state, b"x") == 2
 
 
 @pytest.mark.parametrize("durability", ["always", "interval", "never"])

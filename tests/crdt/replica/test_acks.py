@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from crdt.dots import Actor
-from crdt.replica.messages import Ack, Hello, Presence
+from crdt.replica.acks import OWED
+from crdt.replica.messages import Ack, Delta, Hello, Presence
 from crdt.replica.tuning import Tuning
 from crdt.types import strings
 from tests.crdt.replica.desk import Desk, exchange
@@ -74,6 +75,19 @@ def test_who_has_it_and_has_gone_does_not_stand_for_one_that_is_here() -> None:
     a.receive("b", Presence(b.replica.session, False), inbox=False)
     a.receive("c", Presence(7, True), inbox=False)
     assert len(a.replica.peers.online(a.now)) == 1 and a.replica.acked(1, a.now) == 0
+
+
+def test_who_asks_for_what_never_comes_keeps_nobody_from_an_answer() -> None:
+    a, b = Desk("a"), Desk("b", 2)
+    b.replica.peers.limit = OWED
+    for i in range(2 * OWED):
+        never = Hello(Actor(f"x{i}", 1), 1, 0, 5, 1, 1, 1, 1000, 1 << 40, ("b",))
+        b.receive(f"x{i}", never, inbox=False)
+    hello = asked_by(a, b)
+    b.take()
+    b.receive("a", hello, Delta(a.disk.missing({}, 1000)[0]), inbox=False)
+    b.commit()
+    assert len(b.take(Ack)) == 1 and len(b.replica.acks._owed) <= OWED
 
 
 def test_one_that_never_answers_is_asked_less_and_less_often() -> None:

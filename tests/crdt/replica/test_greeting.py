@@ -52,6 +52,16 @@ def test_a_long_interval_does_not_hold_back_the_first_word() -> None:
     assert said(a, Lane.HELLO) >= 1
 
 
+def test_several_daemons_of_one_name_are_met_once_each() -> None:
+    a = Desk("a")
+    a.wait(100.0)
+    said(a, Lane.HELLO)
+    for turn in range(100):
+        a.receive("b", hello("b", 1 + turn % 20), inbox=False)
+        a.wait(1.0)
+    assert said(a, Lane.HELLO) <= 20 + 100 / a.replica.hello_period + 5
+
+
 def test_names_that_are_never_heard_again_slow_nobody_down() -> None:
     a = crowded(200)
     a.wait(4000.0)

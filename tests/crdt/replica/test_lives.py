@@ -6,7 +6,7 @@ from crdt.dots import Actor
 from crdt.replica.effects import Witness
 from crdt.replica.events import Connected, Disconnected
 from crdt.replica.messages import Ack, Delta, Hello, Pull
-from crdt.types import counters, strings
+from crdt.types import counters, sets, strings
 from tests.crdt.replica.desk import Desk, exchange
 
 
@@ -28,6 +28,23 @@ def test_a_life_that_begins_with_a_fork_is_witnessed_before_it_has_said_anything
     a = Desk("a")
     a.receive("b", Pull({Actor("a", 1): 2}, 1000))
     assert Witness(0) in a.orders and a.state.seq == 0
+
+
+def test_what_a_clone_wrote_before_its_first_connection_is_written_anew() -> None:
+    """Others have removed operations of these numbers, which meant what the original had written."""
+    original, c = Desk("a"), Desk("c", 3)
+    sets.add(original.state, b"s", [b"%d" % i for i in range(5)])
+    original.commit()
+    exchange(original, c)
+    sets.remove(c.state, b"s", [b"%d" % i for i in range(5)])
+    c.commit()
+    clone = Desk("a", connect=False)
+    sets.add(clone.state, b"s", [b"x", b"y", b"z"])
+    clone.commit()
+    clone.run(clone.replica.handle(Connected(), clone.now))
+    exchange(clone, c, 30)
+    assert clone.alarms == ["fork"] and sets.members(c.state, b"s") == {b"x", b"y", b"z"}
+    assert clone.state.hash == c.state.hash
 
 
 def test_what_was_asked_for_before_a_fork_is_asked_for_by_its_new_name() -> None:
