@@ -11,14 +11,15 @@ Rows of a checkpoint or a snapshot come in by `add` alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from itertools import chain, compress, repeat
 from typing import TYPE_CHECKING, Final
 
 from crdt.columns import Dead
-from crdt.dots import SEQ_BITS, SEQ_MASK, Actor, Runs
-from crdt.entry import GONE, LIFETIME, Entry, Leaving, Raw, Wire
-from crdt.frame import Frame, Group, plain
+from crdt.dots import Actor, Runs
+from crdt.entry import GONE, LIFETIME, Entry, Leaving, Wire
+from crdt.frame import Frame, Group
+from crdt.ranges import doomed
 from crdt.rows import ActorRows, Taken
 from crdt.shards import roomy
 
@@ -55,9 +56,20 @@ class Applying:
             index = state.indexes.get(actor)
             if index is not None:
                 self.take_rows(state.actors[index], gone)
+        if frame.ranges:
+            self._take_ranges(frame)
+
+    def _take_ranges(self, frame: Frame) -> None:
+        """Those over one path take together what the greatest number of each actor covers."""
+        vectors: dict[tuple[bytes, ...], dict[Actor, int]] = {}
         for path, vector in frame.ranges:
-            for owner, doomed in self._in_range(path, vector):
-                self.take_rows(owner, doomed)
+            one = vectors.setdefault(path, {})
+            for actor, n in vector.items():
+                if n > one.get(actor, 0):
+                    one[actor] = n
+        for path, vector in vectors.items():
+            for owner, gone in self._in_range(path, vector):
+                self.take_rows(owner, gone)
 
     def take_rows(self, owner: ActorRows, gone: Runs) -> None:
         """The live rows of these seqs leave the books."""
@@ -68,17 +80,15 @@ class Applying:
     def _in_range(self, path: tuple[bytes, ...], vector: Mapping[Actor, int]) -> Iterator[tuple[ActorRows, Runs]]:
         """The live rows that a range removes, as seqs by actor."""
         state = self._state
-        limit = {state.indexes[a]: n for a, n in vector.items() if a in state.indexes}
-        names: Iterable[bytes] = path[:1] or {**state.keys, **state.hidden, **state.lifetimes}
-        entries = [entry for key in names for entry in state.all_of(key)]
-        doomed: dict[int, list[int]] = {}
-        for entry in entries:
-            if len(path) < 2 or bytes([entry.CODE]) == path[1]:
-                for _, dot, raw in entry.rows():
-                    if dot & SEQ_MASK <= limit.get(dot >> SEQ_BITS, 0) and dot <= state.committed(dot) and ranged(raw):
-                        doomed.setdefault(dot >> SEQ_BITS, []).append(dot & SEQ_MASK)
-        for index, seqs in doomed.items():
-            yield state.actors[index], Runs(sorted(seqs))
+        limits: dict[int, int] = {}
+        for actor, n in vector.items():
+            index = state.indexes.get(actor)
+            if index is not None and state.actors[index].applied:
+                limits[index] = min(n, state.actors[index].applied)
+        for entry in state.all_of(path[0]):
+            if len(path) == 1 or bytes([entry.CODE]) == path[1]:
+                for index, seqs in doomed(state, entry, limits).items():
+                    yield state.actors[index], Runs(seqs)
 
     # -- rows that come -----------------------------------------------------------------------------------------------
 
@@ -268,8 +278,3 @@ class Applying:
 def _event(entry: Entry, payload: Wire) -> str:
     """Keyspace event of a row that a peer added."""
     return entry.ADDED if payload is None or isinstance(payload, bytes) else entry.event(payload)
-
-
-def ranged(raw: Raw) -> bool:
-    """Whether a range may take a row with this raw payload: counts and baselines are removed by name only."""
-    return raw[0] == 0 if raw.__class__ is tuple else plain(raw)

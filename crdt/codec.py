@@ -20,7 +20,7 @@ are coded as differences:
              [shared, rest, shared, rest ...]: how many bytes of the field before stand before the rest (crdt/fronts.py)
              payloads: or a text, one code point for each row
     removes  [actor number, [gap, length, gap, length ...]] each; but not what the head says (BACK)
-    ranges   [[component ...], [actor number, n ...]] each
+    ranges   [[key] or [key, type code], [actor number, n ...]] each
     heals    [actor number, seq, hash, actor number, seq, hash ...]
 """
 
@@ -246,7 +246,7 @@ def _decode_vector(flat: Any, actors: list[Actor]) -> dict[Actor, int]:
 
 
 def _decode_path(path: Any) -> tuple[bytes, ...]:
-    _require(type(path) is list and len(path) <= 2 and all(type(part) is bytes for part in path), "path of a range")
+    _require(type(path) is list and set(map(type, path)) == {bytes} and len(path) <= 2, "path of a range")
     return tuple(path)
 
 

@@ -5,7 +5,8 @@ applied it has applied all those operations, and nothing else. Must not know: by
 
     adds     groups of rows that were written and were still live when the frame was cut
     removes  dots that the actor had observed and removed
-    ranges   (path prefix, vector): everything below the prefix that the vector covers is removed, number rows excepted
+    ranges   (path, vector): everything below the path that the vector covers is removed, number rows excepted; a path
+             is a key, or a key and a type
     deps     what the actor had applied when it cut the frame, as far as that changed since its previous frame
     heals    removes of rows that replicas had come to hold differently: (actor, seq, hash of a content that stands on
              in the adds), once for each content; whoever holds another content writes that anew (crdt/mending.py)
@@ -70,7 +71,7 @@ class Group:
 
 @dataclass(slots=True)
 class Frame:
-    """See the module. `ranges`: ((path...), vector)."""
+    """See the module. `ranges`: ((key,) or (key, type code), vector)."""
 
     actor: Actor
     first: int
@@ -106,7 +107,7 @@ def covered(path: tuple[bytes, ...], group: Group, name: bytes) -> bool:
 
     A prefix is of components, not of bytes: `a` is no prefix of `ab`.
     """
-    return not path or (path[0] == name and (len(path) == 1 or path[1] == bytes([group.code])))
+    return path[0] == name and (len(path) == 1 or path[1] == bytes([group.code]))
 
 
 def merge(frames: Iterable[Frame]) -> Frame:

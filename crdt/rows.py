@@ -343,6 +343,11 @@ class ActorRows:
                 yield chunk, i, j
             at += 1
 
+    def span(self, start: int, stop: int) -> int:
+        """About how many positions `between` covers, found without looking at the chunks."""
+        at = max(0, bisect_right(self.firsts, start) - 1)
+        return min(stop - start, max(0, bisect_left(self.firsts, stop) - at) * CHUNK)
+
     def above(self, seq: int) -> Iterator[tuple[Chunk, int]]:
         """(chunk, first position) of every chunk with rows above `seq`, in order."""
         dot = self.base + seq

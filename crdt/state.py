@@ -33,6 +33,7 @@ from crdt.expiries import Expiries
 from crdt.frame import Frame, Group
 from crdt.frozen import Frozen
 from crdt.hashing import group_hash
+from crdt.ranges import Reached
 from crdt.rows import ActorRows, Chunk
 from crdt.types import numberwire
 
@@ -47,9 +48,8 @@ class State(Expiries):
 
     __slots__ = (
         "actors", "chunks_held", "clock", "cut_dot", "dot", "entries", "fields", "frozen", "hash", "heals",
-        "indexes", "latecomers", "live", "loading", "mark",
-        "me", "orphans", "ranges", "removed", "seen", "stamp_hlcs", "stamp_starts", "streamed", "swept", "thin", "told",
-        "vector_hash", "vector_sum",
+        "indexes", "latecomers", "live", "loading", "mark", "me", "orphans", "ranges", "reached", "removed", "seen",
+        "stamp_hlcs", "stamp_starts", "streamed", "swept", "thin", "told", "vector_hash", "vector_sum",
     )  # fmt: skip
 
     def __init__(self, actor: Actor, clock: HybridClock | None = None) -> None:
@@ -67,6 +67,7 @@ class State(Expiries):
         self.loading = False  # rows that were here before come back, in no order that means anything
         self.thin: set[int] = set()  # actors with chunks that are mostly dead
         self.told = True  # somebody wants to know what `apply` changed for readers
+        self.reached = Reached()  # how far ranges have emptied entries
         self.seen: set[int] = set()  # actors applied since the own last cut: the next frame's deps
         self.orphans: list[tuple[Entry, bytes | None]] = []  # number cells that may hold baselines of own dead lineages
         self.dot = 0  # the own last operation, pending ones included
@@ -463,7 +464,7 @@ class State(Expiries):
         self.hash, self.live, self.thin = other.hash, other.live, other.thin
         self.vector_hash, self.vector_sum = other.vector_hash, other.vector_sum
         self.seen, self.orphans, self.chunks_held = other.seen, other.orphans, other.chunks_held
-        self.frozen = []
+        self.frozen, self.reached = [], other.reached
         lapsed, self.lapsed = self.lapsed, other.lapsed
         self.turn(self.time_ms - self.offset_ms)
         self.lapsed = [*lapsed, *(key for key in self.lapsed if key in other.keys)]

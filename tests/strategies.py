@@ -174,6 +174,6 @@ def frames(draw: st.DrawFn) -> Frame:
             )
         )
     one.removes = draw(st.dictionaries(actors.filter(lambda actor: actor != author), runs, max_size=2))
-    for path in draw(st.lists(st.lists(names, max_size=2), max_size=2)):
+    for path in draw(st.lists(st.lists(names, min_size=1, max_size=2), max_size=2)):
         one.ranges.append((tuple(path), {**draw(vectors), **draw(st.sampled_from([{}, {author: first}]))}))
     return one

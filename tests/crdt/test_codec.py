@@ -163,6 +163,7 @@ def test_the_good_frame_is_good() -> None:
         changed(REMOVES, [[0, [8, 1]]]),
         changed(RANGES, [[[b"k", b"\x04", b"f"], [1, 3]]]),
         changed(RANGES, [[["k"], [1, 3]]]),
+        changed(RANGES, [[[], [1, 3]]]),  # over everything
         changed(RANGES, [[b"k", [1, 3]]]),
         changed(RANGES, [[[b"k"], [0, 8]]]),
         with_row(0, 256),

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from crdt import applying, codec, frame, places, rows
+from crdt import codec, frame, places, ranges, rows
 from crdt.applying import Applying
 from crdt.dots import Actor, Runs
 from crdt.entry import GONE, Leaving
@@ -271,7 +271,7 @@ def a_part_that_is_known_is_added_again(patch: pytest.MonkeyPatch) -> None:
 
 @mistake
 def range_takes_counters(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(applying, "ranged", lambda raw: True)
+    patch.setattr(ranges, "ranged", lambda raw: True)
     patch.setattr(frame, "plain", lambda payload: True)
 
 

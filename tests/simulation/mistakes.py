@@ -5,6 +5,7 @@ Knows: the insides of what it spoils. Must not know: how it is found out (wrong.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -235,11 +236,12 @@ def time_of_arrival() -> Iterator[None]:
 
 @contextmanager
 def range_hits_numbers() -> Iterator[None]:
-    """A removal of a key by range takes the counts under it, as a peer applies it, without baselines for them."""
+    """A range takes what is under every key, as a peer applies it."""
     original = Applying._in_range
 
     def in_range(self: Applying, path: Any, vector: Any) -> Any:
-        return original(self, path[:0] if len(path) else path, vector)
+        keys = list({**self._state.keys, **self._state.hidden, **self._state.lifetimes})
+        return itertools.chain.from_iterable(original(self, (key,), vector) for key in keys)
 
     with mock.patch.object(Applying, "_in_range", in_range):
         yield
