@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
-from crdt.replica.effects import Alarm
+from crdt.replica.effects import Alarm, LogFrame
 from daemon.logs import get_logger
 from daemon.salvage import Damage, Salvage
 from daemon.store import StoreError
@@ -32,6 +32,7 @@ class Housekeeping:
         self.task: asyncio.Task[None] | None = None  # the last turn, which may not be over
         self._space = space
         self._salvage = Salvage()
+        self._kept = False  # the store holds frames that stood behind a damaged one
         self._displaced = False
         self._failed = False
 
@@ -61,15 +62,32 @@ class Housekeeping:
     async def take_in(self, damage: Damage) -> None:
         """After a damaged store was replaced: say so, and take in what could be read of its log."""
         found = len(damage.frames)
-        self._salvage = Salvage(damage.frames)
-        while self._feed():  # noqa: ASYNC110
-            await asyncio.sleep(0)
+        await self._begin_salvage(damage.frames)
         text = (
             f"{damage.reason.split('; ')[0]}. Its files were moved to {damage.aside}, and we go on as a new actor:"
             f" {found} frames of the log were readable, {found - len(self._salvage)} are taken in, the others wait for"
             " what peers have. Check the disk; keep the files until the peers have converged"
         )
         self._space.alarms.tell(Alarm("damaged_store", text), self._space.now())
+
+    async def take_back(self, damaged: bool) -> None:
+        """After a start: take in what stood behind a damaged frame of the log, found now or at an earlier start."""
+        frames = self._space.store.rest()
+        self._kept = len(frames) > 0
+        await self._begin_salvage(frames)
+        text = f"{len(frames) - len(self._salvage)} of {len(frames)} intact frames behind a damaged one are taken in"
+        if len(self._salvage):
+            text += "; the others are kept until peers have brought what they build on"
+        if damaged:
+            text = f"a stored frame is unreadable: it is pulled from peers, and we go on as a new actor. {text}"
+            self._space.alarms.tell(Alarm("damaged_log", f"{text}. Check the disk"), self._space.now())
+        elif frames:
+            log.info("salvaging", space=self._space.name, what=text)
+
+    async def _begin_salvage(self, frames: list[LogFrame]) -> None:
+        self._salvage = Salvage(frames)
+        while self._feed():  # noqa: ASYNC110
+            await asyncio.sleep(0)
 
     def _feed(self) -> bool:
         space = self._space
@@ -104,6 +122,8 @@ class Housekeeping:
             pass
         while store.prune(self.log_budget).more:
             pass
+        if self._kept and not len(self._salvage):
+            self._kept = not store.forget_rest()
 
     def _checkpoint_due(self) -> bool:
         space = self._space

@@ -1,4 +1,5 @@
-"""A store that cannot be read: moved aside, and what its log still holds taken into a new one.
+"""A store that cannot be read: moved aside, and what its log still holds taken into a new one. So is, into the store it
+stands in, what stood behind a damaged frame of the log (`Store.rest`).
 
 Knows: that frames are whole, checked and immutable wherever they come from, and when one can be applied. Promises: the
 damaged files are renamed, never changed or deleted; a frame is taken in only when everything its author had seen is
@@ -6,7 +7,8 @@ here, as from a peer, under the name of its author; so what comes of it is what 
 peer had. Must not know: how to read damaged files (store.py).
 
 The rows of the damaged checkpoint are not used: without all of it nobody can say which of them had been removed. They
-come from peers. Frames that build on them wait, in memory, until they have come; the files moved aside hold them still.
+come from peers. Frames that build on them wait, in memory, until they have come; the files moved aside hold them still,
+or `Store.rest`.
 """
 
 from __future__ import annotations

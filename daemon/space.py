@@ -148,11 +148,6 @@ class Space:
             self.state.replay(frame)
             self._own_time(frame.actor, frame.groups)
         if loaded.damaged:
-            log.error(
-                "damaged_log",
-                space=self.name,
-                what="a stored frame is unreadable; what follows it is pulled from peers",
-            )
             self.state.become(Actor(self.replica.name, self._rng.getrandbits(64)))
             self._witness.record(self.state.actor.nonce, 0)
         self.state.starting = False
@@ -160,6 +155,7 @@ class Space:
         staged = self.replica.merging.staged
         self.store.unstage([n for n, actor, seqs in self.store.staged_index() if not staged.found(n, actor, seqs)])
         self.replica.loaded(self.now())
+        await self.housekeeping.take_back(loaded.damaged)
         self.recovery_seconds = time.monotonic() - began
 
     async def _sliced(self) -> AsyncIterator[None]:

@@ -13,14 +13,15 @@ A checkpoint is fuzzy: it is begun at a vector, its segments are written in slic
 replayed over it from the position at which it was begun. Frames are idempotent, so it does not matter how much of
 what came meanwhile is in the segments already.
 
-Threads: calls that write may come from any thread, a lock lets one in at a time. `missing`, `floor`, `staged`, `load`
-and `salvage` belong to the loop's thread and do not wait for a commit that runs in a worker.
+Threads: calls that write may come from any thread, a lock lets one in at a time. `missing`, `floor`, `staged`, `load`,
+`rest` and `salvage` belong to the loop's thread and do not wait for a commit that runs in a worker.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final, Self
@@ -43,6 +44,7 @@ from daemon.store_file import (
     set_aside,
 )
 from daemon.store_log import Log
+from daemon.store_rest import Rest
 from daemon.store_segments import Segments
 from daemon.store_staging import Staging
 
@@ -72,8 +74,8 @@ class Loaded:
     `segments`: (actor, start, data) ordered by actor, then start; raises StoreCorrupt where one is damaged. A segment
     may hold rows above `checkpoint_vv`: ignore them, the log brings them.
     `log`: frames in apply order from the checkpoint on; some may be covered by the checkpoint already.
-    `damaged`: known once `log` is exhausted. True: a frame was unreadable, it and all after it were dropped, and the
-    caller has to start as a new actor.
+    `damaged`: known once `log` is exhausted. True: a frame was unreadable, the log ends before it now, what of the
+    others was readable is in `Store.rest`, and the caller has to start as a new actor.
     """
 
     meta: dict[str, bytes]
@@ -104,6 +106,7 @@ class Store:
         self._segments = Segments(file)
         self._log = Log(file, self._segments.lsn_start)
         self._staging = Staging(file)
+        self._rest = Rest(file)
 
     @classmethod
     def open(cls, directory: Path, space: str, durability: Durability = "always") -> Self:
@@ -317,11 +320,23 @@ class Store:
         return loaded
 
     def salvage(self) -> Iterator[LogFrame]:
-        """Every readable frame of the whole log, for a store whose checkpoint is damaged.
+        """Every readable frame of the whole log, and of `rest`, for a store whose checkpoint is damaged.
 
         Feed them to a new replica as if a peer had sent them, before `set_aside`: what no peer has is in there.
         """
-        return (frame for _, frame in self._log.read(0) if frame is not None)
+        return chain((frame for _, frame in self._log.read(0) if frame is not None), self._rest.frames())
+
+    def rest(self) -> list[LogFrame]:
+        """What stood in the log behind a damaged frame, at this start or an earlier one; each actor's in order.
+
+        Feed them to the replica as if a peer had sent them, then `forget_rest`.
+        """
+        return self._rest.frames()
+
+    def forget_rest(self) -> bool:
+        """Throw `rest` away if log and checkpoint cover it by now; True if nothing is left of it."""
+        with self._file.lock:
+            return self._rest.drop(self.last)
 
     def _replay(self, loaded: Loaded) -> Iterator[LogFrame]:
         reached = dict(self._segments.vv)
@@ -345,14 +360,16 @@ class Store:
             ):
                 return
         loaded.damaged = True
-        self._cut_off(intact)
+        behind = (frame for _, frame in self._log.read(intact + 1) if frame is not None)
+        self._cut_off(intact, [frame for frame in behind if frame.last > reached.get(frame.actor, 0)])
 
-    def _cut_off(self, intact: int) -> None:
-        """Drop what follows the last intact frame: what comes later may depend on what is lost."""
+    def _cut_off(self, intact: int, rest: Sequence[LogFrame]) -> None:
+        """End the log with the last intact frame: what comes later may depend on what is lost, so it is kept apart."""
         with self._file.lock:
             try:
                 with self._file.transaction() as db:
                     self._log.cut_off(db, intact)
+                    self._rest.keep(db, rest)
             except StoreFailed as error:
                 raise StoreCorrupt(f"{self.path}: the log is damaged beyond repair: {error}; move it away") from error
             with self._file.reading():

@@ -14,6 +14,7 @@ from __future__ import annotations
 import heapq
 import sqlite3
 from collections.abc import Generator, Iterator, Mapping, Sequence
+from typing import Final
 
 from xxhash import xxh3_64_digest
 
@@ -22,6 +23,7 @@ from crdt.replica.effects import LogFrame
 from daemon.store_file import StoreFile
 
 Floors = Mapping[Actor, int]
+ON_A_PAGE: Final = 100  # frames of the log, at most
 
 
 class Log:
@@ -157,23 +159,29 @@ class Log:
     # -- reading ------------------------------------------------------------------------------------------------
 
     def read(self, start: int) -> Generator[tuple[int, LogFrame | None], None, None]:
-        """(lsn, frame) from a position on; None for a damaged one, after which nothing more may be readable."""
-        lsn = start - 1
+        """(lsn, frame) from a position on; None for a damaged one. Of what lies on a page that cannot be read, the
+        positions are passed over, one by one at first, until one leads to a page that can.
+        """
+        lsn, failures = start - 1, 0
         rows: sqlite3.Cursor | None = None
         while True:
             try:
                 if rows is None:
                     rows = self._file.read.execute(
-                        "SELECT lsn, actor, first, last, checksum, data FROM log WHERE lsn >= ? ORDER BY lsn", (start,)
+                        "SELECT lsn, actor, first, last, checksum, data FROM log WHERE lsn > ? ORDER BY lsn", (lsn,)
                     )
                 row = rows.fetchone()
             except sqlite3.Error:
                 yield lsn + 1, None
-                return
+                rows, failures = None, failures + 1
+                lsn += 1 << max(0, failures - ON_A_PAGE)
+                if lsn + 1 >= self.next_lsn:
+                    return
+                continue
             if row is None:
                 return
-            lsn = row[0]
-            yield lsn, self._frame(*row[1:])
+            lsn, failures = row[0], 0
+            yield lsn, checked(self._file.actors, *row[1:])
 
     def missing(self, have: Mapping[Actor, int], budget: int) -> tuple[list[bytes], bool]:
         """See `Store.missing`."""
@@ -238,7 +246,7 @@ class Log:
                 "SELECT actor, first, last, checksum, data FROM log WHERE lsn = ?", (lsn,)
             ).fetchone()
             if row is not None:
-                frame = self._frame(*row)
+                frame = checked(self._file.actors, *row)
         except sqlite3.Error:
             pass
         if frame is not None and (frame.actor, frame.last) == (actor, last):
@@ -250,13 +258,16 @@ class Log:
         self.raised({actor: last})
         return None
 
-    def _frame(self, number: int, first: int, last: int, digest: bytes, data: bytes) -> LogFrame | None:
-        """The frame of a row; None if it is not what was written."""
-        actor = self._file.actors.get(number)
-        if actor is None or not isinstance(data, bytes) or not isinstance(first, int) or not isinstance(last, int):
-            return None
-        frame = LogFrame(actor, first, last, data)
-        return frame if checksum(frame) == digest else None
+
+def checked(
+    actors: Mapping[int, Actor], number: int, first: int, last: int, digest: bytes, data: bytes
+) -> LogFrame | None:
+    """The frame of a row; None if it is not what was written."""
+    actor = actors.get(number)
+    if actor is None or not isinstance(data, bytes) or not isinstance(first, int) or not isinstance(last, int):
+        return None
+    frame = LogFrame(actor, first, last, data)
+    return frame if checksum(frame) == digest else None
 
 
 def checksum(frame: LogFrame) -> bytes:

@@ -35,11 +35,80 @@ async def test_a_damaged_frame_in_the_log_is_a_new_actor(make: Make, tmp_path: P
     db.close()
     await a.start()
     assert a.space.state.actor != actor
-    assert a.space.replica.view.actor == a.space.state.actor
+    assert a.space.replica.view.actor == a.space.state.actor and a.space.alarms.counts == {"damaged_log": 1}
     await until(lambda: same(a, b), "a to have it all again")
     assert len(a.members(b"s")) == 10
     a.add(b"s", b"new")
     await until(lambda: same(a, b) and len(b.members(b"s")) == 11, "b to have what a wrote as a new actor")
+
+
+def spoil(directory: Path, name: str, nth: int) -> None:
+    """One bit of the nth frame that the replica `name` wrote is another in this log."""
+    import sqlite3
+
+    with sqlite3.connect(directory / "data" / "default.db") as db:
+        rows = db.execute(
+            "SELECT lsn, data FROM log JOIN actors ON actor = id WHERE name = ? ORDER BY lsn", (name,)
+        ).fetchall()
+        lsn, data = rows[nth]
+        db.execute("UPDATE log SET data = ? WHERE lsn = ?", (data[:-1] + bytes([data[-1] ^ 1]), lsn))
+    db.close()
+
+
+async def test_own_frames_behind_a_damaged_one_of_a_peer_are_kept(make: Make, tmp_path: Path) -> None:
+    """Nobody else has them, and nobody is there who could bring what is missing."""
+    a, b = make("a"), make("b")
+    await a.start()
+    await b.start()
+    b.add(b"theirs", b"1")
+    await until(lambda: same(a, b) and a.members(b"theirs"), "a to have the first of b")
+    b.add(b"others", b"2")
+    await until(lambda: same(a, b) and a.members(b"others"), "a to have the second of b")
+    b.close()
+    for i in range(100):
+        a.put(b"own%d" % i, b"v")
+    actor = a.space.state.actor
+    a.close()
+    spoil(a.directory, "b", 1)
+    for _ in range(2):
+        await a.start()
+        assert a.space.state.actor != actor and a.members(b"theirs") and not a.members(b"others")
+        # The first of them says that it was written when b's second was here: so they wait for that, on the disk.
+        assert len(a.space.store.rest()) == 100 and a.get(b"own0") is None
+        a.kill()
+    await a.start()
+    await b.start()
+    await until(lambda: same(a, b) and a.members(b"others"), "a to have the second of b again")
+    a.space.housekeeping.turn()
+    await until(lambda: same(a, b), "b to have what only the disk of a held")
+    assert all(b.get(b"own%d" % i) == b"v" for i in range(100)) and a.space.state.applied(actor) == 100
+    await a.space.housekeeping.task  # type: ignore[misc]
+    a.space.housekeeping.turn()
+    await a.space.housekeeping.task  # type: ignore[misc]
+    assert a.space.store.rest() == []
+
+
+async def test_what_follows_an_own_frame_that_nobody_else_has_is_kept(make: Make) -> None:
+    """It may build on that, so nobody may apply it; the frames before are untouched."""
+    a, b = make("a"), make("b")
+    await a.start()
+    a.put(b"own0", b"v")
+    await b.start()
+    b.add(b"theirs", b"1")
+    await until(lambda: same(a, b) and a.members(b"theirs"), "a to have what b wrote")
+    b.close()
+    for i in range(1, 100):
+        a.put(b"own%d" % i, b"v")
+    a.close()
+    spoil(a.directory, "a", 50)
+    await a.start()
+    assert [a.get(b"own%d" % i) for i in (0, 49, 50, 51, 99)] == [b"v", b"v", None, None, None]
+    a.close()
+    await b.start()
+    await a.start()
+    a.put(b"more", b"v")
+    await until(lambda: same(a, b), "both to have the same")
+    assert len(a.space.store.rest()) == 49 and b.get(b"own49") == b"v"
 
 
 @pytest.mark.parametrize("bad", [10, SLICE_FRAMES + 10], ids=["first", "second"])
