@@ -117,7 +117,7 @@ class Intake:
             if not self.held.add(state, frame, data, now):
                 replica.drop("held_full")
             if len(self.held) > waiting and not first_hand:
-                replica.recovery.brought(sender, len(data), now)
+                replica.recovery.brought(sender, len(data), now, part=True)
             replica.recovery.suspect(sender, now + replica.transit, gap=True)
 
     def expect(self, frames: list[bytes]) -> None:

@@ -4,7 +4,8 @@ Knows: whom to ask and when, what the answer has brought so far, how long answer
 Promises: one question at a time; retries are bounded, paced by measured round trips, slower and slower while nothing
 comes, and small, because over a slow link the answer is under way; what has come already is not asked for again; who
 only claims to have more, and never answered, holds up nobody who did (suspects.py), and who answers without bringing
-anything new not for long. Must not know: how answers are made (serving.py).
+anything new not for long, nor who brings parts of what is never whole. What comes after it was given up counts: over a
+slow link one message may take longer than any time-out. Must not know: how answers are made (serving.py).
 
 A repair in short: somebody `suspect`s a peer; after a moment, unless the gap has closed by itself, PULL with the own
 vector (or, where that is large and they are known, only the entries in question), and with what is held above it. The
@@ -36,6 +37,7 @@ LOOKS: Final = 256  # suspects that are looked at in one step
 DOUBT: Final = 2  # silent timeouts in which a snapshot that is said to be no more may come from a second daemon
 TURN: Final = 20  # pull time-outs in which something new has to come
 DRIP: Final = 1000  # bytes a second of what is new, at least
+LARGE: Final = 200  # pull time-outs that parts of what is not whole keep waiting who has answered before
 RECENT: Final = 16  # questions before the one under way to which an answer may still be coming
 NEVER: Final = float("inf")
 
@@ -64,6 +66,7 @@ class Asking:
     late: set[int] = field(default_factory=set)  # earlier questions of which the end of the answer has come
     sum: int = 0  # what the peer had then: a second daemon under its name may answer that it has less
     until: float = 0.0  # so long it may go on, and longer with each byte that is new
+    most: float = NEVER  # parts of what is not whole make that no later; until they are, somebody else waits
     told: float = 0.0  # when we last said that the list of the snapshot is being read
 
 
@@ -73,6 +76,7 @@ class Recovery:
     def __init__(self, replica: Replica) -> None:
         self._replica = replica
         self.asking: Asking | None = None
+        self._left: Asking | None = None  # the last one that was given up with a snapshot of which more may come
         self.questions = Questions(replica)
         self._suspects = Suspects(replica.peers.limit)
         self._sure: set[str] = set()
@@ -98,6 +102,8 @@ class Recovery:
         at += replica.rng.uniform(0, min(replica.hello_period, replica.patience * replica.crowd))
         if not self._suspects.add(name, at, rank):
             return
+        if asking is not None and rank == ANSWERED and name != asking.peer:
+            asking.most = min(asking.most, at + self._large)
         if asking is not None and rank < asking.rank and asking.fetch is None and (asking.silent or not asking.got):
             asking.deadline = min(asking.deadline, max(at, self._least(asking)))
         if sure:
@@ -118,7 +124,7 @@ class Recovery:
 
     def clear(self) -> None:
         """Nobody can be reached."""
-        self.asking = None
+        self.asking = self._left = None
         self._suspects.clear()
         self._sure.clear()
         self._gaps.clear()
@@ -179,13 +185,17 @@ class Recovery:
         peer = self._replica.peers.get(name, now)
         until = self._turn(peer, now) if after is None else after.until
         self.asking = self._pose(peer, now, 0, whole, until)
+        if after is not None:
+            self.asking.most = after.most
+        elif self._suspects.next(WROTE) < NEVER:
+            self.asking.most = now + self._large
 
     def _ask_again(self, before: Asking, now: float) -> None:
         """The same question, in other words: for one message. What answers the earlier one may be under way."""
         peer = self._replica.peers.get(before.peer, now)
         self.asking = asking = self._pose(peer, now, before.silent, before.whole, before.until, again=True)
         asking.first, asking.last, asking.late = before.first, before.last, before.late
-        asking.fetch, asking.gone = before.fetch, before.gone
+        asking.fetch, asking.gone, asking.most = before.fetch, before.gone, before.most
 
     def _pose(self, peer: Peer, now: float, silent: int, whole: bool, until: float, again: bool = False) -> Asking:
         rank = self.rank(peer.name)
@@ -223,6 +233,8 @@ class Recovery:
         """It is silent, or brings nothing new; its next HELLO brings it back."""
         peer = self._replica.peers.get(asking.peer, now)
         self.asking = None
+        if asking.fetch is not None:
+            self._left = asking
         self.cancel(asking.peer)
         peer.answers = False
         peer.vain += 1
@@ -234,13 +246,24 @@ class Recovery:
         """Until when it may be asked, and asked again, without bringing anything new."""
         return now + max(TURN * self._replica.tuning.pull_timeout, (PATIENCE + 1) * self._timeout(peer))
 
-    def brought(self, sender: str, size: int, now: float) -> None:
+    @property
+    def _large(self) -> float:
+        return LARGE * self._replica.tuning.pull_timeout
+
+    def brought(self, sender: str, size: int, now: float, part: bool = False) -> None:
         """So many bytes came from this peer, to us alone, that are new: if it is asked it may go on for longer. Other
-        answers, and those that repeat what is here, are no reason to ask nobody else.
+        answers, and those that repeat what is here, are no reason to ask nobody else; nor, for ever, is a `part` of
+        what may never be whole.
         """
         asking = self.asking
-        if asking is not None and asking.peer == sender:
-            asking.until = min(self._turn(self._replica.peers.get(sender, now), now), asking.until + size / DRIP)
+        if asking is None or asking.peer != sender:
+            return
+        until = min(self._turn(self._replica.peers.get(sender, now), now), asking.until + size / DRIP)
+        if not part:
+            asking.most += size / DRIP
+        elif until > asking.most:
+            return
+        asking.until = until
 
     def _patience(self, asking: Asking, now: float) -> int:
         """How many timeouts may go by in silence: one while somebody who has answered could be asked. In a crowd the
@@ -359,6 +382,7 @@ class Recovery:
             return
         self.asking = None
         if asking.complete:
+            self._left = None
             self.cancel(asking.peer)
             if asking.whole:
                 self._replica.peers.get(asking.peer, now).differs_since = None
@@ -375,9 +399,25 @@ class Recovery:
 
     # -- snapshots --------------------------------------------------------------------------------------------------
 
+    def _resume(self, sender: str, now: float, stream: int | None = None) -> Asking | None:
+        """The question that something of a snapshot answers, of this `stream` if it says so. Over a slow link it may
+        come when it was given up already, and shows how long a message takes: then that one goes on, unless somebody
+        answers another.
+        """
+        left, asking = self._left, self.asking
+        if left is None or left.fetch is None or left.peer != sender or stream not in (None, left.fetch.stream):
+            return asking
+        if self._replica.merging.joining is not None or (asking is not None and (asking.got or asking.fetch)):
+            return asking
+        self.asking, self._left = left, None
+        self._still_coming(left, now)
+        left.got, left.silent = 0, min(left.silent, 1)
+        left.deadline = now + self._timeout(self._replica.peers.get(sender, now), left.silent)
+        return left
+
     def on_list_part(self, sender: str, piece: Piece, now: float) -> None:
         """A part of the list of a snapshot came. Raises PeerError."""
-        asking = self.asking
+        asking = self._resume(sender, now, piece.stream) if piece.total else self.asking
         if asking is None or asking.peer != sender:
             self._answered_late(self._replica.peers.get(sender, now), now)
             return
@@ -392,20 +432,21 @@ class Recovery:
             if fetch is not None and (piece.index or not (asking.gone or asking.silent)):
                 return  # of an earlier attempt, or of a second daemon under that name
             self._progress(sender, now)
+            self._left = None
             fetch = asking.fetch = Fetch(self._replica, sender, piece.stream, piece.total, now)
         if not fetch.listed and self._checked(fetch.on_part, piece, now):
-            self._fetched(asking, len(piece.data), now)
+            self._fetched(asking, len(piece.data), now, part=True)
             asking.told = now
 
-    def _fetched(self, asking: Asking, size: int, now: float) -> None:
+    def _fetched(self, asking: Asking, size: int, now: float, part: bool = False) -> None:
         """So many bytes of the snapshot came that are new."""
         self._progress(asking.peer, now)
-        self.brought(asking.peer, size, now)
+        self.brought(asking.peer, size, now, part)
         asking.gone = False
 
     def on_rows(self, sender: str, message: Rows, now: float) -> None:
         """Rows of a snapshot came. Raises PeerError."""
-        asking = self.asking
+        asking = self._resume(sender, now, message.stream)
         if asking is not None and asking.peer == sender and asking.fetch is not None:
             if asking.fetch.late(message):
                 self._still_coming(asking, now)
@@ -416,13 +457,14 @@ class Recovery:
 
     def on_row_piece(self, sender: str, piece: Piece, whole: bytes | None, now: float) -> None:
         """A piece of a row came, perhaps the last one. Raises PeerError."""
-        asking = self.asking
+        asking = self._resume(sender, now)
         if asking is not None and asking.peer == sender and asking.fetch is not None:
             self._piece(sender, now)
             asking.gone = False
             if whole is not None:
                 fetch = asking.fetch
                 if self._checked(lambda data: fetch.on_row(piece.actor, piece.seq, data), whole, now):
+                    self.brought(sender, len(whole), now)
                     fetch.request()
                 self._finish_fetch(fetch, now)
 

@@ -454,7 +454,7 @@ class Replica:
         before = self.pieces.taken
         data = None if known else self.pieces.add(sender, message, now)
         if self._addressed and self.pieces.taken > before:
-            self.recovery.brought(sender, len(message.data), now)
+            self.recovery.brought(sender, len(message.data), now, part=True)
         if message.stream == messages.FRAME:
             if data is not None:
                 self.intake.offer(sender, data, now, first_hand=not self._addressed)

@@ -1,9 +1,9 @@
 """The answering side of repair: frames from the log, or a snapshot where the log no longer reaches back or costs more.
 
 Promises: every answer makes progress, whatever the budget, and is not sent again while it may be under way over a slow
-link; a snapshot leaves only when everything in it is stored; a
-bounded number of snapshots at a time, one for each peer; no step looks at more than about 2,000 rows, and of the rows
-only what one request asks for is in memory. Must not know: what this replica lacks itself (recovery.py).
+link; a snapshot leaves only when everything in it is stored; a bounded number of snapshots at a time, one for each
+peer, by turns where more ask; no step looks at more than about 2,000 rows, and of the rows only what one request asks
+for is in memory. Must not know: what this replica lacks itself (recovery.py).
 
 A snapshot is what was live at one frame boundary (crdt/frozen.py). The list of it is made in slices and sent in a
 window that the asker moves (MORE); rows are sent when they are asked for (WANT), a bounded number of bytes for each
@@ -38,6 +38,7 @@ SMALL: Final = 10_000  # operations that are never worth a snapshot
 SPAN: Final = 16  # what looking for a span costs, in rows
 ITEM: Final = 40  # bytes of an item besides its rows and the name of its actor, at most
 SLOWEST: Final = 10_000  # bytes a second of the slowest link to an asker that is reckoned with
+TENURE: Final = 10  # pull time-outs in which no other asker takes the place of one
 ANSWERS: Final = 1024  # askers of which it is known what they were answered last
 
 
@@ -64,6 +65,7 @@ class Transfer:
     frozen: Frozen
     making: Iterator[bytes | None] | None
     deadline: float
+    tenure: float = NEVER  # until then its place is not another's
     parts: list[bytes] = field(default_factory=list)
     index: int = 0  # the asker has every part of the list below
     sent: int = 0
@@ -262,7 +264,7 @@ class Serving:
                     self._advance(stream, 0, now)
                     return
                 self._end(stream)  # asking anew, it has given that one up
-        if len(self._transfers) >= replica.tuning.transfers or replica.merging.joining is not None:
+        if replica.merging.joining is not None or not self._make_room(now):
             return  # the asker will ask again, or ask another
         replica.flush()
         replica.counts["snapshots"] += 1
@@ -275,6 +277,18 @@ class Serving:
         session = replica.peers.get(to, now).present
         self._transfers[stream] = transfer = Transfer(to, session, base, replica.batch, frozen, making, deadline)
         self._make(stream, transfer, now)
+
+    def _make_room(self, now: float) -> bool:
+        """Whether there is a place for one more snapshot: who has had one for long makes room, whatever it asks for,
+        because a slow asker looks like one that only holds a place. What it got is staged there; it will ask anew.
+        """
+        if len(self._transfers) < self._replica.tuning.transfers:
+            return True
+        stream = min(self._transfers, key=lambda stream: self._transfers[stream].tenure)
+        if now < self._transfers[stream].tenure:
+            return False
+        self._end(stream)
+        return True
 
     def _make(self, stream: int, transfer: Transfer, now: float) -> None:
         """One slice of the list; send its beginning when all of it is there."""
@@ -299,12 +313,19 @@ class Serving:
         if replica.stored < transfer.batch or transfer.making is not None:
             return
         transfer.index = max(transfer.index, index)
-        transfer.deadline = now + 2 * replica.tuning.pull_timeout
         if not transfer.sent:
             replica.witness(replica.own_stored)
+            if transfer.tenure == NEVER:
+                whole = sum(map(len, transfer.parts))  # if less time were given than the list takes, nobody had it ever
+                transfer.tenure = now + TENURE * replica.tuning.pull_timeout + 2 * whole / SLOWEST
         end = min(transfer.index + replica.tuning.window, len(transfer.parts))
         self._send_parts(stream, transfer, range(max(transfer.index, transfer.sent), end), now)
         transfer.sent = max(transfer.sent, end)
+        transfer.deadline = self._patience(sum(map(len, transfer.parts[transfer.index : transfer.sent])), now)
+
+    def _patience(self, size: int, now: float) -> float:
+        """Until when the asker may be silent while so many bytes are under way to it."""
+        return now + 2 * (self._replica.tuning.pull_timeout + size / SLOWEST)
 
     def _send_parts(self, stream: int, transfer: Transfer, indexes: Iterable[int], now: float) -> None:
         parts, size = transfer.parts, 0
@@ -393,7 +414,7 @@ class Serving:
             want.spans.clear()  # the asker sees what did not come
         if not want.spans:
             transfer.wants.popleft()
-            transfer.deadline = now + 2 * replica.tuning.pull_timeout + want.sent / SLOWEST  # nothing is asked before
+            transfer.deadline = self._patience(want.sent, now)  # nothing is asked before
             transfer.given.pop(want.asked, None)
             transfer.given[want.asked] = now + self._time_for(want.sent), want.end
             if len(transfer.given) > WANTS:

@@ -18,7 +18,7 @@ from crdt.replica import intake, messages
 from crdt.replica.events import Tick
 from crdt.replica.held import LOOKS, Held, Name
 from crdt.replica.messages import RESERVED, Compare, Delta, Hello, Message, Piece, Pull, Repair, envelope
-from crdt.replica.recovery import Recovery
+from crdt.replica.recovery import LARGE, Recovery
 from crdt.replica.suspects import STRANGER
 from crdt.replica.tuning import Tuning
 from crdt.state import State
@@ -311,6 +311,39 @@ def test_who_answers_and_brings_nothing_new_holds_up_others_for_a_minute(what: s
 def test_that_something_new_has_to_come_is_what_bounds_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("crdt.replica.recovery.TURN", 1000)
     assert until_another_is_asked(NOTHING_NEW["an answer without an end"]) == 250.0
+
+
+def until_asked_beside_pieces(rate: int, most: float) -> float:
+    """Seconds until one that has answered before is asked, while another sends so many bytes a second of a frame that
+    never ends.
+    """
+    a = victim()
+    a.receive("h", honest("h", 1), inbox=False)
+    until_asked(a, "h", 5)
+    (pull,) = a.take(Pull)
+    assert isinstance(pull, Pull)
+    a.receive("h", Repair([frame(Actor("h", 7))], 1, True, 2, pull.number))
+    strangers(a, 1)
+    until_asked(a, "x0", 30)
+    a.sent.clear()
+    began, n = a.now, 0
+    while a.now < began + most and not any(to == "h" and isinstance(pull, Pull) for _, to, pull in a.sent):
+        a.sent.clear()
+        if n % 5 == 0:
+            a.receive("h", honest("h", 2), inbox=False)
+        a.receive("x0", Piece(0, B, 30, n, 60_000, b"x" * rate))
+        a.wait(1.0)
+        n += 1
+    return a.now - began
+
+
+def test_pieces_of_what_never_ends_hold_up_who_has_answered_for_so_long_and_no_longer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    most = LARGE * 3.0 + 65
+    assert until_asked_beside_pieces(1_200, 2 * most) < most
+    monkeypatch.setattr("crdt.replica.recovery.LARGE", 10 * LARGE)
+    assert until_asked_beside_pieces(1_200, 2 * most) >= 2 * most
 
 
 def test_answers_to_old_questions_keep_nobody_waiting() -> None:

@@ -8,7 +8,8 @@ from itertools import pairwise
 import pytest
 
 from crdt.dots import Actor
-from crdt.replica.messages import Delta, Hello, Message, More, Piece, Pull, Repair, Want, encode
+from crdt.replica.messages import Delta, Hello, Message, More, Piece, Pull, Repair, Rows, Want, encode
+from crdt.replica.recovery import Recovery
 from crdt.replica.tuning import Tuning
 from crdt.types import sets, strings
 from tests.crdt.replica.desk import Desk, hello
@@ -236,11 +237,13 @@ def test_what_somebody_waits_for_is_asked_for_within_a_heartbeat_or_two() -> Non
 # -- slow links -------------------------------------------------------------------------------------------------------
 
 
-def over_a_slow_link(rate: float, values: int, size: int, pruned: bool = False) -> tuple[float, float]:
+def over_a_slow_link(
+    rate: float, values: int, size: int, pruned: bool = False, tuning: Tuning | None = None
+) -> tuple[float, float]:
     """One who was away repairs behind a link of so many bytes a second, by a snapshot if the log is `pruned`: bytes and
     time, each divided by what it takes at least.
     """
-    a, b = Desk("a"), Desk("b", 2)
+    a, b = Desk("a", 1, tuning), Desk("b", 2, tuning)
     for i in range(values):
         strings.put(a.state, b"%d" % i, (b"%d " % i * size)[:size])
         a.commit()
@@ -288,7 +291,38 @@ def test_what_is_repaired_over_a_slow_link_is_sent_once(rate: float, values: int
 
 
 @pytest.mark.parametrize(("rate", "values", "size"), [(50_000, 100, 10_000), (20_000, 100, 10_000), (20_000, 500, 300),
-                                                      (20_000, 10, 60_000), (10_000, 2, 300_000)])  # fmt: skip
+                                                      (20_000, 10, 60_000), (10_000, 2, 300_000), (5_000, 50, 10_000),
+                                                      (5_000, 2, 300_000), (1_000, 40, 10_000)])  # fmt: skip
 def test_a_snapshot_over_a_slow_link_is_sent_once(rate: float, values: int, size: int) -> None:
     sent, took = over_a_slow_link(rate, values, size, pruned=True)
     assert sent < 1.1 and took < 1.2
+
+
+LARGE = Tuning(interval=0.0, max_message=1_000_000)
+
+
+def test_a_snapshot_in_messages_that_take_longer_than_any_time_out_is_sent_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sent, took = over_a_slow_link(100_000, 400, 10_000, pruned=True, tuning=LARGE)
+    assert sent < 1.1 and took < 1.2
+    monkeypatch.setattr(Recovery, "_resume", lambda self, *_: self.asking)  # what comes late is not looked at
+    assert over_a_slow_link(100_000, 400, 10_000, pruned=True, tuning=LARGE)[0] > 5
+
+
+def test_a_snapshot_that_was_given_up_goes_on_with_what_comes_late() -> None:
+    a, b = ahead(), Desk("b", 2)
+    a.prune()
+    b.receive("a", hello(a), inbox=False)
+    b.wait(0.2)
+    for _ in range(2):
+        a.receive("b", *(message for message in b.take() if isinstance(message, Pull | More | Want)))
+        a.wait(0.0)
+        late = a.take()
+        b.receive("a", *(message for message in late if not isinstance(message, Rows)))
+        b.wait(0.0)
+    assert late and isinstance(late[-1], Rows)
+    b.wait(60)
+    assert b.replica.recovery.asking is None, "given up"
+    b.receive("a", *late)
+    assert b.state.hash == a.state.hash and b.replica.recovery.asking is None

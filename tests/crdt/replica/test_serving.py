@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from collections import deque
+
+import pytest
+
 from crdt.dots import Actor
-from crdt.replica.messages import Delta, Hello, More, Piece, Presence, Pull, Repair
+from crdt.replica.effects import Lane
+from crdt.replica.messages import Delta, Hello, Message, More, Piece, Presence, Pull, Repair, encode
+from crdt.replica.serving import SLOWEST, TENURE
 from crdt.replica.tuning import Tuning
 from crdt.types import sets, strings
 from tests.crdt.replica.desk import Desk, exchange
@@ -84,6 +90,62 @@ def test_a_bounded_number_of_snapshots_at_a_time_that_end() -> None:
     a.wait(3 * a.replica.tuning.pull_timeout)
     a.receive("b5", Pull({}, 1000))
     assert a.replica.counts["snapshots"] == a.replica.tuning.transfers + 1
+
+
+def until_served_beside(holders: int) -> float:
+    """Seconds until one more gets a snapshot beside so many names that hold a place with a word every three seconds."""
+    a, d = desk(300), Desk("d", 9)
+    a.prune()
+    streams: dict[str, int] = {}
+    while a.now < 300 and d.state.hash != a.state.hash:
+        for name in (f"x{i}" for i in range(holders)):
+            a.receive(name, More(streams[name], 0, []) if name in streams else Pull({}, 1000))
+        streams |= {to: m.stream for _, to, m in a.sent if to not in (None, "d") and isinstance(m, Piece) and m.total}
+        exchange(a, d, 3.0)
+    return a.now
+
+
+def test_who_holds_a_place_for_snapshots_for_long_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert until_served_beside(0) <= 6
+    assert until_served_beside(2) <= 60
+    monkeypatch.setattr("crdt.replica.serving.TENURE", 1_000)
+    assert until_served_beside(2) >= 300
+
+
+def test_slow_askers_that_make_room_for_each_other_all_get_there() -> None:
+    """Each behind a link of its own, over which it all takes twice as long as a place cannot be another's."""
+    a = Desk("a", 1, Tuning(interval=0.0, transfers=1))
+    turn = TENURE * a.replica.tuning.pull_timeout
+    for i in range(int(2 * turn * SLOWEST) // 10_000):
+        strings.put(a.state, b"%d" % i, bytes(10_000))
+        a.commit()
+    a.prune()
+    a.take()
+    askers = {name: Desk(name, nonce) for nonce, name in enumerate("xyz", 5)}
+    links: dict[str, deque[tuple[float, Lane, Message]]] = {name: deque() for name in askers}
+    sent = 0
+    while a.now < 20 * turn and any(x.state.hash != a.state.hash for x in askers.values()):
+        for name, x in askers.items():
+            said, x.sent = x.sent, []
+            for lane, to, message in said:
+                if to in (None, "a"):
+                    a.receive(name, message, inbox=lane is Lane.INBOX)
+        said, a.sent = a.sent, []
+        for lane, to, message in said:
+            for name in askers if to is None else [to]:
+                size = len(encode(message))
+                sent += size
+                busy = max(a.now, links[name][-1][0] if links[name] else 0.0)
+                links[name].append((busy + size / SLOWEST, lane, message))
+        for name, x in askers.items():
+            while links[name] and links[name][0][0] <= a.now:
+                _, lane, message = links[name].popleft()
+                x.receive("a", message, inbox=lane is Lane.INBOX)
+            x.wait(0.1)
+        a.wait(0.1)
+    assert all(x.state.hash == a.state.hash for x in askers.values())
+    assert a.replica.counts["snapshots"] > 3, "they did make room"
+    assert a.now < 7 * turn and sent < 1.1 * 3 * 2 * turn * SLOWEST, "and nothing was sent twice"
 
 
 def test_more_of_what_is_no_longer_sent_is_answered_with_none() -> None:
