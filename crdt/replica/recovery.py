@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Final
 from crdt.errors import PeerError
 from crdt.replica.fetching import Fetch
 from crdt.replica.messages import Piece, Repair, Rows
-from crdt.replica.peers import Peer
+from crdt.replica.peers import LONGEST, Peer
 from crdt.replica.pieces import MAX_PIECES
 from crdt.replica.questions import Questions
 from crdt.replica.suspects import ANSWERED, STRANGER, WROTE, Suspects
@@ -76,7 +76,7 @@ class Recovery:
     def __init__(self, replica: Replica) -> None:
         self._replica = replica
         self.asking: Asking | None = None
-        self._left: Asking | None = None  # the last one that was given up with a snapshot of which more may come
+        self._left: Asking | None = None  # the last one that was given up for silence: an answer may be under way
         self.questions = Questions(replica)
         self._suspects = Suspects(replica.peers.limit)
         self._sure: set[str] = set()
@@ -233,8 +233,7 @@ class Recovery:
         """It is silent, or brings nothing new; its next HELLO brings it back."""
         peer = self._replica.peers.get(asking.peer, now)
         self.asking = None
-        if asking.fetch is not None:
-            self._left = asking
+        self._left = asking if now < asking.until else None
         self.cancel(asking.peer)
         peer.answers = False
         peer.vain += 1
@@ -328,6 +327,8 @@ class Recovery:
         if message.total and brought and message.number <= self.questions.last:
             peer.ended = max(peer.ended, message.number)
         asking = self.asking
+        if brought and message.number <= self.questions.last:
+            asking = self._resume(peer.name, now, 0)
         if asking is None or asking.peer != peer.name:
             if message.number == peer.asked:
                 self._answered_late(peer, now)
@@ -362,10 +363,11 @@ class Recovery:
         peer = self._replica.peers.get(asking.peer, now)
         waited, asking.last = now - asking.last, now
         if waited > peer.rtt:
-            peer.answered(waited)
+            peer.answered(min(waited, LONGEST * self._replica.tuning.pull_timeout))
 
     def on_frame_piece(self, sender: str, now: float) -> None:
         """A piece of a frame came."""
+        self._resume(sender, now)
         asking = self._piece(sender, now)
         if asking is not None:
             self._finish_repair(asking, now)
@@ -400,14 +402,18 @@ class Recovery:
     # -- snapshots --------------------------------------------------------------------------------------------------
 
     def _resume(self, sender: str, now: float, stream: int | None = None) -> Asking | None:
-        """The question that something of a snapshot answers, of this `stream` if it says so. Over a slow link it may
-        come when it was given up already, and shows how long a message takes: then that one goes on, unless somebody
-        answers another.
+        """The question that something of an answer belongs to, of this snapshot if it says which (0: of none). Over a
+        slow link it may come when that was given up for silence, and shows how long a message takes: then that one goes
+        on, unless another is answered, or was put to somebody who is trusted more.
         """
         left, asking = self._left, self.asking
-        if left is None or left.fetch is None or left.peer != sender or stream not in (None, left.fetch.stream):
+        if left is None or left.peer != sender or now - left.last > self._large:
             return asking
-        if self._replica.merging.joining is not None or (asking is not None and (asking.got or asking.fetch)):
+        if stream is not None and stream != (left.fetch.stream if left.fetch is not None else 0):
+            return asking
+        if asking is not None and (asking.got or asking.fetch is not None or asking.rank < left.rank):
+            return asking
+        if self._replica.merging.joining is not None:
             return asking
         self.asking, self._left = left, None
         self._still_coming(left, now)

@@ -8,11 +8,12 @@ from itertools import pairwise
 import pytest
 
 from crdt.dots import Actor
+from crdt.replica.effects import Lane
 from crdt.replica.messages import Delta, Hello, Message, More, Piece, Pull, Repair, Rows, Want, encode
 from crdt.replica.recovery import Recovery
 from crdt.replica.tuning import Tuning
 from crdt.types import sets, strings
-from tests.crdt.replica.desk import Desk, hello
+from tests.crdt.replica.desk import Desk, exchange, hello
 
 
 def ahead(count: int = 3) -> Desk:
@@ -326,3 +327,61 @@ def test_a_snapshot_that_was_given_up_goes_on_with_what_comes_late() -> None:
     assert b.replica.recovery.asking is None, "given up"
     b.receive("a", *late)
     assert b.state.hash == a.state.hash and b.replica.recovery.asking is None
+
+
+def test_an_answer_that_comes_hours_after_it_was_given_up_says_nothing_of_the_link() -> None:
+    a, b = ahead(), Desk("b", 2)
+    b.receive("a", hello(a), inbox=False)
+    b.wait(0.3)
+    a.receive("b", *b.take(Pull)[:1])
+    late = a.take(Repair)
+    for _ in range(12):
+        b.wait(300)
+    before = b.replica.peers.get("a", b.now).timeout(0, 3.0)
+    b.receive("a", *late)
+    assert b.state.hash == a.state.hash
+    assert b.replica.peers.get("a", b.now).timeout(0, 3.0) <= max(before, 6.0)
+
+
+def behind_one_link(rate: float, values: int, size: int, givers: int) -> tuple[float, float]:
+    """As above, by frames, where several have it all, and all that is said comes over the link: bytes and time."""
+    a, b = Desk("a"), Desk("b", 100)
+    for i in range(values):
+        strings.put(a.state, b"%d" % i, (b"%d " % i * size)[:size])
+        a.commit()
+    desks = {"a": a} | {name: Desk(name, nonce) for nonce, name in enumerate("cdef"[: givers - 1], 2)}
+    for name in list(desks)[1:]:
+        exchange(a, desks[name], 20.0)
+        assert desks[name].state.hash == a.state.hash
+    link: deque[tuple[float, str, Lane, Message]] = deque()
+    least, sent, busy, began = values * size, 0, 0.0, a.now
+    for desk in (*desks.values(), b):
+        desk.now = a.now
+        desk.take()
+    while b.now - began < 10 * least / rate and b.state.hash != a.state.hash:
+        said, b.sent = b.sent, []
+        for name, desk in desks.items():
+            for lane, to, message in said:
+                if to in (None, name):
+                    desk.receive("b", message, inbox=lane is Lane.INBOX)
+            answers, desk.sent = desk.sent, []
+            for lane, to, message in answers:
+                if to in (None, "b"):
+                    carried = len(encode(message))
+                    sent, busy = sent + carried, max(busy, b.now) + carried / rate
+                    link.append((busy, name, lane, message))
+            desk.wait(0.05)
+        while link and link[0][0] <= b.now:
+            _, name, lane, message = link.popleft()
+            b.receive(name, message, inbox=lane is Lane.INBOX)
+        b.wait(0.05)
+    return sent / least, (b.now - began) * rate / least
+
+
+def test_where_several_have_it_a_slow_link_is_not_filled_with_the_answers_of_all(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sent, took = behind_one_link(5_000, 100, 10_000, givers=2)
+    assert sent < 1.5 and took < 1.5
+    monkeypatch.setattr(Recovery, "_resume", lambda self, *_: self.asking)
+    assert behind_one_link(5_000, 100, 10_000, givers=2)[0] > 5
