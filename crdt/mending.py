@@ -118,15 +118,23 @@ def spent_twice(state: State, frame: Frame) -> bool:
     return any(row is not None and content(me, row) != hashed for row, hashed in ours)
 
 
-def preserve(state: State, frame: Frame) -> None:
-    """Before a frame that heals is applied: what it removes and does not bring back stands on as an own row."""
+def unlike(state: State, frame: Frame) -> list[tuple[ActorRows, int, Group]]:
+    """The rows that a frame which heals would remove and does not bring back: (whose, seq, row)."""
     known: dict[tuple[int, int], set[int]] = {}
     for actor, seq, hashed in frame.heals:
         index = state.indexes.get(actor)
         if index is not None:
             known.setdefault((index, seq), set()).add(hashed)
+    out: list[tuple[ActorRows, int, Group]] = []
     for (index, seq), contents in known.items():
         owner = state.actors[index]
         mine = row_at(state, owner, seq)
         if mine is not None and content(owner, mine) not in contents:
-            reissue(state, owner, seq, [mine])
+            out.append((owner, seq, mine))
+    return out
+
+
+def preserve(state: State, rows: Iterable[tuple[ActorRows, int, Group]]) -> None:
+    """Before such a frame is applied: what is `unlike` stands on as own rows."""
+    for owner, seq, mine in rows:
+        reissue(state, owner, seq, [mine])

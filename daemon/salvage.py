@@ -105,5 +105,5 @@ class Salvage:
         except PeerError:
             return True
         if ready:
-            replica.intake.offer(logged.actor.name, logged.data, now, first_hand=False)
+            replica.intake.offer(logged.actor.name, logged.data, now, first_hand=False, vouched=True)
         return ready

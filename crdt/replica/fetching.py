@@ -20,6 +20,8 @@ from crdt.errors import PeerError
 from crdt.frame import Group
 from crdt.frozen import SLICE
 from crdt.replica.effects import Lane
+from crdt.replica.held import RUN_COST
+from crdt.replica.intake import MOST_ACTORS
 from crdt.replica.messages import ROW, More, Piece, Rows, Want
 from crdt.replica.pieces import Assembly
 from crdt.replica.snapshot import decode_part
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 TICKET: Final = SLICE  # rows asked for in one request
 TICKETS: Final = 4  # requests under way
 SPANS: Final = 128  # in one request
+LISTED_COST: Final = 600  # bytes that an actor takes of whom the list was read
 GIVEN_UP: Final = 0  # no request has that number
 
 Span = tuple[Actor, int, int, int]  # actor, first seq, last seq, rows in it
@@ -45,7 +48,8 @@ class Fetch:
         self.live: dict[Actor, Runs] = {}
         self._replica = replica
         self._list = Assembly(total, now)
-        self._size = 0
+        self._size = 0  # bytes of the list: of what came, and of what was read what it takes decoded
+        self._strangers = 0  # actors of it that are not known here
         self._acknowledged = 0
         self._read = 0
         self._todo: deque[Span] = deque()
@@ -75,21 +79,27 @@ class Fetch:
     def on_part(self, piece: Piece) -> bool:
         """A part of the list came; whether it is new. Raises PeerError."""
         added = self._list.add(piece)
-        self._size += added
-        if self._size > max(self._replica.tuning.held_bytes, self._replica.tuning.frame_bytes):
-            raise PeerError("held_full", "list of a snapshot")
+        self._count(added)
         parts = len(self._list.parts)
         if self.listed or parts - self._acknowledged >= max(1, self._replica.tuning.window // 2):
             self._acknowledged = parts
             self._say(More(self.stream, self._list.next_missing(), []))
         return added > 0
 
+    def _count(self, more: int) -> None:
+        self._size += more
+        if self._size > max(self._replica.tuning.held_bytes, self._replica.tuning.frame_bytes):
+            raise PeerError("held_full", "list of a snapshot")
+
     def read_part(self) -> None:
         """One part of the list, in order. Raises PeerError."""
         data = self._list.parts.pop(self._read)
         self._read += 1
         self._list.parts[self._read - 1] = b""
+        self._count(-len(data))
         for actor, n, runs in decode_part(data):
+            self._count((0 if actor in self.vector else LISTED_COST) + RUN_COST * len(runs.starts))
+            self._meet(actor)
             live = self.live.get(actor)
             if self.vector.setdefault(actor, n) != n or (
                 live and live.stops and runs.starts and runs.starts[0] < live.stops[-1]
@@ -105,6 +115,13 @@ class Fetch:
         if not self.reading:
             self._have.clear()
             self._replica.merging.outlived(self.vector, self.live)
+
+    def _meet(self, actor: Actor) -> None:
+        known = self._replica.state.indexes
+        if actor not in known and actor not in self.vector:
+            self._strangers += 1
+            if len(known) + self._strangers >= MOST_ACTORS:
+                raise PeerError("actors", "more than can be numbered")
 
     def still_reading(self) -> None:
         """Tell the peer that rows will be asked for."""

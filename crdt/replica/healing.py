@@ -3,7 +3,8 @@
 Knows: which peer seems to hold other rows, the one comparison under way. Promises: nothing that is live anywhere is
 lost, and it ends with equal hashes, over any loss of messages; one comparison at a time, in bounded messages and slices
 of work; one replica of those that hold the same begins, the others wait to see it done; who never answered holds up
-nobody who did (suspects.py). Must not know: how rows are written anew (crdt/mending.py).
+nobody who did (suspects.py); who makes up what differs makes us write no more than all there is once a minute
+(pace.py). Must not know: how rows are written anew (crdt/mending.py).
 
 The asker walks over its own rows alone. COMPARE names parts of them (an actor, from, to) with the sum of their hashes;
 the answer, DIFFER, says which sums are others there. What differs is divided, down to single rows; for those the
@@ -29,6 +30,7 @@ from crdt.frame import Group
 from crdt.mending import content, live_between, recount, reissue, row_at, short, sum_between
 from crdt.replica.effects import Alarm, Lane
 from crdt.replica.messages import ALL, MAX_LIST, Compare, Differ
+from crdt.replica.pace import Pace
 from crdt.replica.peers import Peer
 from crdt.replica.suspects import Suspects
 
@@ -68,6 +70,7 @@ class Healing:
         self._replica = replica
         self.comparing: Comparing | None = None
         self._suspects = Suspects(replica.peers.limit)
+        self._pace = Pace()
         self._answers: list[tuple[int, str, Differ]] = []  # batch that has to be stored first, to whom, what
 
     @property
@@ -98,8 +101,15 @@ class Healing:
         alike = (p for p in peers if p.state_hash == view.state_hash and p.vector_hash == view.vector_hash)
         rank = sum(p.name < replica.name and p.state(now) == "online" for p in alike)
         rank += peer.actor is not None and peer.actor < view.actor
-        at = now + replica.transit * (2 * rank + replica.rng.uniform(1, 2))
+        at = max(now, self._pace.until(peer.name)) + replica.transit * (2 * rank + replica.rng.uniform(1, 2))
         self._suspects.add(peer.name, at, replica.recovery.rank(peer.name))
+
+    def believes(self, name: str, rows: int, now: float) -> bool:
+        """Whether so many rows are written anew for what this peer, or author, says of them."""
+        if self._pace.allows(name, rows, self._replica.state.live, now):
+            return True
+        self._replica.drop("claimed")
+        return False
 
     def mended(self) -> None:
         """Others have written rows anew: see first whether that was all, at the next HELLO."""
@@ -232,8 +242,13 @@ class Healing:
             contents = self._contents(actor, seq, theirs) if seq <= comparing.vector.get(actor, 0) else []
             if contents:
                 found.append((actor, seq, contents))
-        if any(actor == state.actor and len(contents) > 1 for actor, _, contents in found):
-            replica.lives.fork(True, "somebody else writes under our name")
+        if found and not self.believes(comparing.peer, len(found), now):
+            self._finish(comparing)
+            return
+        clone = any(actor == state.actor and len(contents) > 1 for actor, _, contents in found)
+        if clone and not replica.lives.claimed(now, True, "somebody else writes under our name"):
+            self._finish(comparing)
+            return
         for actor, seq, contents in found:
             owner = state.actors[state.indexes[actor]]
             if row_at(state, owner, seq) is not None:  # else it has just been written anew with all we wrote

@@ -21,9 +21,15 @@ from crdt.dots import Actor
 from crdt.frame import Frame
 from crdt.state import State
 
-FRAME_COST: Final = (
-    1024  # bytes that a decoded frame of one row takes beside its data: a few bytes must not fill memory
-)
+# Bytes that a decoded frame takes beside its data, measured with CPython 3.11: a few on the wire must not fill memory.
+FRAME_COST: Final = 1024
+ROW_COST: Final = 90  # and its field, of which hardly a byte may have come (places, fronts)
+STAMP_COST: Final = 120
+COUNT_COST: Final = 100  # what a payload takes that is no string
+RUN_COST: Final = 84  # of removes
+DEP_COST: Final = 220
+HEAL_COST: Final = 140
+RANGE_COST: Final = 350
 
 LOOKS: Final = 16  # frames that are looked at in one step
 
@@ -32,11 +38,27 @@ Name = tuple[Actor, int, int]
 
 @dataclass(frozen=True, slots=True)
 class HeldFrame:
-    """A frame, its bytes, and when it came."""
+    """A frame, its bytes, what both take in memory, when it came, and whether we had asked for it."""
 
     frame: Frame
     data: bytes
+    cost: int
     since: float
+    vouched: bool
+
+
+def cost(frame: Frame, data: bytes) -> int:
+    """About how many bytes a frame takes, decoded and as it came: within a factor of two."""
+    size = FRAME_COST + 2 * len(data) + DEP_COST * len(frame.deps) + HEAL_COST * len(frame.heals)
+    for group in frame.groups:
+        size += ROW_COST * len(group) + sum(map(len, group.fields)) + STAMP_COST * len(group.stamps)
+        if group.payloads is not None and type(group.payloads[0]) is not bytes:
+            size += COUNT_COST * len(group)
+    for runs in frame.removes.values():
+        size += RUN_COST * len(runs.starts)
+    for _, vector in frame.ranges:
+        size += RANGE_COST + DEP_COST * len(vector)
+    return size
 
 
 class Held:
@@ -71,15 +93,16 @@ class Held:
                 out.append((actor, first, last))
         return out
 
-    def add(self, state: State, frame: Frame, data: bytes, now: float) -> bool:
+    def add(self, state: State, frame: Frame, data: bytes, now: float, vouched: bool = False) -> bool:
         """Hold a frame that is not ready; False if there is no room."""
         name = (frame.actor, frame.first, frame.last)
         if name in self._frames:
             return True
-        if self.bytes + len(data) + FRAME_COST > self.limit:
+        size = cost(frame, data)
+        if self.bytes + size > self.limit:
             return False
-        self._frames[name] = HeldFrame(frame, data, now)
-        self.bytes += len(data) + FRAME_COST
+        self._frames[name] = HeldFrame(frame, data, size, now, vouched)
+        self.bytes += size
         self._file(frame.actor, frame.last, name)
         self._watch(state, frame, name)
         return True
@@ -130,7 +153,7 @@ class Held:
         return len(old)
 
     def _remove(self, name: Name) -> None:
-        self.bytes -= len(self._frames.pop(name).data) + FRAME_COST
+        self.bytes -= self._frames.pop(name).cost
 
     def _watch(self, state: State, frame: Frame, name: Name) -> None:
         """File it under something that it lacks."""

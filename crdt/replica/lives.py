@@ -4,8 +4,9 @@ An actor is a name and the nonce of one life. Two who write as one actor (the di
 machine copied) spend the same dots on different operations. Knows: since which own operation somebody else may have
 written under our actor; which operation of this life depends on all of the lives before.
 Promises: once that has shown, the replica goes on as a new actor, and all that may stand for something else elsewhere
-is written anew under it, so nothing that was acknowledged here is lost by it; what peers only claim is believed once a
-minute at most. Must not know: how it shows (intake.py, recovery.py, healing.py).
+is written anew under it, so nothing that was acknowledged here is lost by it; what comes from peers is believed once a
+minute at most, because anybody can claim it, and forge a frame that shows it.
+Must not know: how it shows (intake.py, recovery.py, healing.py).
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from crdt.replica.replica import Replica
 
 REISSUED: Final = 1_000  # rows that are written anew in one frame
-BELIEVED: Final = 60.0  # seconds between two claims of peers that are believed without a frame to show
+BELIEVED: Final = 60.0  # seconds between two claims of peers that are believed
 SET_BACK: Final = "peers know operations of ours that this disk does not hold"
 
 
@@ -65,15 +66,16 @@ class Lives:
             return True
         return False
 
-    def claimed(self, now: float) -> bool:
-        """A peer says, and does not show, that we have written more than we know; whether it is believed. True or not:
-        not again for a while, because anybody may say it, and all that we wrote is written anew. Frames would show it.
+    def claimed(self, now: float, twice: bool = False, why: str = SET_BACK) -> bool:
+        """A peer says, or its frames seem to show, that we have written more than we know, or (`twice`) something else;
+        whether it is believed. True or not: not again for a while, because all that we wrote is written anew. Of two
+        machines that are one each believes the first that it hears, and is nobody's clone from then on.
         """
         if now < self._believe_at:
             self._replica.drop("claimed")
             return False
         self._believe_at = now + BELIEVED
-        self.fork()
+        self.fork(twice, why)
         return True
 
     def fork(self, twice: bool = False, why: str = SET_BACK) -> None:

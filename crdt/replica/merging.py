@@ -77,7 +77,7 @@ class Merging:
         replica.healing.clear()
         joining.finish()
         replica.out.order(Resync(joining))
-        replica.intake.release()
+        replica.intake.release(now)
         replica.flush(taught)
         self.tidy()
         replica.acks.answer()

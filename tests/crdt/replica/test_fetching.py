@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
+import tracemalloc
 from collections.abc import Callable, Iterator
 from unittest import mock
 
 import pytest
 
+from crdt.codec import encode_live, pack
 from crdt.dots import Actor, Runs
+from crdt.errors import PeerError
 from crdt.frame import Group
 from crdt.frozen import Frozen
 from crdt.joining import Joining
+from crdt.replica import fetching
 from crdt.replica.events import Tick
 from crdt.replica.fetching import Fetch
-from crdt.replica.messages import Delta, Hello, Message, More, Piece, Pull, Repair, Rows, Want
+from crdt.replica.messages import RESERVED, Delta, Hello, Message, More, Piece, Pull, Repair, Rows, Want
 from crdt.replica.snapshot import list_parts
 from crdt.replica.tuning import Tuning
 from crdt.types import keyspace, sets, strings
@@ -521,3 +526,42 @@ def test_the_list_for_one_that_writes_all_the_time_is_not_begun_anew_with_each_q
     a, b = made_slowly(100)
     assert sets.size(b.state, b"s") == 60
     assert a.replica.counts["snapshots"] == 2, "the second when its session was first heard of"
+
+
+@pytest.mark.parametrize("what", ["gaps", "actors"])
+def test_a_list_counts_with_what_it_takes_once_it_is_read(what: str) -> None:
+    """Three bytes on the wire are a run of 84 in memory, forty are an actor of 600."""
+    runs = [Runs(range(10_000 * part + 1, 10_000 * (part + 1), 2)) for part in range(10)]
+    many = [[*Actor(f"actor{n}", n), 300, 300, 1] for n in range(2_000)]
+    entries = [[[*ME, 100_000, *encode_live(run)]] for run in runs] if what == "gaps" else [many]
+    parts = [pack(entry) for entry in entries]
+
+    def read(limit: int) -> tuple[int, int]:
+        b = Desk("b", 2, Tuning(interval=0.0, held_bytes=limit, frame_bytes=0))
+        gc.collect()
+        tracemalloc.start()
+        try:
+            before = tracemalloc.get_traced_memory()[0]
+            fetch = Fetch(b.replica, "a", RESERVED, len(parts), 0.0)
+            for index, data in enumerate(parts):
+                fetch.on_part(Piece(RESERVED, ME, 0, index, len(parts), bytes(bytearray(data))))
+            while fetch.reading:
+                fetch.read_part()
+            gc.collect()
+            return tracemalloc.get_traced_memory()[0] - before, fetch._size
+        finally:
+            tracemalloc.stop()
+
+    grew, counted = read(1 << 30)
+    assert grew / 2 < counted < 2 * grew and counted > 5 * sum(map(len, parts))
+    with pytest.raises(PeerError, match="list of a snapshot"):
+        read(counted - 1)
+
+
+def test_a_list_of_more_actors_than_can_be_numbered_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fetching, "MOST_ACTORS", 50)
+    b = Desk("b", 2)
+    fetch = Fetch(b.replica, "a", RESERVED, 1, 0.0)
+    fetch.on_part(Piece(RESERVED, ME, 0, 0, 1, pack([[*Actor(f"x{n}", n), 1] for n in range(60)])))
+    with pytest.raises(PeerError, match="actors"):
+        fetch.read_part()

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import gc
 import random
+import tracemalloc
+from collections.abc import Callable
 
 import pytest
 
-from crdt.dots import Actor
+from crdt.codec import decode_frame, encode_frame
+from crdt.dots import Actor, Runs
 from crdt.frame import Frame, Group
-from crdt.replica.held import FRAME_COST, Held
+from crdt.replica.held import FRAME_COST, Held, cost
 from crdt.state import State
+from crdt.types import counters, sets, strings, texts
 
 A, B, C = Actor("a", 1), Actor("b", 2), Actor("c", 3)
 
@@ -24,11 +29,63 @@ by = {"a": A, "b": B, "c": C}
 
 
 def test_bounded_by_bytes_and_each_once() -> None:
-    held, state = Held(FRAME_COST + 10), State(C)
+    size = cost(frame(A, 2, 3), b"12345")
+    held, state = Held(size + FRAME_COST), State(C)
     assert held.add(state, frame(A, 2, 3), b"12345", 0.0) and held.add(state, frame(A, 2, 3), b"12345", 1.0)
-    assert held.bytes == FRAME_COST + 5 and not held.add(state, frame(A, 4), b"1", 0.0)
+    assert held.bytes == size > FRAME_COST and not held.add(state, frame(A, 4), b"1", 0.0)
     assert held.expire(0.5) == 1 and (held.bytes, len(held)) == (0, 0)
     assert held.pop(state, A) is None
+
+
+def _written(write: Callable[[State, int], object]) -> list[bytes]:
+    state, out = State(A), []
+    for n in range(3):
+        state.begin(1000 + n)
+        write(state, n)
+        one = state.cut()
+        assert one is not None
+        out.append(encode_frame(one))
+    return out
+
+
+def _strings(state: State, n: int) -> None:
+    for i in range(500):
+        state.begin(2000 + 500 * n + i)
+        strings.put(state, b"key%d" % (500 * n + i), b"v" * 20)
+
+
+def _counts(state: State, n: int) -> None:
+    for i in range(500):
+        counters.incr(state, b"c%d" % (500 * n + i), 5)
+
+
+ROWS: dict[str, Callable[[], list[bytes]]] = {
+    "text": lambda: _written(lambda state, n: texts.insert(state, b"t", 0, "lorem ipsum dolor sit amet " * 100)),
+    "text of other letters": lambda: _written(lambda state, n: texts.insert(state, b"t", 0, "\u6f22\u5b57" * 1000)),
+    "set": lambda: _written(lambda state, n: sets.add(state, b"s", [b"%d" % (2000 * n + i) for i in range(2000)])),
+    "strings, each at its own time": lambda: _written(_strings),
+    "counts": lambda: _written(_counts),
+    "one large string": lambda: _written(lambda state, n: strings.put(state, b"k", b"v" * 100_000)),
+    "removes": lambda: [encode_frame(Frame(A, 1, 1, {}, removes={B: Runs(range(1, 20_000, 2))}))],
+    "deps": lambda: [encode_frame(Frame(A, 1, 1, {Actor(f"actor{i}", i << 40): i + 300 for i in range(2000)}))],
+}
+
+
+@pytest.mark.parametrize("what", ROWS)
+def test_what_a_frame_takes_is_counted_as_it_is_decoded(what: str) -> None:
+    datas = ROWS[what]()
+    gc.collect()
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        copies = [bytes(bytearray(data)) for data in datas]
+        frames = [decode_frame(data) for data in copies]
+        gc.collect()
+        grew = tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+    counted = sum(map(cost, frames, copies))
+    assert grew / 2 < counted < 2 * grew
 
 
 def test_spans_join_neighbours() -> None:

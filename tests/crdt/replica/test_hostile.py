@@ -11,13 +11,14 @@ import msgpack
 import pytest
 
 from crdt import heads
-from crdt.codec import encode_frame, pack
-from crdt.dots import Actor
+from crdt.codec import encode_frame, encode_rows, pack
+from crdt.dots import SEQ_MASK, Actor, Runs
 from crdt.frame import Frame, Group
+from crdt.mending import row_at
 from crdt.replica import intake, messages
 from crdt.replica.events import Tick
 from crdt.replica.held import LOOKS, Held, Name
-from crdt.replica.messages import RESERVED, Compare, Delta, Hello, Message, Piece, Pull, Repair, envelope
+from crdt.replica.messages import RESERVED, Compare, Delta, Differ, Hello, Message, Piece, Pull, Repair, envelope
 from crdt.replica.recovery import LARGE, Recovery
 from crdt.replica.suspects import STRANGER
 from crdt.replica.tuning import Tuning
@@ -126,10 +127,58 @@ def test_beyond_the_limit_frames_of_strangers_are_not_even_decoded(monkeypatch: 
     assert a.replica.drops["actors"] == dropped + 20_000
     before = a.state.hash
     assert a.replica.drops.keys() == {"actors"} and a.state.hash == before
-    # Whoever was known before is still heard, and strangers that a peer has applied come by REPAIR.
+    # Whoever was known before is still heard, and strangers that a peer has applied come by REPAIR, which we ask for.
     goes_on(a, Actor("b", 1 << 63), 2)
-    a.receive("c", Repair(crowd(range(5000, 5001)), 1, True, 0), inbox=True)
+    a.receive("c", honest("c", 5), inbox=False)
+    until_asked(a, "c", 60)
+    (pull,) = (message for _, to, message in a.sent if to == "c")
+    assert isinstance(pull, Pull)
+    a.receive("c", Repair(crowd(range(5000, 5001)), 1, True, 0, pull.number))
     assert a.state.applied(Actor("b", (1 << 63) + 5000)) == 1
+
+
+def test_strangers_that_come_to_the_inbox_unasked_are_limited_as_well() -> None:
+    a = victim(Tuning(interval=0.0, actors=20))
+    a.receive("x", Repair(crowd(range(100)), 1, True, 0))
+    a.wait(0.0)
+    for n, data in enumerate(crowd(range(100, 200))):
+        a.receive("x", Piece(0, Actor("b", (1 << 63) + 100 + n), 1, 0, 1, data))
+    assert len(a.state.indexes) == 20 and a.replica.drops == {"actors": 181}
+
+
+def test_who_was_asked_and_answers_late_brings_strangers_only_for_that_question() -> None:
+    a = acquainted(200, answers=False)
+    a.replica.retune(Tuning(actors=2))
+    until_asked(a, "h", 1000)
+    number = next(message.number for _, to, message in a.sent if to == "h" and isinstance(message, Pull))
+    while a.replica.recovery.asking is None or a.replica.recovery.asking.peer == "h":
+        a.wait(0.05)  # it was not waited for
+    a.receive("h", Repair(crowd(range(10)), 0, False, 2, number + 50))
+    assert len(a.state.indexes) == 2
+    a.receive("h", Repair(crowd(range(10)), 1, True, 2, number))
+    assert len(a.state.indexes) > 10
+
+
+def test_strangers_that_have_waited_are_limited_when_they_are_set_free() -> None:
+    a = victim(Tuning(interval=0.0, actors=20))
+    frames = [encode_frame(Frame(Actor("b", n), 1, 1, {B: 1})) for n in range(10, 100)]
+    a.receive("b", Delta(frames), inbox=False)
+    a.wait(0.0)
+    assert len(a.replica.held) == 90
+    goes_on(a)
+    a.wait(0.0)
+    assert len(a.state.indexes) == 20 and a.replica.drops == {"actors": 72} and len(a.replica.held) == 0
+
+
+def test_no_more_actors_than_can_be_numbered_come_by_any_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(intake, "MOST_ACTORS", 50)
+    a = victim()
+    strangers(a, 1)
+    until_asked(a, "x0", 5)
+    number = next(m.number for _, to, m in a.sent if to == "x0" and isinstance(m, Pull))
+    a.receive("x0", Repair(crowd(range(100)), 1, True, 1 << 40, number))
+    a.wait(0.0)
+    assert len(a.state.indexes) == 50
 
 
 def flood(a: Desk, strangers: int, start: int = 0) -> None:
@@ -423,6 +472,132 @@ def test_who_says_that_we_wrote_more_is_believed_once_in_a_while() -> None:
     a.receive("b", Pull({a.state.actor: 1 << 40}, 1000))
     assert a.alarms == ["fork", "fork"] and sets.members(a.state, b"s") == {b"x"}
     goes_on(a)
+
+
+def test_frames_that_heal_what_we_hold_otherwise_make_us_another_once_in_a_while() -> None:
+    a = victim()
+    for n in range(1, 21):
+        seq = next(dot & SEQ_MASK for _, dot, _ in a.state.keys[b"s"].rows())
+        heals = [(a.state.actor, seq, 12345)]
+        forged = Frame(Actor("x", n), 1, 1, {}, removes={a.state.actor: Runs([seq])}, heals=heals)
+        a.receive("x", Delta([encode_frame(forged)]), inbox=False)
+        a.commit()
+        a.wait(0.5)
+    assert a.alarms == ["fork"] and a.replica.drops == {"claimed": 19} and sets.members(a.state, b"s") == {b"x"}
+    a.wait(60)
+    goes_on(a)
+
+
+def test_frames_under_our_name_make_us_another_once_in_a_while() -> None:
+    a = victim()
+    for _ in range(20):
+        a.receive("x", Repair([frame(a.state.actor, 1, 7, 7)], 1, True, 0))
+        a.commit()
+    assert a.alarms == ["fork"] and a.replica.drops == {"claimed": 19} and sets.members(a.state, b"s") == {b"x"}
+    goes_on(a)
+
+
+def test_a_healing_that_was_not_believed_at_once_is_in_the_end() -> None:
+    """It is as if it had been lost: nothing of it is applied, and it is asked for again."""
+    a, b = victim(), Desk("b", 2)
+    exchange(a, b)
+    a.receive("x", Pull({a.state.actor: 1 << 40}, 1000))
+    a.commit()
+    exchange(a, b)
+    seq = next(dot & SEQ_MASK for _, dot, _ in a.state.keys[b"s"].rows())
+    healing = Frame(Actor("b", 77), 1, 1, {}, removes={a.state.actor: Runs([seq])}, heals=[(a.state.actor, seq, 12345)])
+    b.receive("b", Delta([encode_frame(healing)]), inbox=False)
+    b.commit()
+    exchange(a, b, 20)
+    assert a.alarms == ["fork"] and a.replica.drops["claimed"] < 15 and a.state.applied(Actor("b", 77)) == 0
+    strings.put(b.state, b"later", b"v")
+    b.commit()
+    exchange(a, b, 60)
+    assert a.alarms == ["fork", "fork"] and a.state.applied(Actor("b", 77)) == 1 and a.state.hash == b.state.hash
+    assert strings.get(a.state, b"later") == b"v" and len(a.replica.held) == 0
+    assert sets.members(a.state, b"s") == {b"x"} == sets.members(b.state, b"s")
+
+
+def nothing(a: Desk, seq: int) -> bytes:
+    return b""
+
+
+def otherwise(a: Desk, seq: int) -> bytes:
+    row = row_at(a.state, a.state.me, seq)
+    return b"" if row is None else encode_rows([replace(row, stamps=[(1, 1 << 26)])])
+
+
+def storm(a: Desk, names: list[str], seconds: float, row: Callable[[Desk, int], bytes] = nothing) -> None:
+    """They claim our vector, another hash, and that none of our rows is there (or what `row` says), as often as they
+    are heard.
+    """
+    end = a.now + seconds
+    while a.now < end:
+        view = a.replica.view
+        for n, name in enumerate(names):
+            claim = (view.vector_hash, view.vector_sum, 12345, a.state.clock.wall_ms, 5000)
+            a.receive(name, Hello(Actor(name, 9), n + 1, 0, *claim), inbox=False)
+        a.wait(0.1)
+        sent, a.sent = a.sent, []
+        for _, to, question in sent:
+            if isinstance(question, Compare) and to in names:
+                count = len(question.items)
+                single = any(first == last for _, first, last, _ in question.items)
+                vector = a.state.vector() if single else {}
+                rows = [row(a, first) for _, first, _, _ in question.items] if single else []
+                a.receive(to, Differ(question.number, count, list(range(count)), vector, rows))
+        a.commit()
+
+
+def test_who_makes_up_what_differs_makes_us_write_all_anew_once_a_minute() -> None:
+    a = Desk("a", 1)
+    sets.add(a.state, b"s", [b"%d" % n for n in range(1500)])
+    a.commit()
+    storm(a, ["x"], 55)
+    assert a.replica.counts["healed"] == 1500 and a.replica.drops["claimed"] < 5
+    storm(a, ["x"], 60)
+    assert a.replica.counts["healed"] == 3000 and sets.size(a.state, b"s") == 1500
+
+
+def test_who_makes_up_that_our_rows_are_others_makes_us_another_once_a_minute() -> None:
+    a = victim()
+    storm(a, ["x"], 55, otherwise)
+    assert a.alarms.count("fork") == 1 and a.replica.drops["claimed"] > 1 and sets.members(a.state, b"s") == {b"x"}
+    storm(a, ["x"], 30, otherwise)
+    assert a.alarms.count("fork") == 2 and sets.members(a.state, b"s") == {b"x"}
+
+
+def test_a_crowd_that_makes_up_what_differs_is_bounded_as_a_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    def storm_of_eight() -> int:
+        a = Desk("a", 1)
+        sets.add(a.state, b"s", [b"%d" % n for n in range(300)])
+        a.commit()
+        storm(a, [f"x{i}" for i in range(8)], 55)
+        return a.replica.counts["healed"]
+
+    monkeypatch.setattr("crdt.replica.pace.LEAST", 0)
+    assert 300 < storm_of_eight() <= 1200
+    monkeypatch.setattr("crdt.replica.pace.SHARES", 1000)
+    assert storm_of_eight() > 1200
+
+
+def test_frames_that_heal_rows_of_others_are_bounded_by_all_there_are() -> None:
+    a = Desk("a", 1, Tuning(interval=0.0))
+    other = State(B)
+    other.begin(1000)
+    sets.add(other, b"s", [b"%d" % n for n in range(1600)])
+    cut = other.cut()
+    assert cut is not None
+    a.receive("b", Delta([encode_frame(cut)]), inbox=False)
+    assert a.replica.healing.believes("x", 701, a.now), "what it made us write by other means"
+    for n in range(1, 4):
+        seqs = range(1 + 400 * n, 401 + 400 * n)
+        forged = Frame(Actor("x", n), 1, 1, {}, removes={B: Runs(seqs)}, heals=[(B, seq, 12345) for seq in seqs])
+        a.receive("x", Delta([encode_frame(forged)]), inbox=False)
+        a.commit()
+    assert a.state.seq == 800 and a.replica.drops == {"claimed": 1} and sets.size(a.state, b"s") == 1600
+    assert a.state.applied(Actor("x", 3)) == 0, "as if it had been lost"
+    goes_on(a, Actor("b", 9))
 
 
 def many(n: int, first: int = 1) -> list[bytes]:

@@ -6,9 +6,9 @@ from crdt.codec import decode_frame
 from crdt.replica.messages import Delta
 from crdt.replica.tuning import Tuning
 from crdt.state import State
-from crdt.types import sets, streams, strings
+from crdt.types import sets, streams, strings, texts
 from crdt.types.streams import Id
-from tests.crdt.replica.desk import Desk
+from tests.crdt.replica.desk import Desk, exchange
 
 
 def deltas(count: int) -> list[Delta]:
@@ -67,6 +67,22 @@ def test_what_waits_is_bounded_and_forgotten_after_a_time() -> None:
     assert b.replica.held.bytes <= 16_000 and b.replica.drops["held_full"] > 20
     b.wait(5)
     assert len(b.replica.held) == 0
+
+
+def test_what_may_not_wait_for_its_size_once_decoded_is_applied_in_its_turn() -> None:
+    tuning = Tuning(interval=0.0, held_bytes=50_000, heartbeat=1.0)
+    a, b = Desk("a", 1, tuning), Desk("b", 2, tuning)
+    sets.add(a.state, b"s", [b"lost"])
+    a.commit()
+    a.take()
+    texts.insert(a.state, b"t", 0, "x" * 1000)
+    a.commit()
+    (delta,) = a.take(Delta)
+    assert isinstance(delta, Delta) and len(delta.frames[0]) < 1200
+    b.receive("a", delta, inbox=False)
+    assert b.replica.drops == {"held_full": 1} and b.replica.held.bytes == 0
+    exchange(a, b, 10)
+    assert texts.size(b.state, b"t") == 1000 and a.state.hash == b.state.hash
 
 
 def test_a_malformed_frame_stops_none_of_the_others() -> None:
