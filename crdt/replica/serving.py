@@ -65,7 +65,7 @@ class Transfer:
     frozen: Frozen
     making: Iterator[bytes | None] | None
     deadline: float
-    tenure: float = NEVER  # until then its place is not another's
+    since: float  # it has had a place
     parts: list[bytes] = field(default_factory=list)
     index: int = 0  # the asker has every part of the list below
     sent: int = 0
@@ -99,6 +99,7 @@ class Serving:
         self._again_from = 0
         self._again_until = 0.0  # until then what was published again from there on may be under way
         self._answers: dict[str, Answer] = {}  # by peer, the latest at the end
+        self._left: dict[str, tuple[float, float]] = {}  # who had a place for a snapshot: since when, until when
 
     def __contains__(self, stream: int) -> bool:
         return stream in self._transfers
@@ -121,7 +122,7 @@ class Serving:
             self._again(now)
         for stream, transfer in list(self._transfers.items()):
             if transfer.deadline <= now or transfer.frozen.kept > self._replica.tuning.frozen_rows:
-                self._end(stream)
+                self._leave(stream, transfer, now)
             elif transfer.making is not None:
                 self._make(stream, transfer, now)
             elif transfer.wants:
@@ -263,7 +264,7 @@ class Serving:
                     transfer.wants.clear()
                     self._advance(stream, 0, now)
                     return
-                self._end(stream)  # asking anew, it has given that one up
+                self._leave(stream, transfer, now)  # asking anew, it has given that one up
         if replica.merging.joining is not None or not self._make_room(now):
             return  # the asker will ask again, or ask another
         replica.flush()
@@ -275,8 +276,17 @@ class Serving:
         making = list_parts(frozen, replica.out.room)
         deadline = now + 2 * replica.tuning.pull_timeout
         session = replica.peers.get(to, now).present
-        self._transfers[stream] = transfer = Transfer(to, session, base, replica.batch, frozen, making, deadline)
+        since, left = self._left.pop(to, (now, now))
+        since = since if now < left + TENURE * replica.tuning.pull_timeout else now
+        self._transfers[stream] = transfer = Transfer(to, session, base, replica.batch, frozen, making, deadline, since)
         self._make(stream, transfer, now)
+
+    def _leave(self, stream: int, transfer: Transfer, now: float) -> None:
+        """The asker has no use for its place any more. If it is back soon it is as if it had kept it."""
+        self._end(stream)
+        self._left[transfer.peer] = transfer.since, now
+        if len(self._left) > ANSWERS:
+            del self._left[next(iter(self._left))]
 
     def _make_room(self, now: float) -> bool:
         """Whether there is a place for one more snapshot: who has had one for long makes room, whatever it asks for,
@@ -284,11 +294,16 @@ class Serving:
         """
         if len(self._transfers) < self._replica.tuning.transfers:
             return True
-        stream = min(self._transfers, key=lambda stream: self._transfers[stream].tenure)
-        if now < self._transfers[stream].tenure:
+        until, stream = min((self._tenure(transfer), stream) for stream, transfer in self._transfers.items())
+        if now < until:
             return False
         self._end(stream)
         return True
+
+    def _tenure(self, transfer: Transfer) -> float:
+        """Until when its place is not another's: were that less than the list takes, nobody had it ever."""
+        size = sum(map(len, transfer.parts))
+        return transfer.since + TENURE * self._replica.tuning.pull_timeout + 2 * size / SLOWEST
 
     def _make(self, stream: int, transfer: Transfer, now: float) -> None:
         """One slice of the list; send its beginning when all of it is there."""
@@ -315,9 +330,6 @@ class Serving:
         transfer.index = max(transfer.index, index)
         if not transfer.sent:
             replica.witness(replica.own_stored)
-            if transfer.tenure == NEVER:
-                whole = sum(map(len, transfer.parts))  # if less time were given than the list takes, nobody had it ever
-                transfer.tenure = now + TENURE * replica.tuning.pull_timeout + 2 * whole / SLOWEST
         end = min(transfer.index + replica.tuning.window, len(transfer.parts))
         self._send_parts(stream, transfer, range(max(transfer.index, transfer.sent), end), now)
         transfer.sent = max(transfer.sent, end)
@@ -361,7 +373,7 @@ class Serving:
         """The asker wants rows, or is done."""
         if not message.spans:
             if message.stream in self._transfers and self._transfers[message.stream].peer == sender:
-                self._end(message.stream)
+                self._leave(message.stream, self._transfers[message.stream], now)
             return
         transfer = self._transfer(sender, message.stream)
         if transfer is None or not transfer.sent:
