@@ -73,6 +73,8 @@ class Housekeeping:
     async def take_back(self, damaged: bool) -> None:
         """After a start: take in what stood behind a damaged frame of the log, found now or at an earlier start."""
         frames = self._space.store.rest()
+        if not frames and not damaged:
+            return
         self._kept = len(frames) > 0
         await self._begin_salvage(frames)
         text = f"{len(frames) - len(self._salvage)} of {len(frames)} intact frames behind a damaged one are taken in"
@@ -81,7 +83,7 @@ class Housekeeping:
         if damaged:
             text = f"a stored frame is unreadable: it is pulled from peers, and we go on as a new actor. {text}"
             self._space.alarms.tell(Alarm("damaged_log", f"{text}. Check the disk"), self._space.now())
-        elif frames:
+        else:
             log.info("salvaging", space=self._space.name, what=text)
 
     async def _begin_salvage(self, frames: list[LogFrame]) -> None:

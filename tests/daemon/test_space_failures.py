@@ -15,6 +15,7 @@ from crdt.replica import messages
 from crdt.replica.effects import Alarm
 from crdt.replica.intake import SLICE_FRAMES, Intake
 from crdt.types import sets
+from daemon.housekeeping import Housekeeping
 from tests.crdt.replica.test_hostile import many
 from tests.daemon.spaces import Between, Make, same, until
 
@@ -86,6 +87,17 @@ async def test_own_frames_behind_a_damaged_one_of_a_peer_are_kept(make: Make, tm
     a.space.housekeeping.turn()
     await a.space.housekeeping.task  # type: ignore[misc]
     assert a.space.store.rest() == []
+
+
+async def test_an_intact_start_takes_nothing_in(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is ordered or stored before the daemon is ready."""
+    a = make("a")
+    await a.start()
+    a.put(b"k", b"v")
+    a.close()
+    monkeypatch.setattr(Housekeeping, "_feed", None)
+    await a.start()
+    assert a.get(b"k") == b"v" and a.space.alarms.counts == {}
 
 
 async def test_what_follows_an_own_frame_that_nobody_else_has_is_kept(make: Make) -> None:
