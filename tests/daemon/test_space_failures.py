@@ -137,12 +137,12 @@ async def test_a_defect_in_one_slice_of_a_message_does_not_stop_the_space(
     await until(lambda: not a.space.busy and not replica.dirty and replica.stored == replica.batch, "all to be stored")
     take, taken = Intake._take, 0
 
-    def fails_once(self: Intake, sender: str, data: bytes, now: float, first_hand: bool) -> None:
+    def fails_once(self: Intake, sender: str, data: bytes, now: float, first_hand: bool, vouched: bool) -> None:
         nonlocal taken
         taken += 1
         if taken == bad:
             raise AssertionError("a defect")
-        take(self, sender, data, now, first_hand)
+        take(self, sender, data, now, first_hand, vouched)
 
     complaints: list[str] = []
     armed: list[float] = []
