@@ -100,5 +100,6 @@ class Lives:
                 replica.cut()
         self._reborn = max(1, state.seq)
         replica.acks.seq = min(replica.acks.seq, self._reborn)
+        replica.flush()  # a start that goes on with this life must find what was written anew
         replica.out.order(Witness(0))  # a start goes on with this life, also if it has sent nothing by then
         replica.out.order(Alarm("fork", f"{why}; {old} goes on as {state.actor}"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from crdt.dots import Actor
-from crdt.replica.effects import Witness
+from crdt.replica.effects import Persist, Witness
 from crdt.replica.events import Connected, Disconnected
 from crdt.replica.messages import Ack, Delta, Hello, Pull
 from crdt.types import counters, sets, strings
@@ -28,6 +28,17 @@ def test_a_life_that_begins_with_a_fork_is_witnessed_before_it_has_said_anything
     a = Desk("a")
     a.receive("b", Pull({Actor("a", 1): 2}, 1000))
     assert Witness(0) in a.orders and a.state.seq == 0
+
+
+def test_what_is_written_anew_is_stored_before_the_new_life_is_witnessed() -> None:
+    """Else a crash in between leaves a life that knows nothing of what the one before must not lose."""
+    a = Desk("a")
+    strings.put(a.state, b"k", b"v")
+    a.replica.lives.fork(True)
+    orders = a.replica.out.take()
+    a.run(orders)
+    kinds = [type(order) for order in orders]
+    assert kinds.index(Persist) < kinds.index(Witness) and not a.replica.dirty
 
 
 def test_what_a_clone_wrote_before_its_first_connection_is_written_anew() -> None:
