@@ -32,6 +32,7 @@ PINNED = {
     14479: "a frame in pieces that got no further kept the place of another from its sender",
     64053: "pieces of a frame kept the place of those of a row",
     23978: "frames in pieces that answered for a snapshot which was no more had it waited for again",
+    76303: "hardly a frame found room to wait once decoded sizes counted, and each round of a slow link brought one",
     2993399: "who asked a second daemon under its own name told itself that there is no such snapshot",
 }
 DAMAGED = {

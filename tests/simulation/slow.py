@@ -56,7 +56,7 @@ def actions(seed: int, nodes: int, duration: float) -> list[tuple[Any, ...]]:
 def tuning(plan: Plan) -> dict[str, Any]:
     """What is set otherwise, beside the defaults of the simulator: limits that the values exceed."""
     rng = Random(f"{FEATURE} limits {plan.seed}")
-    message, held = rng.choice([2_048, 8_192, 65_536]), rng.choice([5_000, 20_000, 200_000])
+    message, held = rng.choice([2_048, 8_192, 65_536]), rng.choice([10_000, 40_000, 400_000])
     return {
         "max_message": 700 if plan.has("small") else message,
         "held_bytes": held,
