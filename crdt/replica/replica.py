@@ -7,7 +7,7 @@ Must not know: sockets, disks, clocks, dice (time is an argument, the generator 
 The protocol, as a story. A daemon cuts its pending operations into a frame at each commit, stores it, and once per
 interval publishes what is new and stored as DELTA. Peers apply a frame as soon as they have what its author had; one
 that comes too early is held (intake.py). DELTA may get lost, so every daemon says HELLO now and then: how far its own
-operations go, a hash and the sum of its vector, a hash of its state. Whoever learns that a peer has more (comparing.py)
+operations go, a hash and the sum of its vector, a hash of its state. Whoever learns that a peer has more (hearing.py)
 waits a moment (the missing frames may be under way), then asks that one peer: PULL with its own vector (recovery.py).
 The answer is REPAIR, the frames it lacks in the answerer's log order, or a snapshot in pieces where the log no longer
 reaches back (serving.py). From the vector in the PULL the answerer learns what it lacks itself, and pulls back. Nothing
@@ -30,11 +30,11 @@ from crdt.frame import Frame
 from crdt.replica import messages
 from crdt.replica.acks import Acks
 from crdt.replica.attendance import Attendance
-from crdt.replica.comparing import Comparing
 from crdt.replica.effects import Effect, Lane, LogFrame, Persist, Witness
 from crdt.replica.events import Connected, Disconnected, Event, Merged, Persisted, Received, Tick
 from crdt.replica.greeting import Greeting
 from crdt.replica.healing import Healing
+from crdt.replica.hearing import Hearing
 from crdt.replica.intake import Intake
 from crdt.replica.lives import Lives
 from crdt.replica.merging import Merging
@@ -101,7 +101,7 @@ class Replica:
         self.intake = Intake(self)
         self.held = self.intake.held
         self.lives = Lives(self)
-        self.comparing: Comparing = Comparing(self)
+        self.hearing: Hearing = Hearing(self)
         self.acks = Acks(self)
         self.recovery = Recovery(self)
         self.serving = Serving(self)
@@ -490,7 +490,7 @@ _HANDLERS: Final[dict[type[Any], Callable[[Replica, str, Any, float], None]]] = 
     More: Replica._on_more,
     Want: Replica._on_want,
     Rows: Replica._on_rows,
-    Hello: lambda replica, sender, message, now: replica.comparing.on_hello(sender, message, now),
+    Hello: lambda replica, sender, message, now: replica.hearing.on_hello(sender, message, now),
     Presence: lambda replica, sender, message, now: replica.attendance.on_presence(sender, message, now),
     Probe: lambda replica, sender, message, now: replica.attendance.on_probe(sender, message, now),
     Taken: lambda replica, sender, message, now: replica.attendance.on_taken(sender, message, now),

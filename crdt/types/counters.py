@@ -56,11 +56,6 @@ def incr(state: State, key: bytes, by: int) -> int:
     else:
         value = entry.value
         if isinstance(value, tuple):
-            _, lineage, before = value
-            if entry.dot > state.mark and isinstance(before, int) and -NEAR < before < NEAR and -NEAR < by < NEAR:
-                total = before + by
-                entry.value = (COUNT, lineage, total)
-                return total
             return _count_on(state, entry, value, by)
         if isinstance(value, Number):
             shown = value._shown

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.store import Durability
+from daemon.store import Durability, Store
 from tests.daemon.processes import World
 from tests.daemon.spaces import Between, Make, Member
 
@@ -30,6 +30,14 @@ async def make(between: Between, tmp_path: Path) -> AsyncIterator[Make]:
     for member in made:
         if between.members.get(member.name) is member:
             member.kill()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    """An empty one."""
+    made = Store.open(tmp_path, "s")
+    yield made
+    made.close()
 
 
 @pytest.fixture

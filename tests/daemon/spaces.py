@@ -139,6 +139,12 @@ class Member:
         self.space.close()
         self.between.members.pop(self.name, None)
 
+    async def housekept(self) -> None:
+        """A turn of housekeeping begins; when it is over."""
+        self.space.housekeeping.turn()
+        assert self.space.housekeeping.task is not None
+        await self.space.housekeeping.task
+
     # -- what programs do ---------------------------------------------------------------------------------------------
 
     def add(self, key: bytes, *members: bytes) -> None:

@@ -22,9 +22,7 @@ def _full(*_args: object, **_options: object) -> None:
 async def _checkpoint(member: Member, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "CHECKPOINT_AFTER", -1)
     monkeypatch.setattr(Housekeeping, "_checkpoint_due", lambda self: True)
-    member.space.housekeeping.turn()
-    assert member.space.housekeeping.task is not None
-    await member.space.housekeeping.task
+    await member.housekept()
     monkeypatch.undo()
 
 
@@ -125,9 +123,7 @@ async def test_a_checkpoint_is_due_by_what_was_logged_since(make: Make, monkeypa
     for i in range(400):
         a.put(b"k%d" % (i % 10), b"x" * 500)
         if i % 5 == 0:
-            a.space.housekeeping.turn()
-            assert a.space.housekeeping.task is not None
-            await a.space.housekeeping.task
+            await a.housekept()
         most = max(most, a.space.commits.logged)
     assert most < 26_000
     assert a.space.store.log_bytes < 60_000
@@ -144,9 +140,7 @@ async def test_a_log_beyond_a_small_budget_is_pruned(make: Make) -> None:
     for i in range(200):
         a.put(b"k", b"%d" % i + b"x" * 500)
     for _ in range(3):
-        a.space.housekeeping.turn()
-        assert a.space.housekeeping.task is not None
-        await a.space.housekeeping.task
+        await a.housekept()
     assert a.space.store.log_bytes <= 10_000
     assert a.space.store.floor()[a.space.state.actor] > 100
     a.kill()
@@ -173,9 +167,7 @@ async def test_cycles_of_adding_and_removing_leave_nothing_behind(make: Make, be
         await until(lambda: same(a, b), "both to be equal")
         for member in (a, b):
             for _ in range(3):
-                member.space.housekeeping.turn()
-                assert member.space.housekeeping.task is not None
-                await member.space.housekeeping.task
+                await member.housekept()
             held = sum(len(chunk) for rows in member.space.state.actors.values() for chunk in rows.chunks)
             assert held == 0 == member.space.state.live and not member.space.state.keys
             assert member.space.store.log_bytes <= 20_000 and not member.space.replica.held.bytes
@@ -191,9 +183,7 @@ async def test_housekeeping_that_fails_is_tried_again(make: Make, monkeypatch: p
     with monkeypatch.context() as broken:
         broken.setattr(a.space.store, "finish_checkpoint", _full)
         for _ in range(2):
-            a.space.housekeeping.turn()
-            assert a.space.housekeeping.task is not None
-            await a.space.housekeeping.task
+            await a.housekept()
             assert not a.space.store.checkpoint_vv
     assert not a.failures
     a.space.housekeeping.turn()

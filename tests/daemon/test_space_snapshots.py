@@ -30,9 +30,7 @@ async def _away_too_long(make: Make, between: Between) -> tuple[Member, Member]:
     for i in range(300):
         a.put(b"k%d" % i, b"x" * 300)
     for _ in range(3):
-        a.space.housekeeping.turn()
-        assert a.space.housekeeping.task is not None
-        await a.space.housekeeping.task
+        await a.housekept()
     assert a.space.store.floor()
     b.add(b"mine", b"2")
     return a, b
@@ -103,9 +101,7 @@ async def test_lifetimes_survive_restarts_checkpoints_and_snapshots(make: Make) 
     await a.start()
     ends = a.space.state.time_ms + 1_000_000
     a.expire(b"in the checkpoint", ends)
-    a.space.housekeeping.turn()
-    assert a.space.housekeeping.task is not None
-    await a.space.housekeeping.task
+    await a.housekept()
     a.expire(b"in the log", ends + 1)
     a.kill()
     await a.start()

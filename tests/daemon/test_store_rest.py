@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import sqlite3
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,13 +15,6 @@ from daemon.store import Store, StoreCorrupt
 from daemon.store_rest import Rest
 
 ADA, BOB = Actor("ada", 1), Actor("bob", 1 << 63)
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    made = Store.open(tmp_path, "s")
-    yield made
-    made.close()
 
 
 def frames(actor: Actor, first: int, last: int) -> list[LogFrame]:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -13,13 +11,6 @@ from crdt.replica.effects import Stage
 from daemon.store import Store
 
 ADA, BOB = Actor("ada", 1), Actor("bob", 1 << 63)
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    made = Store.open(tmp_path, "s")
-    yield made
-    made.close()
 
 
 def order(number: int, actor: Actor = ADA) -> Stage:

@@ -200,7 +200,7 @@ def hello_before_commit() -> Iterator[None]:
 @contextmanager
 def ack_before_apply() -> Iterator[None]:
     def on_hello(self: Replica, sender: str, message: Hello, now: float) -> None:
-        self.comparing.on_hello(sender, message, now)
+        self.hearing.on_hello(sender, message, now)
         if self.name in message.asked:
             self.out.send(Lane.INBOX, sender, Ack(message.actor, message.ask, 0))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from crdt.dots import Actor
-from crdt.replica.messages import Hello, Piece, Pull, Repair, encode
+from crdt.replica.messages import Hello, Message, Piece, Pull, Repair, encode
 from crdt.replica.tuning import Tuning
 from crdt.types import sets, strings
 from tests.crdt.replica.desk import Desk, exchange, hello
@@ -17,14 +17,25 @@ def with_actors(name: str, number: int, nonce: int = 1, tuning: Tuning | None = 
     return made
 
 
-def test_only_the_entry_in_question_when_it_is_known() -> None:
-    a, b = with_actors("a", 100), with_actors("b", 100, 2)
+def greeted(b: Desk, a: Desk) -> None:
+    """b hears from a where it stands, and asks for what it lacks."""
+    b.receive("a", hello(a), inbox=False)
+    b.wait(0.1)
+
+
+def asked(b: Desk, a: Desk) -> Message:
+    """What b asks a, who has written one thing more."""
     sets.add(a.state, b"s", [b"1"])
     a.commit()
     a.take()
-    b.receive("a", hello(a), inbox=False)
-    b.wait(0.1)
+    greeted(b, a)
     (pull,) = b.take(Pull)
+    return pull
+
+
+def test_only_the_entry_in_question_when_it_is_known() -> None:
+    a, b = with_actors("a", 100), with_actors("b", 100, 2)
+    pull = asked(b, a)
     assert isinstance(pull, Pull) and pull.vector == {Actor("a", 1): 0} and not pull.whole
     a.receive("b", pull)
     b.receive("a", *a.take(Repair))
@@ -34,12 +45,7 @@ def test_only_the_entry_in_question_when_it_is_known() -> None:
 
 def test_the_whole_vector_when_more_is_missing_than_the_peers_own() -> None:
     a, b = with_actors("a", 101), with_actors("b", 100, 2)
-    sets.add(a.state, b"s", [b"1"])
-    a.commit()
-    a.take()
-    b.receive("a", hello(a), inbox=False)
-    b.wait(0.1)
-    (pull,) = b.take(Pull)
+    pull = asked(b, a)
     assert isinstance(pull, Pull) and pull.whole and len(pull.vector) == 100
 
 
@@ -50,8 +56,7 @@ def test_a_gap_below_the_log_is_asked_for_with_the_whole_vector() -> None:
         a.commit()
     a.prune()
     a.take()
-    b.receive("a", hello(a), inbox=False)
-    b.wait(0.1)
+    greeted(b, a)
     exchange(a, b)
     assert b.state.hash == a.state.hash and a.replica.counts["snapshots"] == 1
 

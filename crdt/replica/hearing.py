@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 SESSIONS: Final = 32  # of one name that are remembered: more daemons under it than this are met anew at each HELLO
 
 
-class Comparing:
+class Hearing:
     """See the module."""
 
     __slots__ = ("_audit_at", "_replica")
