@@ -11,10 +11,10 @@ from typing import Any, Final
 
 from xxhash import xxh3_64_intdigest, xxh3_128_intdigest
 
-from crdt.dots import MASK_64, SEQ_MASK
+from crdt.dots import SEQ_MASK
 from crdt.entry import GONE, Entry, Opaque, Raw, Wire
 from crdt.frame import Group, stamps_of
-from crdt.hashing import CLOCK_FACTOR, STRUCTURED, type_seed
+from crdt.hashing import SEED_MASK, STRUCTURED, key_scope, type_scope
 
 MANY: Final = 256  # rows of one entry from which they are asked for together
 Row = tuple[int, Entry, bytes | None, Raw, int]  # packed dot, entry, field, raw payload, timestamp
@@ -160,43 +160,48 @@ def _group(where: Any, column: _Column, wires: Wires) -> Group:
 
 
 def dead_hash(actor_seed: int, dead: Dead, hlcs: list[int], contents: Contents) -> int:
-    """Sum of the hashes (hashing.row_hash) of these rows of one actor, not reduced mod 2^128.
-
-    Seeds may exceed 64 bits: xxhash takes the lower ones (its README).
-    """
-    digest = xxh3_64_intdigest
-    hashed: list[bytes] = []
+    """Sum of the hashes (hashing.row_hash) of these rows of one actor, not reduced mod 2^128."""
+    bare: list[bytes] = []  # names of rows without payload, and their seeds
+    bare_seeds: list[int] = []
+    names: list[bytes] = []  # of those with one
     seeds: list[int] = []
-    raws: list[Raw] = []  # structured ones, which go last: a sum has no order
+    payloads: list[bytes] = []
+    marked: list[bytes] = []  # of those with a structured one, which go last: a sum has no order
+    marked_seeds: list[int] = []
+    raws: list[Raw] = []
     dots: list[int] = []
-    marked: list[int] = []  # their seeds
     last: Entry | None = None
+    keyed: Entry | None = None
     cls: type[Entry] | None = None
-    name, kind, time, shift = 0, 0, -1, 0
+    above, inner = 0, 0  # the scopes of the last type, and of the last key with fields
     for i in range(len(dead.dots)):
         dot, entry, field, raw = dead.dots[i], dead.entries[i], dead.fields[i], dead.raws[i]
         if entry is not last:
             last = entry
             if type(entry) is not cls or cls is Opaque:  # whose entries are of many types
                 cls = type(entry)
-                kind = type_seed(actor_seed, entry.CODE)
-            name = digest(entry.key, kind)
-        if hlcs[i] != time:
-            time = hlcs[i]
-            shift = time * CLOCK_FACTOR & MASK_64
-        seed = name + shift + (dot & SEQ_MASK)
+                above = type_scope(actor_seed, entry.CODE)
+        name, scope = entry.key, above
+        if field is not None:
+            if entry is not keyed:
+                keyed, inner = entry, key_scope(above, entry.key)
+            name, scope = field, inner
+        seed = (scope + hlcs[i] & SEED_MASK) + (dot & SEQ_MASK)
         if raw is None:
-            hashed.append(field or b"")
-            seeds.append(seed)
+            bare.append(name)
+            bare_seeds.append(seed)
         elif isinstance(raw, bytes):
-            hashed.append(raw)
-            seeds.append(seed if field is None else digest(field, seed))
+            names.append(name)
+            seeds.append(seed)
+            payloads.append(raw)
         else:
+            marked.append(name)
+            marked_seeds.append(seed + STRUCTURED)
             raws.append(raw)
             dots.append(dot)
-            seed ^= STRUCTURED
-            marked.append(seed if field is None else digest(field, seed))
     if raws:
-        hashed += contents(raws, dots)
-        seeds += marked
-    return sum(map(xxh3_128_intdigest, hashed, seeds))
+        names += marked
+        seeds += marked_seeds
+        payloads += contents(raws, dots)
+    named = map(xxh3_64_intdigest, names, seeds)
+    return sum(map(xxh3_128_intdigest, payloads, named)) + sum(map(xxh3_128_intdigest, bare, bare_seeds))

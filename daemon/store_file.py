@@ -29,7 +29,7 @@ from crdt.dots import Actor
 
 Durability = Literal["always", "interval", "never"]
 
-SCHEMA_VERSION: Final = 2  # of the tables, and of how frames and rows in them are spelled (crdt/codec.py)
+SCHEMA_VERSION: Final = 3  # of the tables, and of how frames and rows in them are spelled (crdt/codec.py)
 APPLICATION_ID: Final = 0x474F5353  # "GOSS": tells our files from anybody else's SQLite files
 
 # 16 MB of WAL, where a commit folds it by itself. SQLite's 4 MB come round too often for one who folds in a worker.

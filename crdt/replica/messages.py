@@ -29,7 +29,7 @@ from crdt.dots import MASK_128, SEQ_MASK, Actor
 from crdt.errors import PeerError
 from crdt.heads import MAX_AUTHOR, NAMELESS, NONCE_BYTES, SMALLEST, parted, sized
 
-WIRE: Final = 3
+WIRE: Final = 4
 HEAD: Final = 6
 FRAME: Final = 0
 LETTER: Final = 1

@@ -17,10 +17,10 @@ def test_the_hash_never_changes() -> None:
     """It is part of the wire version: these numbers are for ever."""
     seed = Actor("a", 1).seed()
     expected = {
-        (4, b"key", b"member", None): 0x5764ECA4D320313E44CC886A4C0C4353,
-        (1, b"key", None, b"value"): 0x1418A1D56AC4DBF1438F636698525770,
-        (2, b"key", b"field", b"value"): 0x0CD9682EE991B33909725DF1BA630C96,
-        (1, b"key", None, msgpack.ExtType(1, b"\x93\x01\x01\x05")): 0xFFD538B7A89C6A78AFA5937959168D2B,
+        (4, b"key", b"member", None): 0x1A1AB2A9572F0AB9490827C9994E98FC,
+        (1, b"key", None, b"value"): 0x2BE7D116B3539F9792E80053A5BB8E17,
+        (2, b"key", b"field", b"value"): 0x79641C22934451EBA3C55D440AD24C98,
+        (1, b"key", None, msgpack.ExtType(1, b"\x93\x01\x01\x05")): 0xB7BA3E9E942194AF1FDD2074F5477DF0,
     }
     for row, number in expected.items():
         assert row_hash(seed, *row, 7, 1000 << 16) == number
@@ -29,7 +29,7 @@ def test_the_hash_never_changes() -> None:
 def test_every_part_of_a_row_is_hashed() -> None:
     rows = [
         row_hash(seed, code, key, field, payload, seq, hlc)
-        for seed in (1, 2)
+        for seed in (Actor("a", 1).seed(), Actor("a", 2).seed())
         for code in (1, 2)
         for key in (b"k", b"l")
         for field in (None, b"f", b"g")

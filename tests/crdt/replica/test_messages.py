@@ -16,6 +16,7 @@ from crdt.replica.messages import (
     ALL,
     HEAD,
     MAX_LIST,
+    WIRE,
     Ack,
     Compare,
     Delta,
@@ -89,9 +90,9 @@ def test_a_wrong_body_ends_in_a_peer_error_or_a_message(message: Message) -> Non
 def test_reasons() -> None:
     for data, reason in (
         (b"", "version"),
-        (b"\x03\x01", "version"),
-        (b"\x02\x01\x90\x90\x90\x90\x90", "version"),
-        (b"\x03\x01\x90\x90\x90\x90\x90", "checksum"),
+        (bytes((WIRE, 1)), "version"),
+        (bytes((WIRE - 1, 1)) + b"\x90" * 5, "version"),
+        (bytes((WIRE, 1)) + b"\x90" * 5, "checksum"),
         (envelope(0x63, b"\x90"), "kind"),
         (envelope(1, b"\xc1"), "malformed"),
     ):
