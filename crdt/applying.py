@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from crdt.columns import Dead
 from crdt.dots import Actor, Runs
-from crdt.entry import GONE, LIFETIME, Entry, Leaving, Wire
+from crdt.entry import GONE, LIFETIME, Entry, Leaving, Opaque
 from crdt.frame import Frame, Group
 from crdt.ranges import doomed
 from crdt.rows import ActorRows, Taken
@@ -39,8 +39,8 @@ class Applying:
     def __init__(self, state: State, told: bool) -> None:
         self._state = state
         self._told = told
-        self._leaving: Leaving = {}
-        self._taken: list[tuple[ActorRows, Taken]] = []
+        self._leaving = Leaving()
+        self._taken: list[tuple[ActorRows, Taken, int]] = []  # whose, which, and where they stand in `_leaving`
         self._emptied: dict[Entry, list[bytes | None] | None] = {}  # what lost rows; the fields, if readers see them
         self._entries: list[Entry] = []  # the cells that got rows ...
         self._fields: list[bytes | None] = []
@@ -74,8 +74,7 @@ class Applying:
     def take_rows(self, owner: ActorRows, gone: Runs) -> None:
         """The live rows of these seqs leave the books."""
         taken = owner.take(gone)
-        self._leaving.update(zip(taken[0], repeat(GONE)))
-        self._taken.append((owner, taken))
+        self._taken.append((owner, taken, self._leaving.extend(taken[0])))
 
     def _in_range(self, path: tuple[bytes, ...], vector: Mapping[Actor, int]) -> Iterator[tuple[ActorRows, Runs]]:
         """The live rows that a range removes, as seqs by actor."""
@@ -112,7 +111,9 @@ class Applying:
             else:
                 entries += repeat(self._put_fields(group, fresh), len(fresh))
                 fields += group.fields
-        hlcs = list(chain.from_iterable(group.hlcs() for group in kept))
+        hlcs = kept[0].hlcs()
+        for group in kept[1:]:
+            hlcs += group.hlcs()
         self._entries += entries  # type: ignore[arg-type]
         self._fields += fields
         if len(kept) > 1:
@@ -122,14 +123,14 @@ class Applying:
         contiguous = dots[-1] - dots[0] + 1 == len(dots)
         rows.extend(range(dots[0], dots[-1] + 1) if contiguous else dots, entries, fields, hlcs)
         state.count(rows, kept)
-        state.clock.absorb(max(hlcs))
+        state.clock.absorb(max(hlc for group in kept for _, hlc in group.stamps))
 
     def _put_fields(self, group: Group, dots: list[int]) -> Entry:
         """Rows of one key of a type with fields; its entry."""
         state, key = self._state, group.key
         assert key is not None
         entry = state.entry(group.code, key)
-        if self._leaving:
+        if self._leaving.places:
             entry.swap_all(state, group.fields, group.payloads, dots, self._leaving)
         else:
             entry.insert_all(state, group.fields, group.payloads, dots)
@@ -144,20 +145,22 @@ class Applying:
             state.keys = roomy(state.keys, len(dots))  # before: it must stay the same in here
         code, names, payloads = group.code, group.fields, group.payloads
         keys, hidden, expired, kind = state.keys, state.hidden, state.expired, state.kinds.get(code)
-        told, changes = self._told, self.changes
+        told, changes, find, added = self._told, self.changes, keys.get, (kind or Opaque).ADDED
         for i in range(len(names)):
             key, dot = names[i], dots[i]
             payload = None if payloads is None else payloads[i]
-            shown = keys.get(key)
+            shown = find(key)
             entry = shown if shown is not None and type(shown) is kind else state.entry(code, key)
             out.append(entry)
-            if entry.swap(state, None, payload, dot, leaving) and entry is shown:
+            swapped = entry.swap(state, None, payload, dot, leaving)
+            event = added if payload is None or isinstance(payload, bytes) else entry.event(payload)
+            if swapped and entry is shown:
                 if told:
-                    changes[key, _event(entry, payload)] = None
+                    changes[key, event] = None
                 continue
             if shown is None and key not in hidden and key not in expired and entry.visible():
                 keys[key] = entry
-            self._shown(entry, _event(entry, payload))
+            self._shown(entry, event)
         return out
 
     def _shown(self, entry: Entry, event: str) -> None:
@@ -172,33 +175,28 @@ class Applying:
 
     def drop(self) -> None:
         """What nothing has replaced leaves its entry as well; all that was taken is out of the hash then."""
-        for owner, taken in self._taken:
-            self._drop(owner, taken)
+        for owner, taken, start in self._taken:
+            self._drop(owner, taken, start)
 
-    def _drop(self, owner: ActorRows, taken: Taken) -> None:
+    def _drop(self, owner: ActorRows, taken: Taken, start: int) -> None:
         if len(taken[0]) > TOGETHER:
-            self._drop_together(taken)
-        leaving = self._leaving
+            self._drop_together(taken, start)
         dead, hlcs = Dead(), taken[3]
         dead.dots, dead.entries, dead.fields = taken[0], taken[1], taken[2]
-        alone = False
-        for dot in dead.dots:
-            raw = leaving[dot]
-            alone |= raw is GONE
-            dead.raws.append(raw)
-        if alone:
+        dead.raws = self._leaving.raws[start : start + len(dead.dots)]
+        if any(raw is GONE for raw in dead.raws):
             dead, hlcs = self._drop_alone(owner, dead, hlcs)
         if dead.dots:
             self._state.discount(owner, dead, hlcs)
 
-    def _drop_together(self, taken: Taken) -> None:
+    def _drop_together(self, taken: Taken, start: int) -> None:
         """Take many rows that one list loses at once out of it in a few steps, not one by one."""
         dots, entries, fields, _ = taken
         entry = entries[0]
         if not entry.PLACED or entries.count(entry) < len(entries):
             return
         raws = entry.discard_all(self._state, fields, dots)  # type: ignore[arg-type]
-        self._leaving.update(zip(dots, raws, strict=True))
+        self._leaving.raws[start : start + len(dots)] = raws
         self._cells(entry).extend(fields if GONE not in raws else compress(fields, map(GONE.__ne__, raws)))
 
     def _drop_alone(self, owner: ActorRows, taken: Dead, hlcs: list[int]) -> tuple[Dead, list[int]]:
@@ -273,8 +271,3 @@ class Applying:
         for key in state.lapsed:
             changes[key, "expired"] = None
         state.lapsed = before
-
-
-def _event(entry: Entry, payload: Wire) -> str:
-    """Keyspace event of a row that a peer added."""
-    return entry.ADDED if payload is None or isinstance(payload, bytes) else entry.event(payload)

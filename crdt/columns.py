@@ -19,6 +19,7 @@ from crdt.hashing import SEED_MASK, STRUCTURED, key_scope, type_scope
 MANY: Final = 256  # rows of one entry from which they are asked for together
 Row = tuple[int, Entry, bytes | None, Raw, int]  # packed dot, entry, field, raw payload, timestamp
 Wires = Callable[[list[Raw], list[int]], list[Wire]]  # raw payloads and their packed dots -> what is sent
+# Compiled, an int that is only handed on (a dot, a timestamp) stays the object that it is if its type is Any.
 Contents = Callable[[list[Raw], list[int]], list[bytes]]  # structured ones, and their packed dots -> what is hashed
 
 
@@ -57,15 +58,15 @@ class _Column:
         self.entry = entry
         self.names: list[bytes] = []
         self.raws: list[Raw] = []
-        self.dots: list[int] = []
-        self.hlcs: list[int] = []
+        self.dots: list[Any] = []
+        self.hlcs: list[Any] = []
 
 
 def gathered(
-    dots: Sequence[int],
+    dots: Sequence[Any],
     entries: list[Entry | None],
     fields: list[bytes | None],
-    hlcs: list[int],
+    hlcs: list[Any],
     wires: Wires,
 ) -> tuple[list[Group], list[int]]:
     """Rows, ascending by dot, as groups: one for each key and type, or for each type with a cell per key.
@@ -140,14 +141,12 @@ def grouped(rows: Iterable[Row], wires: Wires) -> list[Group]:
 
 
 def _group(where: Any, column: _Column, wires: Wires) -> Group:
-    raws, dots, hlcs = column.raws, column.dots, column.hlcs
-    kinds = set(map(type, raws))
-    payloads: list[Wire] | None
-    if kinds == {bytes}:
-        payloads = raws
-    elif kinds == {type(None)}:
+    raws, hlcs = column.raws, column.hlcs
+    dots: list[int] = column.dots
+    payloads: list[Wire] | None = raws
+    if raws[0] is None and raws.count(None) == len(raws):
         payloads = None
-    else:
+    elif not all(isinstance(raw, bytes) for raw in raws):
         payloads = wires(raws, dots)
     return Group(
         column.entry.CODE,

@@ -32,7 +32,37 @@ class Gone:
 
 
 GONE: Final = Gone()
-Leaving = dict[int, Any]  # packed dots of rows that leave with a frame -> raw payload of those taken out, else GONE
+
+
+class Leaving:
+    """Rows that leave with a frame, out of the books already: by packed dot, where each stands in `raws`.
+
+    `raws` has the raw payload of those that their entries have replaced, GONE for the others.
+    """
+
+    __slots__ = ("places", "raws")
+
+    def __init__(self) -> None:
+        self.places: dict[int, int] = {}
+        self.raws: list[Raw | Gone] = []
+
+    def extend(self, dots: list[Any]) -> int:
+        """These leave as well; where the first of them stands."""
+        places, start = self.places, len(self.raws)
+        place = start
+        for dot in dots:
+            places[dot] = place
+            place += 1
+        self.raws += repeat(GONE, len(dots))
+        return start
+
+    def replaced(self, dot: Any, raw: Raw) -> bool:
+        """Whether this row leaves: then the caller puts another into its place, and this was its payload."""
+        place = self.places.get(dot)
+        if place is None:
+            return False
+        self.raws[place] = raw
+        return True
 
 
 class Entry:
@@ -80,8 +110,8 @@ class Entry:
         """`insert`, of a row whose frame also removes the rows `leaving`, some of which it nearly always replaces.
 
         They are discarded afterwards, so an entry must bear both for a moment. An override may let the new row take the
-        place of one, and then notes the old one's raw payload in `leaving`: nothing more is done for it. True if it
-        did: then the entry is shown or hidden as before.
+        place of one, and then says so (`leaving.replaced`): nothing more is done for the old one. True if it did: then
+        the entry is shown or hidden as before.
         """
         self.insert(state, field, payload, dot)
         return False

@@ -18,9 +18,9 @@ are the keys.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from itertools import chain, repeat
+from itertools import chain
 from typing import Any
 
 import msgpack
@@ -44,9 +44,12 @@ class Group:
     def __len__(self) -> int:
         return len(self.seqs)
 
-    def hlcs(self) -> Iterator[int]:
+    def hlcs(self) -> list[int]:
         """The timestamp of each row."""
-        return chain.from_iterable(repeat(hlc, count) for count, hlc in self.stamps)
+        out: list[int] = []
+        for count, hlc in self.stamps:
+            out += [hlc] * count
+        return out
 
     def above(self, seq: int) -> Group:
         """The rows after this one."""
@@ -58,7 +61,7 @@ class Group:
 
     def pick(self, keep: list[int]) -> Group:
         """The rows at these positions."""
-        hlcs = list(self.hlcs())
+        hlcs = self.hlcs()
         return Group(
             self.code,
             self.key,
@@ -87,7 +90,7 @@ class Frame:
         return sum(len(group) for group in self.groups)
 
 
-def stamps_of(hlcs: Iterable[int]) -> Stamps:
+def stamps_of(hlcs: list[int]) -> Stamps:
     """Timestamps as (count, hlc) runs."""
     out: Stamps = []
     last, count = -1, 0

@@ -296,11 +296,15 @@ class State(Expiries):
 
     def _bury(self, owner: ActorRows, dead: Dead) -> Runs:
         """Rows of one actor that the caller took out of their entries: out of the books; which they were."""
-        base = owner.base
+        base, raws = owner.base, dead.raws
         seqs = [dot - base for dot in dead.dots]
-        seqs.sort()
-        self.discount(owner, dead, owner.bury(dead.dots))
-        return Runs(seqs)
+        order = sorted(range(len(seqs)), key=seqs.__getitem__)
+        gone = Runs([seqs[i] for i in order])
+        dead.dots, dead.entries, dead.fields, hlcs = owner.take(gone)
+        dead.raws = [raws[i] for i in order]
+        assert len(dead) == len(seqs), "a row that was live is indexed until its death is in the books"
+        self.discount(owner, dead, hlcs)
+        return gone
 
     def discount(self, owner: ActorRows, dead: Dead, hlcs: list[int]) -> None:
         """Rows that died: out of the hash and the count."""

@@ -117,8 +117,8 @@ class HashEntry(Entry):
         values, held = self.values, self.dots
         for field, payload, dot in zip(fields, payloads, dots, strict=True):
             old = held.get(field)
-            if old is not None and payload.__class__ is bytes and old in leaving:
-                leaving[old], values[field], held[field] = values[field], payload, dot
+            if old is not None and isinstance(payload, bytes) and leaving.replaced(old, values[field]):
+                values[field], held[field] = payload, dot
             else:
                 self.insert(state, field, payload, dot)
 

@@ -179,10 +179,9 @@ class JsonEntry(Entry):
     ) -> None:
         for field, payload, dot in zip(fields, payloads or (), dots, strict=True):
             node = self.nodes.get(field)
-            if node is None or type(payload) is not bytes or leaving.get(node.dot) is not GONE:
+            if node is None or type(payload) is not bytes or not leaving.replaced(node.dot, node.value):
                 self.insert(state, field, payload, dot)
                 continue
-            leaving[node.dot] = node.value
             node.value, node.dot = payload, dot
             node.changed()
             self._ranks(node)

@@ -76,10 +76,7 @@ class SetEntry(Entry):
         held = self.dots = roomy(self.dots, len(fields))
         for element, dot in zip(fields, dots, strict=True):
             old = held.get(element)
-            if old is None:
-                held[element] = dot
-            elif old.__class__ is int and old in leaving:
-                leaving[old] = None
+            if old is None or leaving.replaced(old, None):
                 held[element] = dot
             else:
                 self.insert(state, element, None, dot)

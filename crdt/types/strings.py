@@ -91,14 +91,11 @@ class StringEntry(Entry):
             self.number().insert(state, self, None, payload, dot)
 
     def swap(self, state: State, field: bytes | None, payload: Wire, dot: int, leaving: Leaving) -> bool:
-        old = self.dot
-        if old in leaving:
-            if payload.__class__ is bytes:
-                leaving[old], self.value, self.dot = self.value, payload, dot
-                return True
-            if numberwire.is_lone(payload):
-                leaving[old], self.value, self.dot = self.value, numberwire.decode(state, payload.data, dot), dot
-                return True
+        plain = isinstance(payload, bytes)
+        if (plain or numberwire.is_lone(payload)) and leaving.replaced(self.dot, self.value):
+            self.value = payload if plain else numberwire.decode(state, payload.data, dot)
+            self.dot = dot
+            return True
         self.insert(state, None, payload, dot)
         return False
 

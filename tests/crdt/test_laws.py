@@ -288,7 +288,7 @@ def range_takes_what_it_has_not_seen(patch: pytest.MonkeyPatch) -> None:
 @mistake
 def what_is_replaced_stays_in_the_hash(patch: pytest.MonkeyPatch) -> None:
     def wrong(self: StringEntry, st: State, name: bytes | None, payload: Any, dot: int, leaving: Leaving) -> bool:
-        if self.dot in leaving:
+        if self.dot in leaving.places:
             self.value, self.dot = None, -1
         self.insert(st, None, payload, dot)
         return False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from array import array
+from bisect import bisect_right
 
 import pytest
 
@@ -29,9 +29,7 @@ def filled(seqs: list[int]) -> tuple[ActorRows, SetEntry]:
 def append(owner: ActorRows, entry: SetEntry, seqs: list[int]) -> None:
     fields = [b"%d" % seq for seq in seqs]
     entry.dots.update(zip(fields, (BASE + seq for seq in seqs), strict=True))
-    owner.extend(
-        [BASE + seq for seq in seqs], [entry] * len(seqs), list(fields), array("Q", [seq * 10 for seq in seqs])
-    )
+    owner.extend([BASE + seq for seq in seqs], [entry] * len(seqs), list(fields), [seq * 10 for seq in seqs])
 
 
 def append_dense(owner: ActorRows, entry: SetEntry, first: int, live: str) -> None:
@@ -40,7 +38,7 @@ def append_dense(owner: ActorRows, entry: SetEntry, first: int, live: str) -> No
     rows = [entry if at == "x" else None for at in live]
     fields = [b"%d" % seq if at == "x" else None for seq, at in zip(seqs, live, strict=True)]
     entry.dots.update({f: BASE + seq for f, seq in zip(fields, seqs, strict=True) if f is not None})
-    hlcs = array("Q", [seq * 10 for seq in seqs])
+    hlcs = [seq * 10 for seq in seqs]
     owner.extend(range(BASE + first, BASE + first + len(live)), rows, fields, hlcs, live.count("-"))
 
 
@@ -200,7 +198,7 @@ def test_what_was_taken_can_stay() -> None:
 
 
 @pytest.mark.parametrize("dense", [True, False])
-def test_bury_in_any_order(dense: bool) -> None:
+def test_taking_some_of_several_chunks(dense: bool) -> None:
     entry = SetEntry(b"k")
     owner = ActorRows(Actor("a", 1), 3, BASE)
     seqs = [1, 2, 4, 5, 6, 7, 9, 10, 12, 13]
@@ -210,7 +208,7 @@ def test_bury_in_any_order(dense: bool) -> None:
         append(owner, entry, seqs)
     for chunk in owner.chunks:
         chunk.saved = 1
-    assert owner.bury([BASE + seq for seq in (12, 4, 13, 5)]) == [120, 40, 130, 50]
+    assert owner.take(Runs([4, 5, 12, 13]))[3] == [40, 50, 120, 130]
     assert live(owner) == [1, 2, 6, 7, 9, 10]
     for chunk in owner.chunks:
         assert chunk.dead == len(chunk) - len(chunk.live()) and chunk.fields is not None
@@ -219,13 +217,16 @@ def test_bury_in_any_order(dense: bool) -> None:
         assert chunk.saved == (None if hit else 1)
 
 
-def test_what_is_dead_cannot_be_buried() -> None:
+def test_what_is_dead_is_not_taken_again() -> None:
     owner, _ = filled([1, 2, 3])
-    owner.bury([BASE + 2])
-    with pytest.raises(AssertionError):
-        owner.bury([BASE + 2])
-    with pytest.raises(AssertionError):
-        ActorRows(Actor("a", 1), 3, BASE).bury([BASE + 1])
+    assert (kill(owner, [2]), kill(owner, [2]), kill(owner, [1, 2, 3])) == ([2], [], [1, 3])
+
+
+@pytest.mark.parametrize("ascending", [[0], [0, 3, 4, 9, 20, 21, 40], list(range(0, 300, 3))])
+def test_last_upto_answers_as_a_bisection(ascending: list[int]) -> None:
+    for low in range(len(ascending)):
+        for number in range(ascending[-1] + 2):
+            assert rows.last_upto(ascending, number, low) == max(low, bisect_right(ascending, number) - 1)
 
 
 @pytest.mark.parametrize(("fields", "left"), [(False, 2), (True, 4)])
@@ -237,5 +238,5 @@ def test_a_dense_chunk_bears_many_dead(monkeypatch: pytest.MonkeyPatch, fields: 
     owner.extend(range(BASE + 1, BASE + 21), [entry] * 20, names, [1] * 20)
     for seq in range(1, 21 - left):
         assert not owner.thin
-        owner.bury([BASE + seq])
+        owner.take(Runs([seq]))
     assert owner.thin

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable
+from contextlib import nullcontext
 from decimal import Decimal
 from random import Random
 
@@ -11,6 +12,7 @@ import pytest
 
 from crdt import codec
 from crdt import state as module
+from crdt.columns import Dead
 from crdt.dots import Actor, Runs
 from crdt.errors import PeerError, UsageError
 from crdt.frame import Frame, Group
@@ -51,6 +53,18 @@ def test_a_frame_claims_what_it_carries() -> None:
     sets.remove(state, b"s", [b"y"])
     two = cut(state)
     assert (two.first, two.last, two.groups, two.removes) == (4, 4, [], {A: Runs([3])})
+
+
+def test_what_is_dead_cannot_be_buried() -> None:
+    state = State(A)
+    strings.put(state, K, b"v")
+    cut(state)
+    entry = state.keys[K]
+    for raises in (nullcontext(), pytest.raises(AssertionError, match="indexed")):
+        dead = Dead()
+        dead.append(state.me.base + 1, entry, None, b"v")
+        with raises:
+            assert state._bury(state.me, dead) == Runs([1])
 
 
 def test_what_vanished_before_the_cut_still_counts() -> None:
