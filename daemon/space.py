@@ -41,6 +41,7 @@ log = get_logger("space")
 
 CUT_AT = 256  # pending operations that are cut at once: the loop is held for less than a millisecond
 COMMIT_AT = 1 << 20  # bytes of own frames that are stored before the commit interval is over
+STORE_RECEIVED = 0.002  # seconds from taking in frames of peers to storing them, where each turn ends with a commit
 RESYNC_SLICE = 500  # events of a joined snapshot between two turns of the loop
 LOAD_SLICE = 0.005  # seconds of loading between two turns of the loop
 AFTER_DEFECT = 0.1  # seconds until the engine is called again that has just failed: a defect shall not fill the log
@@ -191,7 +192,11 @@ class Space:
         self.state.begin(self.state.clock.wall_ms)  # what is written from now on sorts after what was absorbed
         if self.inline and not self._settling and self.replica.dirty:
             self._settling = True
-            self._loop.call_soon(self._store_received)
+            # Clients that wait for what was just absorbed are answered first; and what comes soon shares the commit.
+            if self.replica.tuning.durable:  # peers may wait to hear that it is stored
+                self._loop.call_soon(self._loop.call_soon, self._store_received)
+            else:
+                self._loop.call_later(STORE_RECEIVED, self._store_received)
 
     @property
     def busy(self) -> bool:

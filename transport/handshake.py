@@ -214,6 +214,8 @@ def _let_go(client: aiomqtt.Client, attempt: Attempt) -> None:
     if paho.socket() is None:  # else it still has to tell the loop that its socket is closed
         for name in _CALLBACKS:
             setattr(paho, name, None)
+        for name in ("_sock_recv", "_handle_publish"):
+            vars(paho).pop(name, None)  # they lead to the pipe
 
 
 def _will(attempt: Attempt) -> aiomqtt.Will | None:

@@ -7,6 +7,7 @@ import gc
 import socket
 import threading
 import time
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from transport.embedded import EmbeddedBroker
 from transport.handshake import Attempt, _client, connected, subscribe
 from transport.mqtt_settings import BrokerAddress, MqttSettings
-from transport.pipe import paho_of
+from transport.pipe import Pipe, paho_of
 from transport.refusal import HungUp, Refused
 from transport.topics import Topics
 
@@ -193,6 +194,21 @@ async def test_subscribing_fresh_and_leaving_cleanly() -> None:
         assert client.timeout == one.settings.connect_timeout_seconds
     assert paho_of(client).socket() is None
     assert (one.answered, one.hung_up) == (True, False)
+    await broker.stop()
+
+
+async def test_who_was_let_go_leads_to_no_pipe() -> None:
+    """Nor to all that a pipe knows: the daemon runs without the collector."""
+    broker = EmbeddedBroker()
+    await broker.start()
+    one = attempt(broker.port, v5=False)
+    async with connected(one) as client:
+        pipe = Pipe(client, lambda topic, data: None, lambda: None, lambda: False)
+        await subscribe(client, one, Topics("gs", "me", ("s",)))
+    gone = weakref.ref(pipe)
+    del pipe
+    await asyncio.sleep(0)
+    assert gone() is None
     await broker.stop()
 
 

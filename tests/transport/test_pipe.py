@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import socket
 import time
 from collections import Counter
@@ -13,10 +14,13 @@ from typing import cast
 import aiomqtt
 import paho.mqtt.client
 import pytest
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 
 from transport import pipe as pipe_module
 from transport.embedded import EmbeddedBroker
-from transport.pipe import MAX_UNACKNOWLEDGED, TURN, Pipe, paho_of
+from transport.pipe import CHUNK, MAX_UNACKNOWLEDGED, TURN, Pipe, paho_of, published
 
 
 @asynccontextmanager
@@ -159,6 +163,9 @@ class Decrypting:
     def socket(self) -> Decrypted:
         return self._sock
 
+    def _sock_recv(self, size: int) -> bytes:
+        raise BlockingIOError
+
     def loop_write(self) -> None:
         pass
 
@@ -209,3 +216,122 @@ async def test_a_lost_connection_takes_nothing() -> None:
                 pass
         assert not pipe.send("t/x", b"x", 1, False, None)
         assert not pipe.send("t/x", b"x", 0, False, None)
+
+
+# -- reading in the place of paho
+
+
+def sent_by_paho(topic: str, payload: bytes, qos: int, v5: bool, properties: Properties | None = None) -> bytes:
+    """A PUBLISH as paho writes it, with its first byte and its length."""
+    version = MQTTProtocolVersion.MQTTv5 if v5 else MQTTProtocolVersion.MQTTv311
+    client = paho.mqtt.client.Client(CallbackAPIVersion.VERSION2, protocol=version)
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        client._sock = ours
+        info = paho.mqtt.client.MQTTMessageInfo(7)
+        client._send_publish(7, topic.encode(), payload, qos, info=info, properties=properties)
+        client._packet_write()
+        client._sock = None
+        return theirs.recv(1 << 20)
+
+
+def body(packet: bytes) -> bytes:
+    """What follows the length."""
+    at = 1
+    while packet[at] > 0x7F:
+        at += 1
+    return packet[at + 1 :]
+
+
+def with_properties(length: int) -> Properties:
+    properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+    properties.ContentType = "x" * length
+    properties.MessageExpiryInterval = 9
+    return properties
+
+
+@pytest.mark.parametrize("qos", [0, 1])
+@pytest.mark.parametrize("payload", [b"", b"x", bytes(300), bytes(20_000)])
+def test_a_publish_is_read_as_paho_wrote_it(qos: int, payload: bytes) -> None:
+    for topic in ("t", "gs/v1/\u00fc/" + "x" * 200):
+        for v5, properties in (
+            (False, None),
+            (True, None),
+            (True, with_properties(3)),
+            (True, with_properties(20_000)),
+        ):
+            packet = sent_by_paho(topic, payload, qos, v5, properties)
+            assert published(packet[0], body(packet), v5) == (topic, 7 * qos, payload)
+
+
+def test_what_no_broker_may_send_is_an_error() -> None:
+    for v5, least in ((False, 4), (True, 5)):
+        packet = body(sent_by_paho("t/x", b"", 1, v5))
+        for end in range(len(packet)):
+            with pytest.raises((ValueError, IndexError)):
+                published(0x32, packet[:end], v5)
+        assert len(packet) > least
+    with pytest.raises(ValueError, match="quality of service"):
+        published(0x34, b"\0\1t\0\7data", False)
+    with pytest.raises(ValueError, match="number"):
+        published(0x32, b"\0\1t\0\0data", False)
+    with pytest.raises(ValueError, match="length"):
+        published(0x32, b"\0\1t\0\7\x80\x80\x80\x80\0data", True)
+    assert published(0x30, b"\0\1\xffdata", False) == ("", 0, b"data"), "in nobody's filters"
+
+
+class Trickle:
+    """What paho reads from; with dice in parts, as a slow network brings them."""
+
+    def __init__(self, data: bytes, rng: random.Random | None) -> None:
+        self.data, self.rng, self.calls = data, rng, 0
+
+    def receive(self, bufsize: int) -> bytes:
+        self.calls += 1
+        if not self.data or (self.rng and not self.rng.randrange(3)):
+            raise BlockingIOError
+        size = min(bufsize, self.rng.choice([1, 2, 3, 100, CHUNK - 1, CHUNK, 1 << 20]) if self.rng else bufsize)
+        out, self.data = self.data[:size], self.data[size:]
+        return out
+
+
+@pytest.mark.parametrize("seed", range(20))
+async def test_packets_are_whole_however_they_come(seed: int) -> None:
+    rng, heard = random.Random(seed), list[tuple[str, bytes]]()
+    async with piped(heard) as (pipe, client, _):
+        asyncio.get_running_loop().remove_reader(cast(socket.socket, paho_of(client).socket()).fileno())
+        messages = [("t/x", rng.randbytes(rng.choice([0, 1, 120, 3000, CHUNK, 3 * CHUNK]))) for _ in range(30)]
+        trickle = Trickle(b"".join(sent_by_paho(topic, data, 0, False) for topic, data in messages), rng)
+        pipe._receive_from = trickle.receive
+        async with asyncio.timeout(10):
+            while len(heard) < len(messages):
+                pipe._read()
+                await asyncio.sleep(0)
+        assert heard == messages
+
+
+async def test_one_look_at_the_socket_is_enough_for_a_few_messages() -> None:
+    heard: list[tuple[str, bytes]] = []
+    async with piped(heard) as (pipe, client, _):
+        asyncio.get_running_loop().remove_reader(cast(socket.socket, paho_of(client).socket()).fileno())
+        trickle = Trickle(sent_by_paho("t/x", b"data", 1, False) * 3, None)
+        pipe._receive_from = trickle.receive
+        pipe._read()
+        assert len(heard) == 3 and trickle.calls == 1
+
+
+async def test_who_hears_may_send_at_once() -> None:
+    answers: list[bytes] = []
+    async with piped([]) as (pipe, _, _):
+
+        def answer(topic: str, data: bytes) -> None:
+            answers.append(data)
+            if len(answers) < 5:
+                assert pipe.send("t/x", b"%d" % len(answers), len(answers) % 2, False, None)
+
+        pipe._hand_on = answer
+        pipe.send("t/x", b"0", 1, False, None)
+        async with asyncio.timeout(5):
+            while len(answers) < 5:
+                await asyncio.sleep(0.001)
+    assert answers == [b"0", b"1", b"2", b"3", b"4"]
