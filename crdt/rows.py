@@ -36,18 +36,12 @@ Taken = tuple[list[int], list["Entry"], list[bytes | None], list[Any]]
 _POSITIONS: Final[list[Any]] = list(range(2 * CHUNK))
 
 
-def last_upto(ascending: list[int], number: int, low: int) -> int:
-    """The last position from `low` on whose number is at most this one; `low` if there is none.
+def last_upto(ascending: list[int], number: int, low: int = -1) -> int:
+    """The last position after `low` whose number is at most this one; `low` if there is none.
 
-    Source: exponential search, Bentley and Yao 1976. Compiled, a call of `bisect` alone costs more than all of this.
+    Compiled, a call of `bisect` alone costs as much as most of these searches.
     """
-    high, step, size = low + 1, 1, len(ascending)
-    while high < size and ascending[high] <= number:
-        low = high
-        high += step
-        step += step
-    if high > size:
-        high = size
+    high = len(ascending)
     while high - low > 1:
         middle = (low + high) >> 1
         if ascending[middle] <= number:
@@ -103,10 +97,10 @@ class Chunk:
             return [hlcs[0]] * len(positions)
         out: list[Any] = []
         hlc: Any = 0
-        r, stop = 0, 0
+        r, stop = -1, 0
         for i in positions:
             if i >= stop:
-                r = last_upto(starts, i, r)
+                r = r + 1 if i == stop else last_upto(starts, i, r)
                 hlc = hlcs[r]
                 stop = starts[r + 1] if r + 1 < len(starts) else len(self.entries)
             out.append(hlc)
@@ -298,13 +292,13 @@ class ActorRows:
             i = bisect_left(spread, dot)
             # Dots are distinct, so a run cannot reach further: for a single one this is a comparison.
             j = bisect_left(spread, stop, i, min(len(cells), i + stop - dot))
-        r, upto, dead = 0, 0, chunk.dead
+        r, upto, dead = -1, 0, chunk.dead
         hlc: Any = 0
         while i < j:
             entry = cells[i]
             if entry is not None:
                 if i >= upto:
-                    r = last_upto(starts, i, r)
+                    r = r + 1 if i == upto else last_upto(starts, i, r)
                     hlc = chunk.hlcs[r]
                     upto = starts[r + 1] if r + 1 < len(starts) else len(cells)
                 dots.append(low + i if spread is None else spread[i])

@@ -224,7 +224,7 @@ def test_what_is_dead_is_not_taken_again() -> None:
 
 @pytest.mark.parametrize("ascending", [[0], [0, 3, 4, 9, 20, 21, 40], list(range(0, 300, 3))])
 def test_last_upto_answers_as_a_bisection(ascending: list[int]) -> None:
-    for low in range(len(ascending)):
+    for low in range(-1, len(ascending)):
         for number in range(ascending[-1] + 2):
             assert rows.last_upto(ascending, number, low) == max(low, bisect_right(ascending, number) - 1)
 
