@@ -160,10 +160,7 @@ class Applying:
                 continue
             if shown is None and key not in hidden and key not in expired and entry.visible():
                 keys[key] = entry
-                if told:
-                    self._unsure.append((entry, event))
-            else:
-                self._shown(entry, event)
+            self._shown(entry, event)
         return out
 
     def _shown(self, entry: Entry, event: str) -> None:

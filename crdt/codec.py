@@ -18,7 +18,7 @@ are coded as differences:
              stamps: [ms, counter] for all rows, or [count, ms, counter ...], each ms from the one before
              fields: bytes each, or [head, number, count] for places in a row (crdt/places.py), count < 0 leftwards, or
              [shared, rest, shared, rest ...]: how many bytes of the field before stand before the rest (crdt/fronts.py)
-             payloads: or a text, one code point for each row
+             payloads: or a text, one code point for each row; counts as arrays [1, lineage, total]
     removes  [actor number, [gap, length, gap, length ...]] each; but not what the head says (BACK)
     ranges   [[key] or [key, type code], [actor number, n ...]] each
     heals    [actor number, seq, hash, actor number, seq, hash ...]
@@ -35,7 +35,7 @@ import msgpack
 from crdt import fronts, heads, places
 from crdt.clock import COUNTER_BITS
 from crdt.dots import MASK_64, SEQ_MASK, Actor, Runs
-from crdt.entry import Opaque
+from crdt.entry import Opaque, is_counted
 from crdt.errors import PeerError
 from crdt.frame import Frame, Group, Stamps
 from crdt.heads import MAX_NAME, Head, Lone
@@ -168,8 +168,8 @@ def decode_frame(data: bytes) -> Frame:
             frame.removes[frame.actor] = Runs([head.back])
         if lone is not None:
             code, before, ms, counter, key, field, payload = lone
-            payloads = None if payload is None else [payload]
-            group = [code, key, last - before - first, [ms, counter], [field], payloads]
+            payloads = None if payload is None else (payload,)
+            group = (code, key, last - before - first, (ms, counter), (field,), payloads)
             frame.groups = [_decode_group(group, first, last, 0)]
         if tail is not None:
             _decode_tail(tail, frame)
@@ -180,9 +180,9 @@ def decode_frame(data: bytes) -> Frame:
 
 def _decode_tail(tail: bytes, frame: Frame) -> None:
     """What stands behind the head."""
-    parts: list[Any] = msgpack.unpackb(tail, strict_map_key=False, ext_hook=structured)
-    _require(type(parts) is list and 0 < len(parts) <= len(_NOTHING), "parts of a frame")
-    ms, groups, table, deps, removes, ranges, heals = [*parts, *_NOTHING[len(parts) :]]
+    parts: tuple[Any, ...] = _unpack(tail)
+    _require(type(parts) is tuple and 0 < len(parts) <= len(_NOTHING), "parts of a frame")
+    ms, groups, table, deps, removes, ranges, heals = (*parts, *_NOTHING[len(parts) :])
     actors = [frame.actor, *_decode_actors(table)]
     first, last = frame.first, frame.last
     frame.deps = _decode_vector(deps, actors)
@@ -215,12 +215,17 @@ def head_of(data: bytes) -> Head:
 def decode_rows(data: bytes) -> list[Group]:
     """Inverse of `encode_rows`. Raises PeerError."""
     try:
-        ms, groups = msgpack.unpackb(data, strict_map_key=False, ext_hook=structured)
+        ms, groups = _unpack(data)
         rows = [_decode_group(group, 1, SEQ_MASK, natural(ms)) for group in groups]
         _require_distinct(rows)
     except _DECODING as error:
         raise PeerError("malformed", f"rows: {error}") from None
     return rows
+
+
+def _unpack(data: bytes) -> Any:
+    """Arrays come as tuples, as counts are held."""
+    return msgpack.unpackb(data, use_list=False, strict_map_key=False, ext_hook=structured)
 
 
 def _decode_actors(table: Any) -> list[Actor]:
@@ -246,16 +251,20 @@ def _decode_vector(flat: Any, actors: list[Actor]) -> dict[Actor, int]:
 
 
 def _decode_path(path: Any) -> tuple[bytes, ...]:
-    _require(type(path) is list and set(map(type, path)) == {bytes} and len(path) <= 2, "path of a range")
-    return tuple(path)
+    _require(type(path) is tuple and set(map(type, path)) == {bytes} and len(path) <= 2, "path of a range")
+    return path  # type: ignore[no-any-return]
 
 
 def _decode_group(group: Any, first: int, last: int, ms: int) -> Group:
     code, key, coded, stamps, fields, payloads = group
-    _require(type(fields) is list and (key is None or type(key) is bytes), "group")
+    _require(type(fields) is tuple and (key is None or type(key) is bytes), "group")
+    fields = list(fields)
     points = type(payloads) is str
     if points:
         payloads = [point.encode() for point in payloads]
+    elif payloads is not None:
+        _require(type(payloads) is tuple, "payloads")
+        payloads = list(payloads)
     column = fields
     if fields and type(fields[0]) is int:
         fields = column = fronts.spelled(fields)
@@ -263,7 +272,7 @@ def _decode_group(group: Any, first: int, last: int, ms: int) -> Group:
         fields = places.spelled(column, len(payloads))
     count = len(fields)
     _require(count > 0, "group")
-    _require(payloads is None or (type(payloads) is list and len(payloads) == count), "payloads")
+    _require(payloads is None or len(payloads) == count, "payloads")
     if type(coded) is int:
         seqs = list(range(first + coded, first + coded + count))
     else:
@@ -283,6 +292,10 @@ def _check_rows(
     _require(code < 256 and (cls is Opaque or cls.SINGLE == (key is None)), "a type with another kind of key")
     _require(set(map(type, fields)) == {bytes}, "keys or fields")
     field = None if key is None else fields[0]
+    kinds = set(map(type, payloads or ()))
+    if tuple in kinds:
+        for payload in payloads or ():
+            _require(type(payload) is not tuple or is_counted(payload), "a count")
     if cls.STRICT:
         _require(all(map(cls.check, fields, payloads or [None] * len(fields))), "rows that their type does not have")
         return
@@ -291,7 +304,7 @@ def _check_rows(
     elif cls.PLACED:
         probes = range(len(fields)) if cls.POINTS and not points else _probes(column)
         _require(all(cls.check(fields[i], payloads[i]) for i in probes), "places")
-    if set(map(type, payloads)) == {bytes}:
+    if len(kinds) == 1 and msgpack.ExtType not in kinds:
         payloads = payloads[:1]  # only what is structured has to be looked into
     for payload in payloads:
         _require(cls.check(field, payload), "rows that their type does not have")

@@ -18,9 +18,9 @@ from crdt.hashing import SEED_MASK, STRUCTURED, key_scope, type_scope
 
 MANY: Final = 256  # rows of one entry from which they are asked for together
 Row = tuple[int, Entry, bytes | None, Raw, int]  # packed dot, entry, field, raw payload, timestamp
-Wires = Callable[[list[Raw], list[int]], list[Wire]]  # raw payloads and their packed dots -> what is sent
+Wires = Callable[[list[Raw]], list[Wire]]  # raw payloads -> what is sent
 # Compiled, an int that is only handed on (a dot, a timestamp) stays the object that it is if its type is Any.
-Contents = Callable[[list[Raw], list[int]], list[bytes]]  # structured ones, and their packed dots -> what is hashed
+Contents = Callable[[list[Raw]], list[bytes]]  # structured ones -> what is hashed
 
 
 class Dead:
@@ -147,7 +147,7 @@ def _group(where: Any, column: _Column, wires: Wires) -> Group:
     if raws[0] is None and raws.count(None) == len(raws):
         payloads = None
     elif not all(isinstance(raw, bytes) for raw in raws):
-        payloads = wires(raws, dots)
+        payloads = wires(raws)
     return Group(
         column.entry.CODE,
         None if type(where) is int else column.entry.key,
@@ -168,7 +168,6 @@ def dead_hash(actor_seed: int, dead: Dead, hlcs: list[int], contents: Contents) 
     marked: list[bytes] = []  # of those with a structured one, which go last: a sum has no order
     marked_seeds: list[int] = []
     raws: list[Raw] = []
-    dots: list[int] = []
     last: Entry | None = None
     keyed: Entry | None = None
     cls: type[Entry] | None = None
@@ -197,10 +196,9 @@ def dead_hash(actor_seed: int, dead: Dead, hlcs: list[int], contents: Contents) 
             marked.append(name)
             marked_seeds.append(seed + STRUCTURED)
             raws.append(raw)
-            dots.append(dot)
     if raws:
         names += marked
         seeds += marked_seeds
-        payloads += contents(raws, dots)
+        payloads += contents(raws)
     named = map(xxh3_64_intdigest, names, seeds)
     return sum(map(xxh3_128_intdigest, payloads, named)) + sum(map(xxh3_128_intdigest, bare, bare_seeds))

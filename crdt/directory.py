@@ -36,11 +36,11 @@ class Directory:
     def find(self, key: bytes, cls: type[Entry]) -> Entry | None:
         """The entry of this type under the key, shown or not."""
         entry = self.keys.get(key)
-        if entry.__class__ is cls:
+        if type(entry) is cls:
             return entry
         if self.hidden:
             for other in self.hidden.get(key, ()):
-                if other.__class__ is cls:
+                if type(other) is cls:
                     return other
         return None
 
@@ -133,7 +133,7 @@ class Directory:
         entry = self.lifetimes.get(key) if code == LIFETIME else self.keys.get(key)
         if entry is not None and entry.CODE == code:
             return entry
-        for other in self.hidden.get(key, ()) if self.hidden else ():
+        for other in self.hidden.get(key, ()):
             if other.CODE == code:
                 return other
         cls = self.kinds.get(code)

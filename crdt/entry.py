@@ -6,7 +6,8 @@ Must not know: frames, other keys.
 
 Payloads have two forms. *Raw* is what an entry holds: None (the dot alone matters), bytes (a plain value), or a tuple
 (a number's count, baseline or value with baselines; it may hold packed dots). *Wire* is what is hashed, sent and
-stored: None, bytes, or `msgpack.ExtType(1, canonical bytes)`, which names actors in full.
+stored: None, bytes, a count as it is held, if it is a `Count`, or `msgpack.ExtType(1, canonical bytes)`, which names
+actors in full.
 """
 
 from __future__ import annotations
@@ -17,13 +18,18 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import msgpack
 
+from crdt.dots import SEQ_MASK
+
 if TYPE_CHECKING:
     from crdt.dots import Actor
     from crdt.state import State
 
 Raw = Any  # None | bytes | tuple: see above
-Wire = Any  # None | bytes | msgpack.ExtType
-STRUCTURED: Final = 1
+Count = tuple[int, int, int]  # COUNTED, the seq with which it began, how much it has come to (at most LARGEST)
+Wire = Any  # None | bytes | Count | msgpack.ExtType
+STRUCTURED: Final = 1  # the code of an ExtType
+COUNTED: Final = 1  # what a count begins with
+LARGEST: Final = (1 << 62) - 1  # what is a word for compiled code; others travel as an ExtType
 LIFETIME: Final = 7  # the type code of expire rows, which say something of the key and are not part of its value
 
 
@@ -63,6 +69,16 @@ class Leaving:
             return False
         self.raws[place] = raw
         return True
+
+
+def is_counted(payload: tuple[Any, ...]) -> bool:
+    """Whether what came as an array is a count."""
+    if len(payload) != 3:
+        return False
+    kind, lineage, total = payload
+    if type(kind) is not int or type(lineage) is not int or type(total) is not int:
+        return False
+    return kind == COUNTED and 0 < lineage <= SEQ_MASK and -LARGEST <= total <= LARGEST
 
 
 class Entry:
@@ -228,5 +244,5 @@ class Opaque(Entry):
     @classmethod
     def check(cls, field: object, payload: Wire) -> bool:
         return (field is None or type(field) is bytes) and (
-            payload is None or type(payload) is bytes or type(payload) is msgpack.ExtType
+            payload is None or type(payload) in (bytes, tuple, msgpack.ExtType)
         )

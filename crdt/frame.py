@@ -162,9 +162,11 @@ def _ranged(path: tuple[bytes, ...], group: Group, i: int) -> bool:
 def plain(payload: object) -> bool:
     """Whether a range may take the row: a count or a baseline has to be removed by name.
 
-    The canonical form of those begins with the msgpack of an array whose first element is 1, 2 or 4
+    A tuple is a count; the bytes of an ExtType begin with the msgpack of an array whose first element is 1, 2 or 4
     (crdt/types/number.py); so it is for rows of types that this version does not know.
     """
+    if type(payload) is tuple:
+        return False
     return not isinstance(payload, msgpack.ExtType) or payload.data[1:2] not in (b"\1", b"\2", b"\4")
 
 

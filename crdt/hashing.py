@@ -14,8 +14,9 @@ of one scope time and number are told apart by their plain sum. Sums stay below 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from itertools import chain, repeat
+from itertools import chain, repeat, starmap
 from operator import add, itemgetter
+from struct import Struct
 from typing import Any, Final
 
 import msgpack
@@ -24,9 +25,10 @@ from xxhash import xxh3_64_intdigest, xxh3_128_intdigest
 from crdt.frame import Group
 
 SEED_MASK: Final = (1 << 60) - 1
-STRUCTURED: Final = 1 << 61  # added to the seeds of structured payloads
+STRUCTURED: Final = 1 << 61  # added to the seeds of structured payloads and counts
 _TYPE_FACTOR: Final = 0xC2B2AE3D27D4EB4F
 _data = itemgetter(1)  # of a msgpack.ExtType
+counted = Struct("<Bqq").pack  # what is hashed of a count
 
 
 def type_scope(actor_seed: int, code: int) -> int:
@@ -49,6 +51,8 @@ def row_hash(actor_seed: int, code: int, key: bytes, field: bytes | None, payloa
         return xxh3_128_intdigest(name, seed)
     if type(payload) is msgpack.ExtType:
         payload, seed = payload.data, seed + STRUCTURED
+    elif type(payload) is tuple:
+        payload, seed = counted(*payload), seed + STRUCTURED
     return xxh3_128_intdigest(payload, xxh3_64_intdigest(name, seed))
 
 
@@ -58,24 +62,26 @@ def group_hash(actor_seed: int, group: Group) -> int:
     scope = type_scope(actor_seed, group.code)
     if group.key is not None:
         scope = key_scope(scope, group.key)
-    seeds = _seeds(group, scope)
     if payloads is None:
-        return sum(map(xxh3_128_intdigest, names, seeds))
+        return sum(map(xxh3_128_intdigest, names, _seeds(group, scope, 0)))
     kinds = set(map(type, payloads))
-    if kinds == {msgpack.ExtType}:
-        payloads, seeds = list(map(_data, payloads)), map(STRUCTURED.__add__, seeds)
+    mark = 0
+    if kinds == {tuple}:
+        payloads, mark = list(starmap(counted, payloads)), STRUCTURED
+    elif kinds == {msgpack.ExtType}:
+        payloads, mark = list(map(_data, payloads)), STRUCTURED
     elif kinds != {bytes}:
         return _mixed(actor_seed, group)
-    return sum(map(xxh3_128_intdigest, payloads, map(xxh3_64_intdigest, names, seeds)))
+    return sum(map(xxh3_128_intdigest, payloads, map(xxh3_64_intdigest, names, _seeds(group, scope, mark))))
 
 
-def _seeds(group: Group, scope: int) -> Iterable[int]:
+def _seeds(group: Group, scope: int, mark: int) -> Iterable[int]:
     """What the hash of each row begins with, in order."""
     seqs, stamps = group.seqs, group.stamps
     if len(stamps) == 1 and seqs[-1] - seqs[0] + 1 == len(seqs):
-        first = (scope + stamps[0][1] & SEED_MASK) + seqs[0]
+        first = (scope + stamps[0][1] & SEED_MASK) + seqs[0] + mark
         return range(first, first + len(seqs))
-    return map(add, chain.from_iterable(repeat(scope + hlc & SEED_MASK, n) for n, hlc in stamps), seqs)
+    return map(add, chain.from_iterable(repeat((scope + hlc & SEED_MASK) + mark, n) for n, hlc in stamps), seqs)
 
 
 def _mixed(actor_seed: int, group: Group) -> int:

@@ -12,7 +12,8 @@ where the bytes do not say it; whether it makes sense is asked in codec.py. Must
       TAIL  everything else, in MessagePack (crdt/codec.py)
 
 Numbers are varints: 7 bits a byte, the lowest first, the high bit set where more follow. KEYED: the row has a key.
-Of the payload two flags tell: PLAIN bytes, or STRUCTURED (msgpack.ExtType 1); neither: there is none.
+Of the payload two flags tell: PLAIN bytes, or STRUCTURED (msgpack.ExtType 1); neither: there is none. Both: a count,
+instead of the length its lineage, then 2 * total, or -2 * total - 1 of a negative one.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from typing import Any, Final
 import msgpack
 
 from crdt.dots import Actor
+from crdt.entry import COUNTED
 from crdt.entry import STRUCTURED as EXTENSION
 
 MAX_NAME: Final = 64
@@ -77,7 +79,7 @@ def parted(data: bytes) -> tuple[bytes, bytes]:
 def is_lone(payload: object) -> bool:
     """Whether a row with this payload can stand alone."""
     kind = type(payload)
-    return kind is bytes or payload is None or (kind is msgpack.ExtType and payload.code == EXTENSION)  # type: ignore[attr-defined]
+    return kind is bytes or kind is tuple or payload is None or (kind is msgpack.ExtType and payload.code == EXTENSION)  # type: ignore[attr-defined]
 
 
 def body(first: int, count: int, back: int, lone: Lone | None, tail: bytes) -> bytes:
@@ -102,7 +104,11 @@ def body(first: int, count: int, back: int, lone: Lone | None, tail: bytes) -> b
             flags |= KEYED
             parts.append(sized(key))
         parts.append(sized(field))
-        if payload is not None:
+        if type(payload) is tuple:
+            flags |= PLAIN | STRUCTURED
+            _, lineage, total = payload
+            parts += (number(lineage), number(total << 1 if total >= 0 else ~(total << 1)))
+        elif payload is not None:
             flags |= PLAIN if type(payload) is bytes else STRUCTURED
             data: bytes = payload if type(payload) is bytes else payload.data
             parts.append(sized(data))
@@ -126,7 +132,7 @@ class Head:
         self.actor = Actor(name, int.from_bytes(self._take(NONCE_BYTES), "big"))
         self._flags = flags = data[self._at]
         self._at += 1
-        if flags & ~_ALL or (flags & _LONE and not flags & LONE) or (flags & PLAIN and flags & STRUCTURED):
+        if flags & ~_ALL or (flags & _LONE and not flags & LONE):
             raise ValueError("flags of a frame")
         self.first = self._number()
         self.count = 1
@@ -155,7 +161,10 @@ class Head:
         key = self._take(self._number()) if flags & KEYED else None
         field = self._take(self._number())
         payload: Any = None
-        if flags & (PLAIN | STRUCTURED):
+        if flags & PLAIN and flags & STRUCTURED:
+            lineage, total = self._number(), self._number()
+            payload = (COUNTED, lineage, ~(total >> 1) if total & 1 else total >> 1)
+        elif flags & (PLAIN | STRUCTURED):
             payload = self._take(self._number())
             if flags & STRUCTURED:
                 payload = msgpack.ExtType(EXTENSION, payload)

@@ -71,7 +71,7 @@ def _put_back(state: State, taken: Pending, old: Actor, cut: int, offset: int) -
             raw = expiry.renamed(raw, old, cut & SEQ_MASK)
         if field is not None:
             field = entry.renamed(field, old.seed(), state.me.seed, cut & SEQ_MASK)
-        entry.insert(state, field, state.wire(raw, dot + offset), dot + offset)
+        entry.insert(state, field, state.wire(raw), dot + offset)
 
 
 def _is(raw: Raw, kind: int) -> bool:
@@ -89,17 +89,19 @@ def _count(
     moved: dict[int, tuple[int, int, amounts.Amount]],
 ) -> Raw:
     """An own pending count as the new actor's."""
-    _, lineage, total = raw
+    _, seq, total = raw
+    lineage = (dot & ~SEQ_MASK) + seq
     if lineage > cut:
-        return (numberwire.COUNT, lineage + offset, total)
+        return (numberwire.COUNT, lineage + offset & SEQ_MASK, total)
     removed = state.removed
     for at, where in enumerate(removed.entries):
         before, kept = removed.dots[at], removed.raws[at]
-        if where is entry and removed.fields[at] == field and _is(kept, numberwire.COUNT) and kept[1] == lineage:
+        mine = where is entry and removed.fields[at] == field and before >> SEQ_BITS == dot >> SEQ_BITS
+        if mine and _is(kept, numberwire.COUNT) and kept[1] == seq:
             removed.drop(at)
-            entry.insert(state, field, state.wire(kept, before), before)
+            entry.insert(state, field, state.wire(kept), before)
             moved[lineage] = (dot + offset, before & SEQ_MASK, kept[2])
-            return (numberwire.COUNT, dot + offset, amounts.minus(total, kept[2]))
+            return (numberwire.COUNT, dot + offset & SEQ_MASK, amounts.minus(total, kept[2]))
     raise AssertionError("a count that continues a committed one has removed it")
 
 

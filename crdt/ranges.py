@@ -114,4 +114,4 @@ def _from_actors(entry: Entry, spans: list[tuple[ActorRows, int, int]]) -> dict[
 
 def ranged(raw: Raw) -> bool:
     """Whether a range may take a row with this raw payload: counts and baselines are removed by name only."""
-    return raw[0] == 0 if raw.__class__ is tuple else plain(raw)
+    return raw[0] == 0 if type(raw) is tuple else plain(raw)

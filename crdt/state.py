@@ -21,7 +21,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain, repeat
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from crdt.applying import Applying, Changes
 from crdt.clock import HybridClock
@@ -297,7 +297,7 @@ class State(Expiries):
     def _bury(self, owner: ActorRows, dead: Dead) -> Runs:
         """Rows of one actor that the caller took out of their entries: out of the books; which they were."""
         base, raws = owner.base, dead.raws
-        seqs: list[Any] = [dot - base for dot in dead.dots]
+        seqs = [dot - base for dot in dead.dots]
         order = sorted(range(len(seqs)), key=seqs.__getitem__)
         gone = Runs([seqs[i] for i in order])
         dead.dots, dead.entries, dead.fields, hlcs = owner.take(gone)
@@ -338,23 +338,17 @@ class State(Expiries):
         owner.hash = (owner.hash + came) & MASK_128
         self.hash = (self.hash + came) & MASK_128
 
-    def wire(self, raw: Raw, dot: int) -> Wire:
+    def wire(self, raw: Raw) -> Wire:
         """The form of a payload that is hashed, sent and stored."""
-        return numberwire.encode(self, raw, dot) if raw.__class__ is tuple else raw
+        return numberwire.encode(self, raw) if type(raw) is tuple else raw
 
-    def wires(self, raws: list[Raw], dots: list[int]) -> list[Wire]:
+    def wires(self, raws: list[Raw]) -> list[Wire]:
         """`wire` of a column."""
-        return [
-            numberwire.encode(self, raw, dot) if raw.__class__ is tuple else raw
-            for raw, dot in zip(raws, dots, strict=True)
-        ]
+        return [numberwire.encode(self, raw) if type(raw) is tuple else raw for raw in raws]
 
-    def contents(self, raws: list[Raw], dots: list[int]) -> list[bytes]:
+    def contents(self, raws: list[Raw]) -> list[bytes]:
         """What is hashed of a column of structured payloads."""
-        return [
-            numberwire.content(self, raw, dot) if raw.__class__ is tuple else raw.data
-            for raw, dot in zip(raws, dots, strict=True)
-        ]
+        return [numberwire.content(self, raw) if type(raw) is tuple else raw.data for raw in raws]
 
     def compact(self) -> None:
         """Give back what dead rows held."""

@@ -23,7 +23,7 @@ from crdt.types.jsoncell import ELEMENT, MEMBER, component, ranked
 from crdt.types.jsontext import dump
 from crdt.types.jsontree import JsonEntry
 from crdt.types.lists import ListEntry
-from crdt.types.numberwire import BASE, COUNT, SET, _out
+from crdt.types.numberwire import BASE, COUNT, SET, _out, is_small
 from crdt.types.sets import SetEntry
 from crdt.types.streams import StreamEntry
 from crdt.types.texts import TextEntry
@@ -55,12 +55,16 @@ junk: st.SearchStrategy[Any] = st.recursive(
 )  # fmt: skip
 
 
+def _count(seq: int, total: Any) -> Any:
+    return (COUNT, seq, total) if is_small(total) else _ext([COUNT, seq, _out(total)])
+
+
 def _ext(row: list[Any]) -> msgpack.ExtType:
     return msgpack.ExtType(1, msgpack.packb(row))
 
 
 _texts = amounts.map(_out)
-_counts = st.builds(lambda seq, total: _ext([COUNT, seq, total]), seqs, _texts)
+_counts = st.builds(_count, seqs, amounts)
 _bases = st.builds(lambda seq, n, total, actor: _ext([BASE, seq, n, total, *actor]), seqs, seqs, _texts, actors)
 _lineages = st.dictionaries(st.tuples(actors, seqs), st.tuples(seqs, _texts), min_size=1, max_size=3)
 

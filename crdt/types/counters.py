@@ -7,9 +7,9 @@ takes exactly what it observed.
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Final
+from typing import Any, Final
 
-from crdt.dots import SEQ_BITS
+from crdt.dots import SEQ_BITS, SEQ_MASK
 from crdt.entry import Wire
 from crdt.errors import UsageError, WrongTypeError
 from crdt.state import State
@@ -49,17 +49,17 @@ def incr(state: State, key: bytes, by: int) -> int:
         assert isinstance(entry, StringEntry)
         if entry.value is None:
             entry.dot = dot = state.add(entry, None)
-            entry.value = (COUNT, dot, by)
+            entry.value = (COUNT, dot & SEQ_MASK, by)
             return total
-    elif entry.__class__ is not StringEntry:
+    elif type(entry) is not StringEntry:
         raise WrongTypeError
     else:
-        value = entry.value
+        value: Any = entry.value
         if isinstance(value, tuple):
             return _count_on(state, entry, value, by)
         if isinstance(value, Number):
             shown = value._shown
-            if shown.__class__ is not int:
+            if type(shown) is not int:
                 shown = number.as_integer(value.shown(state))
         else:
             shown = number.as_integer(value)
@@ -68,8 +68,8 @@ def incr(state: State, key: bytes, by: int) -> int:
     return total
 
 
-def _count_on(state: State, entry: StringEntry, count: number.Lone, by: int) -> int:
-    """INCRBY where one count is all there is: when it is the own one, it takes the increment itself."""
+def _count_on(state: State, entry: StringEntry, count: tuple[Any, ...], by: int) -> int:
+    """INCRBY where one count (number.Lone) is all there is: when it is the own one, it takes the increment itself."""
     _, lineage, before = count
     if isinstance(before, int) and -NEAR < before < NEAR and -NEAR < by < NEAR:
         total = before + by
@@ -92,7 +92,7 @@ def incr_float(state: State, key: bytes, by: Decimal) -> bytes:
     Raises NotANumberError, WrongTypeError; nothing has changed then.
     """
     entry = state.keys.get(key)
-    if entry is not None and entry.__class__ is not StringEntry:
+    if entry is not None and type(entry) is not StringEntry:
         raise WrongTypeError
     value = None if entry is None else entry.value
     shown = number.shown_of(state, value)
@@ -111,7 +111,7 @@ def grow(state: State, key: bytes, by: int) -> int:
     if by < 0:
         raise UsageError("ERR increment must not be negative")
     entry = state.keys.get(key)
-    if entry is not None and entry.__class__ is not GrowCounterEntry:
+    if entry is not None and type(entry) is not GrowCounterEntry:
         raise WrongTypeError
     shown = grown(state, key)
     total = number.checked_sum(shown, by)

@@ -142,9 +142,9 @@ def equals(state: State, node: Node, other: Value) -> bool:
 
 def _sorted(part: Value) -> bytes:
     """A text that equal values share."""
-    if part.__class__ is dict:
+    if type(part) is dict:
         return b"{%b}" % b",".join([dump(name) + b":" + _sorted(part[name]) for name in sorted(part)])
-    if part.__class__ is list:
+    if type(part) is list:
         return b"[%b]" % b",".join(map(_sorted, part))
     return dump(part)
 
@@ -270,7 +270,7 @@ def _rank(node: Node) -> int:
 
 
 def _put(state: State, doc: JsonEntry, node: Node, value: Value, rank: int) -> None:
-    if value.__class__ is dict:
+    if type(value) is dict:
         names = {name.encode(): part for name, part in value.items()}
         doc.write(state, node, ranked(rank, OBJECT))
         _clear(state, doc, [*node.elements(), *(c for n, c in node.members.items() if n not in names)])
@@ -279,9 +279,9 @@ def _put(state: State, doc: JsonEntry, node: Node, value: Value, rank: int) -> N
             _put(state, doc, doc.child(node, MEMBER, name), part, at)
         node.top = len(names)
         return
-    doc.write(state, node, ranked(rank, ARRAY if value.__class__ is list else dump(value)))
+    doc.write(state, node, ranked(rank, ARRAY if type(value) is list else dump(value)))
     _clear(state, doc, [*node.members.values(), *node.elements()])
-    if value.__class__ is list:
+    if type(value) is list:
         _insert(state, doc, node, 0, value)
 
 
@@ -304,7 +304,7 @@ def merge(state: State, doc: JsonEntry, node: Node, patch: Value) -> None:
 
 
 def _merge(state: State, doc: JsonEntry, node: Node, patch: Value) -> None:
-    if patch.__class__ is not dict:
+    if type(patch) is not dict:
         _put(state, doc, node, patch, _rank(node))
         return
     if not node.is_object():
@@ -324,7 +324,7 @@ def _merge(state: State, doc: JsonEntry, node: Node, patch: Value) -> None:
 
 def _without_nulls(patch: Value) -> Value:
     """What a patch makes of nothing."""
-    if patch.__class__ is not dict:
+    if type(patch) is not dict:
         return patch
     return {name: _without_nulls(part) for name, part in patch.items() if part is not None}
 
@@ -478,8 +478,8 @@ def put_over(state: State, doc: JsonEntry, node: Node, value: Value, context: by
 
 
 def _put_over(state: State, doc: JsonEntry, node: Node, value: Value, rank: int, seen: Seen) -> None:
-    names = {name.encode(): part for name, part in value.items()} if value.__class__ is dict else {}
-    own = OBJECT if value.__class__ is dict else ARRAY if value.__class__ is list else dump(value)
+    names = {name.encode(): part for name, part in value.items()} if type(value) is dict else {}
+    own = OBJECT if type(value) is dict else ARRAY if type(value) is list else dump(value)
     doc.replace(state, node, ranked(rank, own), seen)
     vector = seen[0]
     for part in [*node.elements(), *(child for name, child in node.members.items() if name not in names)]:
@@ -488,5 +488,5 @@ def _put_over(state: State, doc: JsonEntry, node: Node, value: Value, rank: int,
         _put_over(state, doc, doc.child(node, MEMBER, name), part, at, (vector, {}))
     if names:
         node.shuffled, node.top = True, max(node.top, len(names))
-    if value.__class__ is list:
+    if type(value) is list:
         _insert(state, doc, node, 0, value)

@@ -300,7 +300,7 @@ def renew(state: State, key: bytes, deadline: int | None = None) -> None:
     """
     if deadline is not None:
         expire(state, key, deadline, KEPT)
-    elif state.keys[key].__class__ is not StringEntry:
+    elif type(state.keys[key]) is not StringEntry:
         expire(state, key, NEVER, KEPT)
 
 

@@ -203,7 +203,7 @@ class HashEntry(Entry):
 
 def _of(state: State, key: bytes) -> HashEntry | None:
     entry = state.keys.get(key)
-    if entry is not None and entry.__class__ is not HashEntry:
+    if entry is not None and type(entry) is not HashEntry:
         raise WrongTypeError
     return entry
 
@@ -247,7 +247,7 @@ def get(state: State, key: bytes, field: bytes) -> bytes | None:
     entry = state.keys.get(key)
     if entry is None:
         return None
-    if entry.__class__ is not HashEntry:
+    if type(entry) is not HashEntry:
         raise WrongTypeError
     value = entry.values.get(field)
     return value.text(state) if isinstance(value, Number) else value

@@ -87,8 +87,8 @@ def check_depth(value: Value, above: int = 0) -> None:
 
 def _containers(parts: Any) -> list[Any]:
     """The lists and dicts directly in a container."""
-    parts = parts.values() if parts.__class__ is dict else parts
-    return [part for part in parts if part.__class__ in (list, dict)]
+    parts = parts.values() if type(parts) is dict else parts
+    return [part for part in parts if type(part) in (list, dict)]
 
 
 def _encodable(value: Value) -> bool:
@@ -101,7 +101,7 @@ def _encodable(value: Value) -> bool:
 
 def dump(value: Value) -> bytes:
     """The one compact text of a value, in UTF-8."""
-    if value.__class__ is str:
+    if type(value) is str:
         return encode_basestring(value).encode()
     if value is None:
         return b"null"
@@ -109,11 +109,11 @@ def dump(value: Value) -> bytes:
         return b"true"
     if value is False:
         return b"false"
-    if value.__class__ is int:
+    if type(value) is int:
         return longdouble.digits(value).encode()
-    if value.__class__ is float:
+    if type(value) is float:
         return float_text(value).encode()
-    if value.__class__ is list:
+    if type(value) is list:
         return b"[%b]" % b",".join(map(dump, value))
     return b"{%b}" % b",".join([b"%b:%b" % (dump(name), dump(part)) for name, part in value.items()])
 
@@ -161,6 +161,6 @@ def is_scalar(text: bytes) -> bool:
     """Whether bytes from outside are the text of a string, number, boolean or null, and of nothing more."""
     try:
         value = _decode(text.decode())
-        return value.__class__ not in (list, dict) and _encodable(value) and dump(value) == text
+        return type(value) not in (list, dict) and _encodable(value) and dump(value) == text
     except (ValueError, RecursionError):
         return False

@@ -267,6 +267,8 @@ class JsonEntry(Entry):
             return is_text(payload)
         if payload is None or not numberwire.check(payload):
             return False
+        if type(payload) is tuple:
+            return True
         row = msgpack.unpackb(payload.data)
         return row[0] != numberwire.SET or is_text(row[1])
 

@@ -75,7 +75,7 @@ class ListEntry(Entry):
         item = block.items[i]
         if block.numbers[i] == dot:
             return item
-        return item.values.get(dot, GONE) if item.__class__ is Several else GONE
+        return item.values.get(dot, GONE) if type(item) is Several else GONE
 
     def insert(self, state: State, field: bytes | None, payload: Wire, dot: int) -> None:
         assert field is not None
@@ -85,7 +85,7 @@ class ListEntry(Entry):
             return
         block, i = at
         item = block.items[i]
-        if item.__class__ is not Several:
+        if type(item) is not Several:
             if block.numbers[i] == dot:
                 return
             item = block.items[i] = Several(block.numbers[i], item)
@@ -115,7 +115,7 @@ class ListEntry(Entry):
         if block.numbers[i] == dot:
             self.elements.remove(field)
             return item
-        if item.__class__ is not Several or dot not in item.values:
+        if type(item) is not Several or dot not in item.values:
             return GONE
         value = item.values.pop(dot)
         if len(item.values) == 1:
@@ -205,7 +205,7 @@ class ListEntry(Entry):
         """The values of the elements start <= index < stop; 0 <= start."""
         items = self.elements.items(start, stop)
         if self.contests:
-            items = [i.values[i.order(state)[0]] if i.__class__ is Several else i for i in items]
+            items = [i.values[i.order(state)[0]] if type(i) is Several else i for i in items]
         return items
 
     def add(self, state: State, index: int, values: Sequence[bytes], leftwards: bool = False) -> None:
@@ -245,7 +245,7 @@ def of(state: State, key: bytes, kind: type[ListEntry] = ListEntry) -> ListEntry
     entry = state.keys.get(key)
     if entry is None:
         return None
-    if entry.__class__ is not kind:
+    if type(entry) is not kind:
         raise WrongTypeError
     assert isinstance(entry, ListEntry)
     return entry

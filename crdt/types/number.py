@@ -51,9 +51,9 @@ if TYPE_CHECKING:
 NOT_FINITE: Final = "ERR increment would produce NaN or Infinity"
 UNKNOWN: Final = object()
 
-Lone = tuple[int, int, Amount]  # COUNT, lineage, total
+Lone = tuple[int, int, Amount]  # COUNT, seq of the lineage, total
 Seen = tuple[dict[Actor, int], Bases]  # what a reader had seen: the vector, and how far each count had come
-Count = tuple[int, int, Amount] | tuple[int, int, Amount, int]  # kind, lineage, total; the n of a foster
+Count = Lone | tuple[int, int, Amount, int]  # ... or FOSTER, lineage, total, n
 
 
 class Number:
@@ -103,14 +103,14 @@ class Number:
         if type(payload) is bytes:
             self.sets[dot] = payload
         else:
-            raw = decode(state, payload.data, dot)
+            raw = decode(state, payload)
             if raw[0] == SET:
                 self.sets[dot] = raw
             elif raw[0] == FOSTER:
                 self.counts[dot] = raw
             elif raw[0] == COUNT:
                 self.counts[dot] = raw
-                if raw[1] >> SEQ_BITS == state.me.index == dot >> SEQ_BITS:
+                if dot >> SEQ_BITS == state.me.index:
                     self.mine = dot
             else:
                 self.bases[dot] = raw
@@ -133,7 +133,7 @@ class Number:
 
     def prune(self, state: State, entry: Entry, field: bytes | None) -> None:
         """Remove the baselines of own lineages that are dead: nobody can count on them any more."""
-        alive = {count[1] for count in self.counts.values()}
+        alive = {_lineage(dot, count) for dot, count in self.counts.items()}
         own = [(dot, base[1]) for dot, base in self.bases.items() if base[1] >> SEQ_BITS == state.me.index]
         dead = [dot for dot, lineage in own if lineage not in alive]
         if dead:
@@ -220,9 +220,9 @@ class Number:
         """The row that stands of each lineage: its n and its total."""
         out: Bases = {}
         for dot, count in self.counts.items():
-            at = _place(dot, count)
-            if count[1] not in out or at > out[count[1]]:
-                out[count[1]] = at
+            at, lineage = _place(dot, count), _lineage(dot, count)
+            if lineage not in out or at > out[lineage]:
+                out[lineage] = at
         return out
 
     def text(self, state: State) -> bytes | None:
@@ -245,7 +245,7 @@ class Number:
                 state.retire(mine, entry, field, old)
                 self.counts[new] = (COUNT, old[1], plus(old[2], by))
             else:
-                self.counts[new] = (COUNT, new, by)
+                self.counts[new] = (COUNT, new & SEQ_MASK, by)
             self.mine = new
         self._shown = after
 
@@ -267,8 +267,13 @@ class Number:
         """
         vector, bases = seen
         covered = [dot for dot in self.sets if _covers(vector, state.name(dot))]
-        gone = [dot for dot, count in self.counts.items() if count[1] not in bases and _covers(vector, state.name(dot))]
-        bases = {**bases, **{self.counts[dot][1]: _place(dot, self.counts[dot]) for dot in gone}}
+        counts = [(dot, count, _lineage(dot, count)) for dot, count in self.counts.items()]
+        gone = {
+            lineage: _place(dot, count)
+            for dot, count, lineage in counts
+            if lineage not in bases and _covers(vector, state.name(dot))
+        }
+        bases = {**bases, **gone}
         if bases:
             state.name_pending()
         self._retire(state, entry, field, covered)
@@ -282,7 +287,7 @@ class Number:
     def counted(self, state: State) -> bytes:
         """How far every count has come, for a context; empty if nobody counts."""
         bases = {**self.known(state), **self._observed(state)}
-        return encode(state, (SET, b"", bases), 0).data if bases else b""
+        return encode(state, (SET, b"", bases)).data if bases else b""
 
     def _observed(self, state: State) -> Bases:
         if not self.counts:
@@ -331,6 +336,11 @@ class Number:
 
 def _covers(vector: dict[Actor, int], dot: Dot) -> bool:
     return dot.seq <= vector.get(dot.actor, 0)
+
+
+def _lineage(dot: int, count: Count) -> int:
+    """Of which lineage it is, as a packed dot: a count's own actor began it."""
+    return count[1] if len(count) == 4 else (dot & ~SEQ_MASK) + count[1]
 
 
 def _place(dot: int, count: Count) -> tuple[int, Amount]:

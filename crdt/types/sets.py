@@ -46,11 +46,11 @@ class SetEntry(Entry):
 
     def holds(self, field: bytes | None, dot: int) -> bool:
         held = self.dots.get(field)  # type: ignore[arg-type]
-        return held == dot or (held.__class__ is tuple and dot in held)
+        return held == dot or (type(held) is tuple and dot in held)
 
     def row(self, field: bytes | None, dot: int) -> Raw | Gone:
         held = self.dots.get(field)  # type: ignore[arg-type]
-        return None if held == dot or (held.__class__ is tuple and dot in held) else GONE
+        return None if held == dot or (type(held) is tuple and dot in held) else GONE
 
     def insert(self, state: State, field: bytes | None, payload: Wire, dot: int) -> None:
         assert field is not None
@@ -140,7 +140,7 @@ _EMPTY: dict[bytes, Any] = {}
 
 def _of(state: State, key: bytes, kind: type[SetEntry]) -> SetEntry | None:
     entry = state.keys.get(key)
-    if entry is not None and entry.__class__ is not kind:
+    if entry is not None and type(entry) is not kind:
         raise WrongTypeError
     return entry
 
@@ -150,14 +150,14 @@ def add(state: State, key: bytes, members: Sequence[bytes], kind: type[SetEntry]
     entry = state.keys.get(key)
     if entry is None:
         entry = state.create(kind, key)
-    elif entry.__class__ is not kind:
+    elif type(entry) is not kind:
         raise WrongTypeError
     dots, mark, added = entry.dots, state.mark, 0  # type: ignore[attr-defined]
     for member in members:
         held = dots.get(member)
         if held is None:
             added += 1
-        elif held.__class__ is int:
+        elif type(held) is int:
             if held > mark:
                 continue
             state.retire(held, entry, member, None)
@@ -183,7 +183,7 @@ def _remove(state: State, entry: SetEntry, members: Sequence[bytes]) -> int:
         if held is None:
             continue
         removed += 1
-        if held.__class__ is int:
+        if type(held) is int:
             if state.retire(held, entry, member, None):
                 state.gap()
         else:

@@ -251,7 +251,7 @@ def _plain(raw: bytes | tuple[Any, ...]) -> bytes:
 def _note(text: bytes) -> Left:
     try:
         last, removed, highest = msgpack.unpackb(text)
-        if len(last) == len(highest) == SIZE and last.__class__ is highest.__class__ is bytes:
+        if len(last) == len(highest) == SIZE and type(last) is type(highest) is bytes:
             return Left(last, int(removed), highest)
     except _MALFORMED:
         pass
@@ -261,7 +261,7 @@ def _note(text: bytes) -> Left:
 def find(state: State, key: bytes) -> StreamEntry | None:
     """The stream under a key. Raises WrongTypeError."""
     entry = state.keys.get(key)
-    if entry is not None and entry.__class__ is not StreamEntry:
+    if entry is not None and type(entry) is not StreamEntry:
         raise WrongTypeError
     return entry
 

@@ -83,18 +83,15 @@ class StringEntry(Entry):
                 self.dot, self.value = lone
 
     def insert(self, state: State, field: bytes | None, payload: Wire, dot: int) -> None:
-        if self.value is None and payload.__class__ is bytes:
+        if self.value is None and (type(payload) is bytes or type(payload) is tuple):
             self.value, self.dot = payload, dot
-        elif self.value is None and numberwire.is_lone(payload):
-            self.value, self.dot = numberwire.decode(state, payload.data, dot), dot
         else:
             self.number().insert(state, self, None, payload, dot)
+            self.simplify()
 
     def swap(self, state: State, field: bytes | None, payload: Wire, dot: int, leaving: Leaving) -> bool:
-        plain = isinstance(payload, bytes)
-        if (plain or numberwire.is_lone(payload)) and leaving.replaced(self.dot, self.value):
-            self.value = payload if plain else numberwire.decode(state, payload.data, dot)
-            self.dot = dot
+        if (type(payload) is bytes or type(payload) is tuple) and leaving.replaced(self.dot, self.value):
+            self.value, self.dot = payload, dot
             return True
         self.insert(state, None, payload, dot)
         return False
@@ -148,10 +145,10 @@ def get(state: State, key: bytes) -> bytes | None:
     entry = state.keys.get(key)
     if entry is None:
         return None
-    if entry.__class__ is not StringEntry:
+    if type(entry) is not StringEntry:
         raise WrongTypeError
     value = entry.value
-    if value.__class__ is bytes:
+    if type(value) is bytes:
         return value
     return value.text(state) if isinstance(value, Number) else amounts.render(value[2])  # type: ignore[index]
 
@@ -162,8 +159,8 @@ def put(state: State, key: bytes, value: bytes) -> None:
     if state.lifetimes and key in state.lifetimes:
         state.release(key)
         entry = state.keys.get(key)
-    if entry.__class__ is StringEntry and not (state.hidden and key in state.hidden):
-        if entry.value.__class__ is not bytes:
+    if type(entry) is StringEntry and not (state.hidden and key in state.hidden):
+        if type(entry.value) is not bytes:
             entry.number().assign(state, entry, None, value)
             entry.simplify()
             return
@@ -180,7 +177,7 @@ def put(state: State, key: bytes, value: bytes) -> None:
         state.keys = roomy(state.keys)
         return
     for other in state.all_of(key):
-        if other.__class__ is not StringEntry:
+        if type(other) is not StringEntry:
             other.erase(state)
             state.settle(other)
     target = state.keys.get(key) or state.create(StringEntry, key)
@@ -194,7 +191,7 @@ def siblings(state: State, key: bytes) -> list[Sibling] | None:
     entry = state.keys.get(key)
     if entry is None:
         return None
-    if entry.__class__ is not StringEntry:  # a grow-only counter is none
+    if type(entry) is not StringEntry:  # a grow-only counter is none
         raise WrongTypeError
     return standing(state, entry.value, entry.dot)
 
@@ -256,7 +253,7 @@ def put_over(state: State, key: bytes, value: bytes, context: bytes) -> None:
     """MV.SET with a context: replaces exactly the values that the context covers. Raises UsageError, WrongTypeError."""
     seen = seen_by(state, context)
     entry = state.keys.get(key)
-    if entry is not None and entry.__class__ is not StringEntry:
+    if entry is not None and type(entry) is not StringEntry:
         raise WrongTypeError
     if entry is not None and key in state.lifetimes:
         state.release(key)

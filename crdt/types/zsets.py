@@ -158,7 +158,7 @@ def text(score: float) -> bytes:
 
 def _of(state: State, key: bytes) -> ZSetEntry | None:
     entry = state.keys.get(key)
-    if entry is not None and entry.__class__ is not ZSetEntry:
+    if entry is not None and type(entry) is not ZSetEntry:
         raise WrongTypeError
     return entry
 

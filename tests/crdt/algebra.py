@@ -36,7 +36,9 @@ def in_range(path: tuple[bytes, ...], vector: dict[Actor, int], name: Name, row:
     code, key, _, payload, _ = row
     if name[1] > vector.get(name[0], 0) or (path[:1] and path[0] != key) or (path[1:] and path[1] != bytes([code])):
         return False
-    return not (type(payload) is msgpack.ExtType and msgpack.unpackb(payload.data)[0] in (1, 2))
+    return type(payload) is not tuple and not (
+        type(payload) is msgpack.ExtType and msgpack.unpackb(payload.data)[0] in (1, 2)
+    )
 
 
 def live_rows(frames: Iterable[Frame], known: dict[Actor, int]) -> dict[Name, Row]:
@@ -64,7 +66,7 @@ def rows_held(state: State) -> dict[Name, Row]:
                 actor, seq = state.name(dot)
                 assert (actor, seq) not in out, "one dot in two places"
                 assert entry.holds(name, dot), "a row that its entry denies"
-                out[actor, seq] = (entry.CODE, key, name, state.wire(raw, dot), state.hlc(dot))
+                out[actor, seq] = (entry.CODE, key, name, state.wire(raw), state.hlc(dot))
     return out
 
 

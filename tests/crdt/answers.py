@@ -33,6 +33,7 @@ from crdt.types.texts import TextEntry
 from tests.crdt import json_model
 from tests.crdt.algebra import Name, Row
 from tests.crdt.json_model import JSON
+from tests.simulation.oracle import structure
 
 KEYS = [b"a", b"ab", b"b"]
 KINDS = ["hash", "list", "set", "zset", "stream", JSON, "text", "gset", "gcount", "flag", "string"]  # by rank
@@ -109,7 +110,7 @@ class Answers:
             (row[4], dot, value)
             for dot, row in self.rows.items()
             if row[:3] == (code, key, name)
-            for value in [row[3] if type(row[3]) is bytes else msgpack.unpackb(row[3].data)[1]]
+            for value in [row[3] if type(row[3]) is bytes else structure(row[3])[1]]
             if type(value) is bytes
         ]
         shown = max(written)[2]
@@ -137,7 +138,7 @@ class Answers:
             for name in span[2:]
         }
         values = [d for d, row in self.rows.items() if row[:2] == (1, key) and not numberwire.is_count(row[3])]
-        values = [d for d in values if type(p := self.rows[d][3]) is bytes or msgpack.unpackb(p.data)[0] == 0]
+        values = [d for d in values if type(p := self.rows[d][3]) is bytes or structure(p)[0] == 0]
         return NEVER if set(values) - named else max(span[1] for _, span in spans)
 
     def faults(self, state: State) -> list[str]:

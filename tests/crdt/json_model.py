@@ -11,14 +11,13 @@ import json
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-import msgpack
-
 from crdt.state import State
 from crdt.types import conflicts, documents
 from crdt.types.jsoncell import MEMBER, RANKS, component, last_step
 from crdt.types.jsonnode import Node
 from crdt.types.jsontext import dump, float_text
 from crdt.types.jsontree import JsonEntry
+from tests.simulation.oracle import structure
 
 if TYPE_CHECKING:
     from tests.crdt.answers import Answers, Op
@@ -74,7 +73,7 @@ class Model:
         written = []
         for dot, (code, key, name, payload, hlc) in self.answers.rows.items():
             if (code, key, name) == (10, self.key, field):
-                text = payload if type(payload) is bytes else msgpack.unpackb(payload.data)[1]
+                text = payload if type(payload) is bytes else structure(payload)[1]
                 if type(text) is bytes:
                     written.append((hlc, dot, text.lstrip(RANKS)))
         winner = sets[max(written)[2]]

@@ -36,14 +36,14 @@ def test_rows_come_and_go(cls: type[Entry], data: st.DataObject) -> None:
         assert cls.check(field, payload)
         entry.insert(here, field, payload, dot)
     for dot in data.draw(st.permutations(list(held))):
-        found = {d: (f, here.wire(raw, d)) for f, d, raw in entry.rows()}
+        found = {d: (f, here.wire(raw)) for f, d, raw in entry.rows()}
         assert found == held
         assert entry.empty() is not bool(held)
         assert all(entry.holds(f, d) for d, (f, _) in held.items())
         assert not entry.holds(held[dot][0], DOT - 1)
         field, payload = held.pop(dot)
         raw = entry.discard(here, field, dot)
-        assert here.wire(raw, dot) == payload
+        assert here.wire(raw) == payload
         assert entry.discard(here, field, dot) is GONE
         assert entry.row(field, dot) is GONE
     assert entry.empty()

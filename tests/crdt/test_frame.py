@@ -14,7 +14,7 @@ from tests import strategies
 from tests.strategies import steady
 
 A, B = Actor("a", 1), Actor("b", 2)
-COUNT = msgpack.ExtType(1, msgpack.packb([1, 1, 5]))
+COUNT = (1, 1, 5)
 BASE = msgpack.ExtType(1, msgpack.packb([2, 1, 1, 5, "b", 2]))
 VALUE = msgpack.ExtType(1, msgpack.packb([0, b"v", [["b", 2, 1, 1, 5]]]))
 

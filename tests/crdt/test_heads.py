@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crdt import codec, heads
-from crdt.dots import Actor, Runs
+from crdt.dots import SEQ_MASK, Actor, Runs
 from crdt.errors import PeerError
 from crdt.frame import Frame, Group
 from crdt.heads import Head
@@ -85,6 +85,7 @@ def test_frames_of_one_row_are_small(what: str, frame: Frame, said: int) -> None
     assert codec.decode_frame(data) == frame
 
 
+BAD_COUNTS = [(0, 5), (SEQ_MASK + 1, 5), (1, 1 << 62), (1, -(1 << 62))]  # lineage, total
 OTHERS: bytes = msgpack.packb([0, [[200, None, 0, [0, 0], [b"g"], None]]])
 
 
@@ -130,7 +131,7 @@ def test_every_shorter_and_every_longer_one_is_refused() -> None:
         bytes((heads.LONE | heads.ONE, 5, 200, 1, 0, 1, ord("f"))),  # a counter of 0 said
         bytes((heads.LONE, 5, 0, 200, 0, 2, 1, ord("f"))),  # one operation said as several
         bytes((heads.PLAIN | heads.ONE, 5)),
-        bytes((heads.LONE | heads.PLAIN | heads.STRUCTURED | heads.ONE, 5, 200, 2, 1, ord("f"), 0)),
+        *(heads.body(5, 1, 0, (1, 0, MS, 0, None, b"f", (1, *count)), b"") for count in BAD_COUNTS),
     ],
 )  # fmt: skip
 def test_hostile_short_forms_are_refused(body: bytes) -> None:

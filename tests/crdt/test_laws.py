@@ -15,7 +15,7 @@ import pytest
 
 from crdt import codec, frame, places, ranges, rows
 from crdt.applying import Applying
-from crdt.dots import Actor, Runs
+from crdt.dots import SEQ_MASK, Actor, Runs
 from crdt.entry import GONE, Leaving
 from crdt.frame import Frame
 from crdt.joining import Joining
@@ -335,12 +335,13 @@ def live_lineage_starts_anew(patch: pytest.MonkeyPatch) -> None:
 
     def wrong(self: Number, st: State, entry: Any, name: bytes | None, by: Any, after: Any) -> None:
         mine, base = self.mine, self.known(st)
-        if mine in self.counts and self.counts[mine][1] in base:
-            lineage, total = self.counts[mine][1:]
-            left = amounts.minus(total, base[lineage][1])
+        count = self.counts.get(mine, (numberwire.COUNT, 0, 0))
+        lineage = number._lineage(mine, count)
+        if lineage in base:
+            left = amounts.minus(count[2], base[lineage][1])
             self._retire(st, entry, name, [mine])
             dot = st.add(entry, name)
-            self.counts[dot] = (numberwire.COUNT, dot, amounts.plus(left, by))
+            self.counts[dot] = (numberwire.COUNT, dot & SEQ_MASK, amounts.plus(left, by))
             self.mine, self._shown = dot, number.UNKNOWN
         else:
             increase(self, st, entry, name, by, after)

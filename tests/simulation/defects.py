@@ -10,7 +10,6 @@ from __future__ import annotations
 import copy
 from array import array
 from collections.abc import Iterable
-from decimal import Decimal
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +25,7 @@ from crdt.rows import ActorRows
 from crdt.state import State
 from crdt.types import amounts, counters, numberwire, sets, strings
 from tests.simulation.disk import Disk
-from tests.simulation.oracle import Violation, rows_of_state
+from tests.simulation.oracle import Violation, rows_of_state, structure
 
 if TYPE_CHECKING:
     from tests.simulation.node import Node
@@ -94,10 +93,9 @@ def exchange(state: State, owner: ActorRows, seq: int, rng: Random) -> None:
     entry, field = chunk.cell(i)
     assert entry is not None
     payload = before.payloads[0] if before.payloads is not None else None
-    if numberwire.is_count(payload) and payload.data[1] == numberwire.COUNT:
-        kind, lineage, total = msgpack.unpackb(payload.data)
-        more = amounts.plus(total if type(total) is int else Decimal(total), rng.randint(1, 9))
-        payload = numberwire.encode(state, (kind, owner.base + lineage, more), dot)
+    if numberwire.is_count(payload) and structure(payload)[0] == numberwire.COUNT:
+        kind, lineage, total = numberwire.decode(state, payload)
+        payload = numberwire.encode(state, (kind, lineage, amounts.plus(total, rng.randint(1, 9))))
     elif type(payload) is bytes:
         changed = (b"?" if payload == b"!" else b"!") if entry.POINTS else payload + b"!"
         payload = b'"damaged"' if entry.STRICT else changed  # what cannot be is refused, not healed
@@ -164,7 +162,7 @@ def _content(dot: Any, row: Any) -> Content:
     code, key, field, payload, hlc = row
     if not numberwire.is_count(payload):
         return (code, key, field, bytes(payload.data) if hasattr(payload, "data") else payload, hlc)
-    kind, lineage, *rest = msgpack.unpackb(payload.data)
+    kind, lineage, *rest = structure(payload)
     owner, n = (dot[0], dot[1]) if kind == numberwire.COUNT else (tuple(rest[2:]), rest[0])
     return ("count", code, key, field, tuple(owner), lineage, n)
 

@@ -140,9 +140,14 @@ def rows_of_state(state: State) -> Iterator[tuple[tuple[Actor, int], Row]]:
             yield from rows_of_groups(owner.actor, state.groups(chunk))
 
 
+def structure(payload: Any) -> Any:
+    """What a structured payload says."""
+    return msgpack.unpackb(payload.data) if isinstance(payload, msgpack.ExtType) else payload
+
+
 def _structure(payload: Any) -> int:
     """0 for a SET, 1 for a count, 2 for a baseline."""
-    return int(msgpack.unpackb(payload.data)[0]) if isinstance(payload, msgpack.ExtType) else 0
+    return int(structure(payload)[0]) if isinstance(payload, tuple) else 0  # an ExtType is one, too
 
 
 def _is_set(payload: Any) -> bool:

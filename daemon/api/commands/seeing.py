@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 import msgpack
 
 from crdt.clock import milliseconds
+from crdt.dots import Dot
 from crdt.entry import LIFETIME, Entry, Raw
 from crdt.types import conflicts, expiry, streams
 from crdt.types.amounts import render
 from crdt.types.jsoncell import body
 from crdt.types.jsontree import JsonEntry
-from crdt.types.numberwire import BASE, COUNT
+from crdt.types.numberwire import BASE, COUNT, FOSTER
 from crdt.types.streams import StreamEntry
 from daemon import report
 from daemon.api.arguments import SYNTAX, integer
@@ -135,13 +136,13 @@ def _row(resp: Resp, space: Space, entry: Entry, field: bytes | None, dot: int, 
             (resp.bulk(b"dot"), resp.bulk(str(state.name(dot)).encode())),
             (resp.bulk(b"type"), resp.bulk(entry.NAME.encode())),
             (resp.bulk(b"cell"), resp.null if field is None else resp.bulk(conflicts.where(entry, field))),
-            (resp.bulk(b"value"), _value(resp, space, entry, field, raw)),
+            (resp.bulk(b"value"), _value(resp, space, entry, field, dot, raw)),
             (resp.bulk(b"time"), resp.integer(milliseconds(state.hlc(dot)))),
         ]
     )
 
 
-def _value(resp: Resp, space: Space, entry: Entry, field: bytes | None, raw: Raw) -> bytes:
+def _value(resp: Resp, space: Space, entry: Entry, field: bytes | None, dot: int, raw: Raw) -> bytes:
     """A plain value as it is; the rows of numbers, streams and lifetimes in words; what is unknown as it travels."""
     if raw is None:
         return resp.null
@@ -150,8 +151,9 @@ def _value(resp: Resp, space: Space, entry: Entry, field: bytes | None, raw: Raw
     if isinstance(raw, msgpack.ExtType):  # which is a tuple, too
         return resp.bulk(expiry.described(raw).encode() if entry.CODE == LIFETIME else raw.data)
     name = space.state.name
-    if raw[0] == COUNT:
-        return resp.bulk(b"count %s since %s" % (render(raw[2]), str(name(raw[1])).encode()))
+    if raw[0] in (COUNT, FOSTER):
+        since = Dot(name(dot).actor, raw[1]) if raw[0] == COUNT else name(raw[1])
+        return resp.bulk(b"count %s since %s" % (render(raw[2]), str(since).encode()))
     if raw[0] == BASE:
         return resp.bulk(b"taken %s of %s up to %d" % (render(raw[3]), str(name(raw[1])).encode(), raw[2]))
     return resp.bulk(_plain(entry, field, raw[1]))

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from crdt.types.numberwire import FOSTER
 from tests.daemon.api.commands.spacious import Client
 from tests.daemon.spaces import Between, Member, same, until
 
@@ -140,7 +141,14 @@ async def test_debug_shows_the_rows(pair: Pair) -> None:
     assert {item[b"cell"] for item in maps(await client.ask("CRDT.DEBUG s"))} == {b"x", b"y"}
     await client.ask("INCRBY n 5")
     await client.ask("INCRBYFLOAT n 0.5")
-    assert any(b"5.5" in item[b"value"] for item in maps(await client.ask("CRDT.DEBUG n")))
+    (row,) = maps(await client.ask("CRDT.DEBUG n"))
+    assert row[b"value"] == f"count 5.5 since {actor}:4".encode()
+    state, number = a.space.state, a.space.state.keys[b"n"].number()  # type: ignore[attr-defined]
+    held = number.counts
+    number.counts = dict.fromkeys(held, (FOSTER, state.me.base + 2, 7, 3))  # as a replica that heals writes it
+    (row,) = maps(await client.ask("CRDT.DEBUG n"))
+    assert row[b"value"] == f"count 7 since {actor}:2".encode()
+    number.counts = held
     await client.ask("JSON.SET j $", b'{"a":[1,{"b":"c"}]}')
     rows = {item[b"cell"]: item[b"value"] for item in maps(await client.ask("CRDT.DEBUG j"))}
     assert rows == {b"$": b"{}", b"$.a": b"[]", b"$.a[0]": b"1", b"$.a[1]": b"{}", b"$.a[1].b": b'"c"'}
