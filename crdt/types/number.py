@@ -50,6 +50,7 @@ if TYPE_CHECKING:
 
 NOT_FINITE: Final = "ERR increment would produce NaN or Infinity"
 UNKNOWN: Final = object()
+NEAR: Final = 1 << 61  # the sum of two below needs no look at its range; compiled, these are words, larger ones objects
 
 Lone = tuple[int, int, Amount]  # COUNT, seq of the lineage, total
 Seen = tuple[dict[Actor, int], Bases]  # what a reader had seen: the vector, and how far each count had come
@@ -380,6 +381,8 @@ def checked_sum(shown: int, by: int, cell: object = None) -> int:
 
     A cell that one replica alone wrote can only be out of range after INCRBYFLOAT: to Redis that is no integer.
     """
+    if -NEAR < shown < NEAR and -NEAR < by < NEAR:
+        return shown + by
     total = shown + by
     if INT_MIN <= total <= INT_MAX and INT_MIN <= shown <= INT_MAX:
         return total
