@@ -160,7 +160,10 @@ class Applying:
                 continue
             if shown is None and key not in hidden and key not in expired and entry.visible():
                 keys[key] = entry
-            self._shown(entry, event)
+                if told:
+                    self._unsure.append((entry, event))
+            else:
+                self._shown(entry, event)
         return out
 
     def _shown(self, entry: Entry, event: str) -> None:

@@ -133,7 +133,7 @@ class Directory:
         entry = self.lifetimes.get(key) if code == LIFETIME else self.keys.get(key)
         if entry is not None and entry.CODE == code:
             return entry
-        for other in self.hidden.get(key, ()):
+        for other in self.hidden.get(key, ()) if self.hidden else ():
             if other.CODE == code:
                 return other
         cls = self.kinds.get(code)

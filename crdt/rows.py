@@ -36,27 +36,6 @@ Taken = tuple[list[int], list["Entry"], list[bytes | None], list[Any]]
 _POSITIONS: Final[list[Any]] = list(range(2 * CHUNK))
 
 
-def last_upto(ascending: list[int], number: int, low: int) -> int:
-    """The last position from `low` on whose number is at most this one; `low` if there is none.
-
-    Source: exponential search, Bentley and Yao 1976. Compiled, a call of `bisect` alone costs more than all of this.
-    """
-    high, step, size = low + 1, 1, len(ascending)
-    while high < size and ascending[high] <= number:
-        low = high
-        high += step
-        step += step
-    if high > size:
-        high = size
-    while high - low > 1:
-        middle = (low + high) >> 1
-        if ascending[middle] <= number:
-            low = middle
-        else:
-            high = middle
-    return low
-
-
 class Chunk:
     """Up to CHUNK rows: parallel columns of packed dots, entries, fields and timestamps.
 
@@ -103,10 +82,10 @@ class Chunk:
             return [hlcs[0]] * len(positions)
         out: list[Any] = []
         hlc: Any = 0
-        r, stop = 0, 0
+        r, stop = -1, 0
         for i in positions:
             if i >= stop:
-                r = last_upto(starts, i, r)
+                r = r + 1 if i == stop else bisect_right(starts, i) - 1
                 hlc = hlcs[r]
                 stop = starts[r + 1] if r + 1 < len(starts) else len(self.entries)
             out.append(hlc)
@@ -273,53 +252,49 @@ class ActorRows:
         return None if i < 0 else (chunk, i)
 
     def take(self, gone: Runs) -> Taken:
-        """The rows with these seqs leave the books, as far as they are live."""
+        """The rows with these seqs leave the books, as far as they are live.
+
+        One loop for all of it, and the searches bound to names: random rows are mostly alone in their run and chunk.
+        """
         taken: Taken = ([], [], [], [])
+        dots, entries, fields, hlcs = taken
         firsts, starts, stops, base = self.firsts, gone.starts, gone.stops, self.base
-        at, high = 0, 0
+        before, after = bisect_left, bisect_right
+        low, high, r, upto = 0, 0, -1, 0
+        hlc: Any = 0
         for k in range(len(starts) if firsts else 0):
             dot, stop = base + starts[k], base + stops[k]
             while dot < stop:
                 if dot >= high:
-                    at = last_upto(firsts, dot, at)
-                    high = firsts[at + 1] if at + 1 < len(firsts) else base + SEQ_MASK + 1
-                self._take(self.chunks[at], firsts[at], dot, stop if stop < high else high, taken)
+                    at = after(firsts, dot) - 1 if dot >= firsts[0] else 0
+                    low, high = firsts[at], firsts[at + 1] if at + 1 < len(firsts) else base + SEQ_MASK + 1
+                    chunk, r, upto = self.chunks[at], -1, 0
+                    cells, names, begins = chunk.entries, chunk.fields, chunk.starts
+                    spread = None if type(chunk.dots) is range else chunk.dots
+                i = before(spread, dot) if spread is not None else dot - low if dot > low else 0
+                while i < len(cells):
+                    dot = low + i if spread is None else spread[i]
+                    if dot >= stop:
+                        break
+                    entry = cells[i]
+                    if entry is not None:
+                        if i >= upto:
+                            r = r + 1 if i == upto else after(begins, i) - 1
+                            hlc, upto = chunk.hlcs[r], begins[r + 1] if r + 1 < len(begins) else len(cells)
+                        dots.append(dot)
+                        entries.append(entry)
+                        fields.append(None if names is None else names[i])
+                        hlcs.append(hlc)
+                        cells[i] = None
+                        if names is not None:
+                            names[i] = None
+                        chunk.saved = None
+                        chunk.dead += 1
+                        if chunk.dead == chunk.limit:
+                            self._thin += 1
+                    i += 1
                 dot = high
         return taken
-
-    def _take(self, chunk: Chunk, low: int, dot: int, stop: int, taken: Taken) -> None:
-        """The live rows of a chunk with dot <= their dots < stop leave it. `low`: the first dot of the chunk."""
-        dots, entries, fields, hlcs = taken
-        cells, names, starts = chunk.entries, chunk.fields, chunk.starts
-        spread = None if type(chunk.dots) is range else chunk.dots
-        if spread is None:
-            i, j = max(0, dot - low), min(stop - low, len(cells))
-        else:
-            i = bisect_left(spread, dot)
-            # Dots are distinct, so a run cannot reach further: for a single one this is a comparison.
-            j = bisect_left(spread, stop, i, min(len(cells), i + stop - dot))
-        r, upto, dead = 0, 0, chunk.dead
-        hlc: Any = 0
-        while i < j:
-            entry = cells[i]
-            if entry is not None:
-                if i >= upto:
-                    r = last_upto(starts, i, r)
-                    hlc = chunk.hlcs[r]
-                    upto = starts[r + 1] if r + 1 < len(starts) else len(cells)
-                dots.append(low + i if spread is None else spread[i])
-                entries.append(entry)
-                fields.append(None if names is None else names[i])
-                hlcs.append(hlc)
-                cells[i] = None
-                if names is not None:
-                    names[i] = None
-                dead += 1
-            i += 1
-        if dead > chunk.dead:
-            if chunk.dead < chunk.limit <= dead:
-                self._thin += 1
-            chunk.dead, chunk.saved = dead, None
 
     def restore(self, dot: int, entry: Entry, field: bytes | None) -> None:
         """A row that was just taken stays in the books."""

@@ -21,7 +21,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain, repeat
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from crdt.applying import Applying, Changes
 from crdt.clock import HybridClock
@@ -297,7 +297,7 @@ class State(Expiries):
     def _bury(self, owner: ActorRows, dead: Dead) -> Runs:
         """Rows of one actor that the caller took out of their entries: out of the books; which they were."""
         base, raws = owner.base, dead.raws
-        seqs = [dot - base for dot in dead.dots]
+        seqs: list[Any] = [dot - base for dot in dead.dots]
         order = sorted(range(len(seqs)), key=seqs.__getitem__)
         gone = Runs([seqs[i] for i in order])
         dead.dots, dead.entries, dead.fields, hlcs = owner.take(gone)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
-
 import pytest
 
 from crdt import rows
@@ -220,13 +218,6 @@ def test_taking_some_of_several_chunks(dense: bool) -> None:
 def test_what_is_dead_is_not_taken_again() -> None:
     owner, _ = filled([1, 2, 3])
     assert (kill(owner, [2]), kill(owner, [2]), kill(owner, [1, 2, 3])) == ([2], [], [1, 3])
-
-
-@pytest.mark.parametrize("ascending", [[0], [0, 3, 4, 9, 20, 21, 40], list(range(0, 300, 3))])
-def test_last_upto_answers_as_a_bisection(ascending: list[int]) -> None:
-    for low in range(len(ascending)):
-        for number in range(ascending[-1] + 2):
-            assert rows.last_upto(ascending, number, low) == max(low, bisect_right(ascending, number) - 1)
 
 
 @pytest.mark.parametrize(("fields", "left"), [(False, 2), (True, 4)])
