@@ -5,8 +5,8 @@ the entries themselves cannot: which row does a peer's removal of (actor, seq) m
 which rows must be rewritten in a checkpoint.
 Promises: O(live) memory: a chunk that is mostly dead is compacted at the next cut; looking a dot up is one bisection of
 the chunks, and then a subtraction where the chunk is dense (rows are written in a row, and stay so until an eighth of
-them is left), or a second bisection. Rows that die are looked for in ascending order, each from where the one before
-was found: random ones meet nearly as many chunks as they are.
+them is left), or a second bisection. Rows that die are found in ascending order in a plain loop, which asks anew only
+where a chunk or a run of timestamps ends: random ones meet nearly as many chunks as they are.
 Must not know: types, frames, disks.
 
 Rows of one actor arrive in sequence order by construction (causal delivery), so a chunk is only ever appended to.
