@@ -102,7 +102,7 @@ def exchange(state: State, owner: ActorRows, seq: int, rng: Random) -> None:
     else:
         hlcs = chunk.times(range(len(chunk)))
         hlcs[i] += 1 << 16
-        chunk.starts, chunk.hlcs = array("I", range(len(chunk))), array("Q", hlcs)
+        chunk.starts, chunk.hlcs = list(range(len(chunk))), array("Q", hlcs)
     entry.discard(state, field, dot)
     entry.insert(state, field, payload, dot)
     state.settle(entry)
