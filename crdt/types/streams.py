@@ -95,6 +95,7 @@ class StreamEntry(HashEntry):
 
     CODE = 12
     NAME = "stream"
+    STRICT = True  # ids have one length
     RANK = 40
     ADDED = "xadd"
     REMOVED = "xdel"

@@ -24,6 +24,7 @@ from crdt.replica.events import Disconnected
 from crdt.rows import ActorRows
 from crdt.state import State
 from crdt.types import amounts, counters, numberwire, sets, strings
+from crdt.types.jsontree import JsonEntry
 from tests.simulation.disk import Disk
 from tests.simulation.oracle import Violation, rows_of_state, structure
 
@@ -98,7 +99,7 @@ def exchange(state: State, owner: ActorRows, seq: int, rng: Random) -> None:
         payload = numberwire.encode(state, (kind, lineage, amounts.plus(total, rng.randint(1, 9))))
     elif type(payload) is bytes:
         changed = (b"?" if payload == b"!" else b"!") if entry.POINTS else payload + b"!"
-        payload = b'"damaged"' if entry.STRICT else changed  # what cannot be is refused, not healed
+        payload = b'"damaged"' if isinstance(entry, JsonEntry) else changed  # what cannot be is refused, not healed
     else:
         hlcs = chunk.times(range(len(chunk)))
         hlcs[i] += 1 << 16

@@ -9,7 +9,8 @@ import pytest
 
 from crdt.codec import decode_frame, decode_rows, encode_frame, encode_rows
 from crdt.dots import Actor
-from crdt.errors import UsageError, WrongTypeError
+from crdt.errors import PeerError, UsageError, WrongTypeError
+from crdt.frame import Frame, Group
 from crdt.state import RANGE_FROM, State
 from crdt.types import conflicts, keyspace, streams, strings
 from crdt.types.streams import MOST, NOTHING, Id, Left, StreamEntry
@@ -370,3 +371,12 @@ def test_notes_of_what_was_removed_are_no_conflict() -> None:
     streams.remove(both[1], K, [streams.Id(2, 1).field()])
     both.exchange()
     assert both.agree(conflicts.count) == 0
+
+
+@pytest.mark.parametrize("field", [b"\xff", b"\xff" * 17, b"\xff" * 30])
+def test_no_peer_s_row_has_an_id_of_another_length(field: bytes) -> None:
+    """Nobody could give an id behind one that is longer. It is looked for in every row, not in the first alone."""
+    payloads = [msgpack.packb([b"f", b"v"])] * 2
+    group = Group(StreamEntry.CODE, K, [Id(5, 1).field(), field], payloads, [1, 2], [(2, 1 << 20)])
+    with pytest.raises(PeerError):
+        decode_frame(encode_frame(Frame(Actor("z", 1), 1, 2, groups=[group])))
