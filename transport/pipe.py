@@ -105,6 +105,7 @@ class Pipe:
         client.on_socket_register_write = self._on_register_write
         client.on_socket_unregister_write = self._on_unregister_write
         self._receive_from = client._sock_recv
+        self._handle_as_paho = client._handle_publish
         client._sock_recv = self._receive  # type: ignore[method-assign]
         client._handle_publish = self._on_message  # type: ignore[method-assign]
         sock = client.socket()
@@ -202,6 +203,10 @@ class Pipe:
         """A PUBLISH came: hand it on, then acknowledge it."""
         client = self._paho
         packet = client._in_packet
+        if packet["command"] & 0x04:
+            # We did not subscribe to quality of service 2, but some brokers (amqtt is one) send a last will as it was
+            # made. paho answers it, and nobody hears it: it is no message of ours, and must not end the connection.
+            return self._handle_as_paho()
         topic, number, data = published(packet["command"], bytes(packet["packet"]), client.protocol == paho_mqtt.MQTTv5)
         try:
             self._hand_on(topic, data)

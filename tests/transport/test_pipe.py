@@ -14,7 +14,7 @@ from typing import cast
 import aiomqtt
 import paho.mqtt.client
 import pytest
-from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
@@ -165,6 +165,9 @@ class Decrypting:
 
     def _sock_recv(self, size: int) -> bytes:
         raise BlockingIOError
+
+    def _handle_publish(self) -> int:
+        return 0
 
     def loop_write(self) -> None:
         pass
@@ -335,3 +338,35 @@ async def test_who_hears_may_send_at_once() -> None:
             while len(answers) < 5:
                 await asyncio.sleep(0.001)
     assert answers == [b"0", b"1", b"2", b"3", b"4"]
+
+
+async def test_a_last_will_of_quality_2_ends_nobody_s_connection() -> None:
+    """amqtt sends it as it was made, to whoever subscribed."""
+    heard: list[tuple[str, bytes]] = []
+    async with piped(heard) as (pipe, client, broker):
+        came, by_paho = 0, pipe._handle_as_paho
+
+        def handle() -> MQTTErrorCode:
+            nonlocal came
+            came += 1
+            return by_paho()
+
+        pipe._handle_as_paho = handle
+        reader, writer = await asyncio.open_connection("127.0.0.1", broker.port)
+        connect = b"\0\4MQTT\4\x16\0\0" + b"".join(map(sized, (b"stranger", b"t/x", b"gone")))
+        writer.write(bytes((0x10, len(connect))) + connect)
+        await reader.readexactly(4)
+        writer.close()
+        async with asyncio.timeout(5):
+            while not came or paho_of(client)._in_messages:  # until the broker has released it
+                assert not pipe.broken.done()
+                await asyncio.sleep(0.001)
+            pipe.send("t/x", b"ours", 1, False, None)
+            while not heard:
+                await asyncio.sleep(0.001)
+        assert heard == [("t/x", b"ours")]
+
+
+def sized(data: bytes) -> bytes:
+    """Bytes behind their length, as MQTT has them."""
+    return len(data).to_bytes(2, "big") + data
