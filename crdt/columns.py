@@ -19,8 +19,8 @@ from crdt.hashing import SEED_MASK, STRUCTURED, key_scope, type_scope
 MANY: Final = 256  # rows of one entry from which they are asked for together
 Row = tuple[int, Entry, bytes | None, Raw, int]  # packed dot, entry, field, raw payload, timestamp
 Wires = Callable[[list[Raw]], list[Wire]]  # raw payloads -> what is sent
-# Compiled, an int that is only handed on (a dot, a timestamp) stays the object that it is if its type is Any.
 Contents = Callable[[list[Raw]], list[bytes]]  # structured ones -> what is hashed
+# Below, an int that is only handed on (a dot, a timestamp) is of type Any: compiled, it stays the object that it is.
 
 
 class Dead:

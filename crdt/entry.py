@@ -6,7 +6,7 @@ Must not know: frames, other keys.
 
 Payloads have two forms. *Raw* is what an entry holds: None (the dot alone matters), bytes (a plain value), or a tuple
 (a number's count, baseline or value with baselines; it may hold packed dots). *Wire* is what is hashed, sent and
-stored: None, bytes, a count as it is held, if it is a `Count`, or `msgpack.ExtType(1, canonical bytes)`, which names
+stored: None, bytes, a count as it is held, if it is a `Counted`, or `msgpack.ExtType(1, canonical bytes)`, which names
 actors in full.
 """
 
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from crdt.state import State
 
 Raw = Any  # None | bytes | tuple: see above
-Count = tuple[int, int, int]  # COUNTED, the seq with which it began, how much it has come to (at most LARGEST)
-Wire = Any  # None | bytes | Count | msgpack.ExtType
+Counted = tuple[int, int, int]  # COUNTED, the seq with which it began, how much it has come to (at most LARGEST)
+Wire = Any  # None | bytes | Counted | msgpack.ExtType
 STRUCTURED: Final = 1  # the code of an ExtType
 COUNTED: Final = 1  # what a count begins with
 LARGEST: Final = (1 << 62) - 1  # what is a word for compiled code; others travel as an ExtType

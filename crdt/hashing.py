@@ -7,8 +7,9 @@ seed, and the actor by its own seed, never by a local index. Against defects, no
 Must not know: state, entries.
 
 A row's name is its field or, of a type with a cell per key, its key; what stands above the name is its scope: actor and
-type, and the key where names are fields. An actor's timestamps never fall from one row to the next, so among the rows
-of one scope time and number are told apart by their plain sum. Sums stay below 2^62: compiled, more are objects.
+type, and the key where names are fields. An actor's timestamps do not fall from one row to the next (but for rows that
+healing writes anew, with their old time), so a plain sum tells time and number of the rows of one scope apart. It stays
+below 2^62: compiled, greater ints are objects.
 """
 
 from __future__ import annotations

@@ -19,6 +19,7 @@ from crdt.state import State
 from crdt.types import amounts, expiry, numberwire
 
 Pending = list[tuple[int, Entry, bytes | None, Raw]]  # old dot, where, payload
+Moved = dict[int, tuple[int, int, amounts.Amount]]  # old lineage -> new one, seq and total of its committed count
 
 
 def go_on_as(state: State, actor: Actor) -> None:
@@ -59,9 +60,7 @@ def _take_out(state: State) -> Pending:
 
 def _put_back(state: State, taken: Pending, old: Actor, cut: int, offset: int) -> None:
     """The rows come back under the new actor's dots: counts first, because values may name their lineages."""
-    moved: dict[
-        int, tuple[int, int, amounts.Amount]
-    ] = {}  # old lineage -> seq of its committed count, total, new lineage
+    moved: Moved = {}
     for dot, entry, field, raw in sorted(taken, key=lambda row: not _is(row[3], numberwire.COUNT)):
         if _is(raw, numberwire.COUNT):
             raw = _count(state, entry, field, raw, dot, cut, offset, moved)
@@ -86,7 +85,7 @@ def _count(
     dot: int,
     cut: int,
     offset: int,
-    moved: dict[int, tuple[int, int, amounts.Amount]],
+    moved: Moved,
 ) -> Raw:
     """An own pending count as the new actor's."""
     _, seq, total = raw
@@ -105,9 +104,7 @@ def _count(
     raise AssertionError("a count that continues a committed one has removed it")
 
 
-def _bases(
-    bases: numberwire.Bases, cut: int, offset: int, moved: dict[int, tuple[int, int, amounts.Amount]]
-) -> numberwire.Bases:
+def _bases(bases: numberwire.Bases, cut: int, offset: int, moved: Moved) -> numberwire.Bases:
     """What a pending SET has taken of the own counts, in the new names."""
     out: numberwire.Bases = {}
     for lineage, (n, total) in bases.items():

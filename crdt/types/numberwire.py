@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from crdt.state import State
 
 SET: Final = 0
-COUNT: Final = 1
+COUNT: Final = 1  # entry.COUNTED
 BASE: Final = 2
 FOSTER: Final = 4  # 3 is a kind of lifetime (expiry.py), which a range may take
 # Amounts come from texts of at most 5,119 digits within 10 ** +-4951: no honest one comes near these bounds.
