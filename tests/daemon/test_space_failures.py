@@ -80,12 +80,10 @@ async def test_own_frames_behind_a_damaged_one_of_a_peer_are_kept(make: Make, tm
     await a.start()
     await b.start()
     await until(lambda: same(a, b) and a.members(b"others"), "a to have the second of b again")
-    a.space.housekeeping.turn()
-    await until(lambda: same(a, b), "b to have what only the disk of a held")
+    await a.housekept()
+    await until(lambda: same(a, b) and b.get(b"own99") == b"v", "b to have what only the disk of a held")
     assert all(b.get(b"own%d" % i) == b"v" for i in range(100)) and a.space.state.applied(actor) == 100
-    await a.space.housekeeping.task  # type: ignore[misc]
-    a.space.housekeeping.turn()
-    await a.space.housekeeping.task  # type: ignore[misc]
+    await a.housekept()
     assert a.space.store.rest() == []
 
 
