@@ -13,7 +13,7 @@ import socket
 import ssl
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -165,8 +165,12 @@ def _write_with_care(client: aiomqtt.Client, attempt: Attempt) -> None:
 
     def add(sock: Any) -> None:
         if paho.socket() is sock and sock.fileno() >= 0:
-            with suppress(OSError):  # closed in that thread just now
+            try:
                 loop.add_writer(sock.fileno(), write)
+            except OSError:
+                pass  # closed in that thread just now
+            except RuntimeError:  # uvloop: what it held for that number is being closed
+                attempt.abandon()
 
     def register(paho: Any, userdata: Any, sock: Any) -> None:
         if sock is None:

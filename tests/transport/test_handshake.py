@@ -103,6 +103,25 @@ async def test_hanging_up_in_the_turn_in_which_time_is_up() -> None:
     assert one.hung_up and not client._disconnected.done()
 
 
+async def test_what_the_loop_will_not_write_ends_the_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
+    """uvloop refuses a number of which it is still closing what it held: nobody would ever write CONNECT."""
+    loop = asyncio.get_running_loop()
+    complaints: list[dict[str, Any]] = []
+    loop.set_exception_handler(lambda loop, context: complaints.append(context))
+    silent = Silent()
+    server = await asyncio.start_server(silent.serve, "127.0.0.1", 0)
+
+    def refuse(fd: int, *args: object) -> None:
+        raise RuntimeError("the handler is closed")
+
+    monkeypatch.setattr(loop, "add_writer", refuse)
+    with pytest.raises(Exception, match="Server unavailable"):
+        async with connected(attempt(server.sockets[0].getsockname()[1])):
+            raise AssertionError("must not be let in")
+    assert complaints == []
+    server.close()
+
+
 @pytest.mark.parametrize("known", [True, False])
 async def test_reset_while_connect_is_written(known: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """The loop sees the end of the socket while paho, in its thread, is about to have CONNECT written."""
