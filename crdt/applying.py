@@ -101,6 +101,7 @@ class Applying:
         dots: list[int] = []
         entries: list[Entry | None] = []
         fields: list[bytes | None] = []
+        hlcs: list[int] = []
         for group in kept:
             base = rows.base
             fresh = [base + seq for seq in group.seqs]
@@ -111,8 +112,6 @@ class Applying:
             else:
                 entries += repeat(self._put_fields(group, fresh), len(fresh))
                 fields += group.fields
-        hlcs = kept[0].hlcs()
-        for group in kept[1:]:
             hlcs += group.hlcs()
         self._entries += entries  # type: ignore[arg-type]
         self._fields += fields
@@ -134,7 +133,9 @@ class Applying:
             entry.swap_all(state, group.fields, group.payloads, dots, self._leaving)
         else:
             entry.insert_all(state, group.fields, group.payloads, dots)
-        self._shown(entry, entry.told(group.fields))
+        self._place(entry)
+        if self._told:
+            self._unsure.append((entry, entry.told(group.fields)))
         return entry
 
     def _put_keys(self, group: Group, dots: list[int]) -> list[Entry]:
@@ -152,27 +153,25 @@ class Applying:
             shown = find(key)
             entry = shown if shown is not None and type(shown) is kind else state.entry(code, key)
             out.append(entry)
-            swapped = entry.swap(state, None, payload, dot, leaving)
-            event = added if payload is None or isinstance(payload, bytes) else entry.event(payload)
-            if swapped and entry is shown:
-                if told:
+            swapped = entry.swap(state, None, payload, dot, leaving) and entry is shown
+            if not swapped:
+                if shown is None and key not in hidden and key not in expired and entry.visible():
+                    keys[key] = entry
+                else:
+                    self._place(entry)
+            if told:
+                event = added if payload is None or isinstance(payload, bytes) else entry.event(payload)
+                if swapped:
                     changes[key, event] = None
-                continue
-            if shown is None and key not in hidden and key not in expired and entry.visible():
-                keys[key] = entry
-                if told:
+                else:
                     self._unsure.append((entry, event))
-            else:
-                self._shown(entry, event)
         return out
 
-    def _shown(self, entry: Entry, event: str) -> None:
-        """The entry has new rows: put it where it belongs, and say so if readers can see it."""
-        state, key = self._state, entry.key
-        if state.keys.get(key) is not entry or not entry.visible():
+    def _place(self, entry: Entry) -> None:
+        """The entry has new rows: put it where it belongs."""
+        state = self._state
+        if state.keys.get(entry.key) is not entry or not entry.visible():
             state.place(entry)
-        if self._told:
-            self._unsure.append((entry, event))
 
     # -- rows that nothing has replaced -------------------------------------------------------------------------------
 
