@@ -24,7 +24,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from transport.mqtt_settings import BrokerAddress, MqttSettings
-from transport.pipe import paho_of
+from transport.pipe import paho_of, release
 from transport.refusal import HungUp, Refused
 from transport.topics import Topics
 
@@ -218,8 +218,7 @@ def _let_go(client: aiomqtt.Client, attempt: Attempt) -> None:
     if paho.socket() is None:  # else it still has to tell the loop that its socket is closed
         for name in _CALLBACKS:
             setattr(paho, name, None)
-        for name in ("_sock_recv", "_handle_publish"):
-            vars(paho).pop(name, None)  # they lead to the pipe
+        release(paho)
 
 
 def _will(attempt: Attempt) -> aiomqtt.Will | None:

@@ -43,6 +43,12 @@ def paho_of(client: aiomqtt.Client) -> paho_mqtt.Client:
     return client._client
 
 
+def release(client: paho_mqtt.Client) -> None:
+    """Take out of it what a pipe put in the place of its own steps: it leads to the pipe."""
+    for name in ("_sock_recv", "_handle_publish"):
+        vars(client).pop(name, None)
+
+
 class Pipe:
     """Takes over the message path of a client that has just connected and not yet subscribed."""
 
