@@ -8,7 +8,7 @@ from crdt.replica import messages
 from crdt.replica.effects import Alarm
 from crdt.replica.intake import SLICE_FRAMES
 from daemon.alarms import ALARM_AGAIN, ALARMS, Alarms
-from tests.crdt.replica.test_hostile import many
+from tests.crdt.replica.hostile import many
 from tests.daemon.spaces import Between, Make, until
 
 

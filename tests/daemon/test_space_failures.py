@@ -16,7 +16,7 @@ from crdt.replica.effects import Alarm
 from crdt.replica.intake import SLICE_FRAMES, Intake
 from crdt.types import sets
 from daemon.housekeeping import Housekeeping
-from tests.crdt.replica.test_hostile import many
+from tests.crdt.replica.hostile import many
 from tests.daemon.spaces import Between, Make, same, until
 
 
