@@ -39,8 +39,8 @@ from crdt.entry import Opaque, is_counted
 from crdt.errors import PeerError
 from crdt.frame import Frame, Group, Stamps
 from crdt.heads import MAX_NAME, Head, Lone
+from crdt.types import numberwire
 from crdt.types.catalog import entry_class
-from crdt.types.numberwire import structured
 
 _COUNTER_MASK: Final = (1 << COUNTER_BITS) - 1
 _NOTHING: Final[list[Any]] = [0, [], [], [], [], [], []]  # the parts of a frame that does nothing
@@ -158,6 +158,7 @@ def _encode_stamps(stamps: Stamps, ms: int) -> list[int]:
 
 def decode_frame(data: bytes) -> Frame:
     """Inverse of `encode_frame`. Raises PeerError on anything that is not a whole, sane frame."""
+    named: dict[Actor, None] = {}
     try:
         head = Head(data)
         first, last = head.first, head.first + head.count - 1
@@ -170,15 +171,17 @@ def decode_frame(data: bytes) -> Frame:
             code, before, ms, counter, key, field, payload = lone
             payloads = None if payload is None else (payload,)
             group = (code, key, last - before - first, (ms, counter), (field,), payloads)
-            frame.groups = [_decode_group(group, first, last, 0)]
+            frame.groups = [_decode_group(group, first, last, 0, named)]
         if tail is not None:
-            _decode_tail(tail, frame)
+            _decode_tail(tail, frame, named)
+        if named:
+            frame.named = tuple(actor for actor in named if actor != frame.actor)
     except _DECODING as error:
         raise PeerError("malformed", f"frame: {error}") from None
     return frame
 
 
-def _decode_tail(tail: bytes, frame: Frame) -> None:
+def _decode_tail(tail: bytes, frame: Frame, named: dict[Actor, None]) -> None:
     """What stands behind the head."""
     parts: tuple[Any, ...] = _unpack(tail)
     _require(type(parts) is tuple and 0 < len(parts) <= len(_NOTHING), "parts of a frame")
@@ -188,7 +191,7 @@ def _decode_tail(tail: bytes, frame: Frame) -> None:
     frame.deps = _decode_vector(deps, actors)
     _require(frame.actor not in frame.deps, "a frame that depends on its own author")
     _require(not (frame.groups and groups), "a row that stands alone beside others")
-    frame.groups += [_decode_group(group, first, last, natural(ms)) for group in groups]
+    frame.groups += [_decode_group(group, first, last, natural(ms), named) for group in groups]
     _require_distinct(frame.groups)
     for number, flat in removes:
         _require(actors[natural(number)] not in frame.removes, "one list of removals per actor")
@@ -212,11 +215,11 @@ def head_of(data: bytes) -> Head:
         raise PeerError("malformed", f"frame: {error}") from None
 
 
-def decode_rows(data: bytes) -> list[Group]:
-    """Inverse of `encode_rows`. Raises PeerError."""
+def decode_rows(data: bytes, named: dict[Actor, None] | None = None) -> list[Group]:
+    """Inverse of `encode_rows`. Raises PeerError. `named` gets the actors that their payloads speak of."""
     try:
         ms, groups = _unpack(data)
-        rows = [_decode_group(group, 1, SEQ_MASK, natural(ms)) for group in groups]
+        rows = [_decode_group(group, 1, SEQ_MASK, natural(ms), named) for group in groups]
         _require_distinct(rows)
     except _DECODING as error:
         raise PeerError("malformed", f"rows: {error}") from None
@@ -225,7 +228,7 @@ def decode_rows(data: bytes) -> list[Group]:
 
 def _unpack(data: bytes) -> Any:
     """Arrays come as tuples, as counts are held."""
-    return msgpack.unpackb(data, use_list=False, strict_map_key=False, ext_hook=structured)
+    return msgpack.unpackb(data, use_list=False, strict_map_key=False, ext_hook=numberwire.structured)
 
 
 def _decode_actors(table: Any) -> list[Actor]:
@@ -255,7 +258,7 @@ def _decode_path(path: Any) -> tuple[bytes, ...]:
     return path  # type: ignore[no-any-return]
 
 
-def _decode_group(group: Any, first: int, last: int, ms: int) -> Group:
+def _decode_group(group: Any, first: int, last: int, ms: int, named: dict[Actor, None] | None) -> Group:
     code, key, coded, stamps, fields, payloads = group
     _require(type(fields) is tuple and (key is None or type(key) is bytes), "group")
     fields = list(fields)
@@ -280,34 +283,43 @@ def _decode_group(group: Any, first: int, last: int, ms: int) -> Group:
         _require(len(steps) == count and all(type(step) is int and step > 0 for step in steps), "sequence numbers")
         seqs = list(accumulate(steps))
     _require(first <= seqs[0] and seqs[-1] <= last, "rows outside of what the frame claims")
-    _check_rows(natural(code), key, column, fields, payloads, points)
+    naming = _check_rows(natural(code), key, column, fields, payloads, points)
+    if naming and named is not None:
+        for payload in payloads:
+            for actor in numberwire.named(payload):
+                named[actor] = None
     return Group(code, key, fields, payloads, seqs, _decode_stamps(stamps, count, ms))
 
 
 def _check_rows(
     code: int, key: bytes | None, column: list[Any], fields: list[Any], payloads: list[Any] | None, points: bool
-) -> None:
-    """`column`: the fields as they came, `fields`: spelled out; `points`: the payloads came as a text."""
+) -> bool:
+    """Whether payloads may name actors. Raises ValueError.
+
+    `column`: the fields as they came, `fields`: spelled out; `points`: the payloads came as a text.
+    """
     cls = entry_class(code) or Opaque
     _require(code < 256 and (cls is Opaque or cls.SINGLE == (key is None)), "a type with another kind of key")
     _require(set(map(type, fields)) == {bytes}, "keys or fields")
     field = None if key is None else fields[0]
     kinds = set(map(type, payloads or ()))
+    structured = msgpack.ExtType in kinds
     if tuple in kinds:
         for payload in payloads or ():
             _require(type(payload) is not tuple or is_counted(payload), "a count")
     if cls.STRICT:
         _require(all(map(cls.check, fields, payloads or [None] * len(fields))), "rows that their type does not have")
-        return
+        return structured and cls.COUNTS
     if payloads is None:
         payloads = [None]
     elif cls.PLACED:
         probes = range(len(fields)) if cls.POINTS and not points else _probes(column)
         _require(all(cls.check(fields[i], payloads[i]) for i in probes), "places")
-    if len(kinds) == 1 and msgpack.ExtType not in kinds:
+    if len(kinds) == 1 and not structured:
         payloads = payloads[:1]  # only what is structured has to be looked into
     for payload in payloads:
         _require(cls.check(field, payload), "rows that their type does not have")
+    return structured and cls.COUNTS
 
 
 def _probes(column: list[Any]) -> Iterator[int]:

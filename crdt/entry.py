@@ -94,6 +94,7 @@ class Entry:
     ADDED: ClassVar[str]  # keyspace event of a row that a peer added
     REMOVED: ClassVar[str]  # ... and of one that a peer removed
     NOTED: ClassVar[str] = ""  # ... and of what notes what was removed; not told beside REMOVED
+    COUNTS: ClassVar[bool] = True  # structured payloads are counts, or speak of others' (crdt/types/numberwire.py)
     NESTED: ClassVar[bool] = False  # fields are paths: frames say them in short (crdt/fronts.py)
     PLACED: ClassVar[bool] = False  # fields end with a place (crdt/places.py): frames say runs of them in short
     POINTS: ClassVar[bool] = False  # payloads are single code points: frames say them as one text
@@ -207,6 +208,7 @@ class Opaque(Entry):
     NAME = "unknown"
     RANK = 1000
     SINGLE = False
+    COUNTS = False
     ADDED = "unknown"
     REMOVED = "unknown"
 

@@ -11,6 +11,8 @@ applied it has applied all those operations, and nothing else. Must not know: by
     heals    removes of rows that replicas had come to hold differently: (actor, seq, hash of a content that stands on
              in the adds), once for each content; whoever holds another content writes that anew (crdt/mending.py)
 
+`named` are the other actors that the payloads of the adds speak of, where they came as bytes: the author had seen them.
+
 A group holds the rows of one key and type, as columns; for types with a single cell per key (`key` None) the fields
 are the keys.
 """
@@ -84,6 +86,7 @@ class Frame:
     removes: dict[Actor, Runs] = field(default_factory=dict)
     ranges: list[tuple[tuple[bytes, ...], dict[Actor, int]]] = field(default_factory=list)
     heals: list[tuple[Actor, int, int]] = field(default_factory=list)
+    named: tuple[Actor, ...] = field(default=(), compare=False)
 
     def adds(self) -> int:
         """How many rows the frame adds."""

@@ -362,11 +362,39 @@ class State(Expiries):
 
     def ready(self, frame: Frame) -> bool:
         """Whether everything that the frame's author had seen is here: then it may be applied."""
-        return frame.first - 1 <= self.applied(frame.actor) and all(self.applied(a) >= n for a, n in frame.deps.items())
+        return self.lacks(frame) is None
+
+    def lacks(self, frame: Frame) -> tuple[Actor, int] | None:
+        """Something that the frame's author had seen and that is not here: of whom, up to which operation."""
+        if frame.first - 1 > self.applied(frame.actor):
+            return frame.actor, frame.first - 1
+        return self.unseen(frame)
+
+    def unseen(self, frame: Frame) -> tuple[Actor, int] | None:
+        """`lacks`, but for what the author itself wrote before.
+
+        An honest frame removes what its author had applied, and counts name whom it had applied something of: so that
+        is here with what it depends on. If it is not, the frame is made up, or part of two histories under one name,
+        and waits for it as well: then a removal finds what it removes, and nobody is known for being spoken of.
+        """
+        for actor, n in frame.deps.items():
+            if n > self.applied(actor):
+                return actor, n
+        for actor, runs in frame.removes.items():
+            if runs.stops[-1] - 1 > self.applied(actor) and actor != frame.actor:
+                return actor, runs.stops[-1] - 1
+        for _, vector in frame.ranges:
+            for actor, n in vector.items():
+                if n > self.applied(actor) and actor != frame.actor:
+                    return actor, n
+        for actor in frame.named:
+            if not self.applied(actor):
+                return actor, 1
+        return None
 
     def apply(self, frame: Frame) -> Changes | None:
         """Take in a peer's frame that is `ready`. What changed for readers (some of it or nothing, if nobody is to be
-        `told`), or None if nothing of it was new.
+        `told`), or None if nothing of it was new. Raises PeerError, and then nothing has changed, where `intern` does.
         """
         rows = self.intern(frame.actor)
         if frame.last <= rows.applied:

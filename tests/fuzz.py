@@ -89,8 +89,8 @@ def _apply(found: Frame) -> None:
         return
     state.begin(1000)
     found.deps.pop(state.actor, None)
-    for actor, n in {**found.deps, found.actor: found.first - 1}.items():
-        if n and not state.applied(actor):
+    for actor, n in {**dict.fromkeys(found.named, 1), **found.deps, found.actor: found.first - 1}.items():
+        if n and not state.applied(actor) and actor != state.actor:
             state.apply(Frame(actor, 1, n))
     if not state.ready(found):
         return
@@ -102,8 +102,9 @@ def _apply(found: Frame) -> None:
 
 def rows(data: bytes) -> None:
     """Rows of one actor, as a checkpoint or a snapshot has them."""
+    named: dict[Actor, None] = {}
     try:
-        found = decode_rows(data)
+        found = decode_rows(data, named)
     except PeerError:
         return
     if not found:
@@ -114,7 +115,8 @@ def rows(data: bytes) -> None:
     state.begin(1000)
     live = Runs(sorted({seq for group in found for seq in group.seqs}))
     parts: list[Part] = [(group.seqs[0], group.seqs[-1], lambda group=group: [group]) for group in found]  # type: ignore[misc]
-    joining = Joining(state, {actor: last}, {actor: live}, lambda _: parts)
+    vector = {**dict.fromkeys(named, 1), actor: last}
+    joining = Joining(state, vector, {actor: live}, lambda who: parts if who == actor else [])
     joining.begin()
     while joining.step():
         pass

@@ -258,7 +258,10 @@ class Fetch:
             return False
         _, low, high, _ = spans[at]
         live = self.live[actor]
-        seqs = self._checked(decode_rows(data), live, first, last)
+        named: dict[Actor, None] = {}
+        seqs = self._checked(decode_rows(data, named), live, first, last)
+        if not all(map(self.vector.get, named)):
+            raise PeerError("malformed", "rows that speak of whom the snapshot does not know")
         rest = [(actor, a, b, live.count(a, b)) for a, b in ((low, first - 1), (last + 1, high)) if a <= b]
         spans[at : at + 1] = [span for span in rest if span[3]]
         self._fruitful.add(number)

@@ -49,7 +49,7 @@ class HeldFrame:
 
 def cost(frame: Frame, data: bytes) -> int:
     """About how many bytes a frame takes, decoded and as it came: within a factor of two."""
-    size = FRAME_COST + 2 * len(data) + DEP_COST * len(frame.deps) + HEAL_COST * len(frame.heals)
+    size = FRAME_COST + 2 * len(data) + DEP_COST * (len(frame.deps) + len(frame.named)) + HEAL_COST * len(frame.heals)
     for group in frame.groups:
         size += ROW_COST * len(group) + sum(map(len, group.fields)) + STAMP_COST * len(group.stamps)
         if group.payloads is not None and type(group.payloads[0]) is not bytes:
@@ -157,13 +157,9 @@ class Held:
 
     def _watch(self, state: State, frame: Frame, name: Name) -> None:
         """File it under something that it lacks."""
-        if frame.first - 1 > state.applied(frame.actor):
-            self._file(frame.actor, frame.first - 1, name)
-            return
-        for actor, n in frame.deps.items():
-            if n > state.applied(actor):
-                self._file(actor, n, name)
-                return
+        lacking = state.lacks(frame)
+        if lacking is not None:
+            self._file(*lacking, name)
 
     def _file(self, actor: Actor, n: int, name: Name) -> None:
         heappush(self._waits.setdefault(actor, []), (n, name))

@@ -158,7 +158,10 @@ class Intake:
             raise PeerError("actors", "limits.actors reached")
 
     def _full(self, vouched: bool) -> bool:
-        return len(self._replica.state.indexes) >= (MOST_ACTORS if vouched else self._replica.tuning.actors)
+        replica = self._replica
+        known = len(replica.state.indexes)
+        limit = MOST_ACTORS if vouched else replica.tuning.actors
+        return known >= limit or known + replica.merging.strangers >= MOST_ACTORS
 
     def _apply(self, frame: Frame, data: bytes, now: float) -> bool:
         """False if what the frame claims is not believed now: then it is as if it had been lost."""

@@ -33,12 +33,19 @@ class Merging:
         self.joining: Joining | None = None
         self._replica = replica
         self._from = ""  # the peer that gave the list
+        self._strangers = 0
         self._unreadable: list[int] = []
+
+    @property
+    def strangers(self) -> int:
+        """How many actors the join under way brings that were not known here: they need numbers too."""
+        return 0 if self.joining is None else self._strangers
 
     def begin(self, peer: str, vector: dict[Actor, int], live: dict[Actor, Runs]) -> None:
         """Every row of a snapshot is staged: order it to be joined, if it teaches anything."""
         indexes = self._replica.state.indexes
-        if len(indexes) + sum(actor not in indexes for actor in vector) > FIRST_OWN:
+        self._strangers = sum(actor not in indexes for actor in vector)
+        if len(indexes) + self._strangers > FIRST_OWN:
             self._replica.drop("actors")
             self.tidy()
         elif any(n > self._replica.state.applied(actor) for actor, n in vector.items()):
@@ -104,8 +111,12 @@ class Merging:
         return [(item.first, item.last, partial(self._rows, number)) for number, item in items]
 
     def _rows(self, number: int) -> list[Group]:
-        data = self._replica.log.staged(number)
-        if data is None:
+        """Staged rows, if they can be read and speak of nobody but whom the join knows. Raises PeerError."""
+        data, joining = self._replica.log.staged(number), self.joining
+        assert joining is not None, "only a join that is under way reads"
+        named: dict[Actor, None] = {}
+        groups = decode_rows(data, named) if data is not None else []
+        if not groups or not all(map(joining.vector.get, named)):
             self._unreadable.append(number)
-            raise PeerError("malformed", "staged rows are damaged")
-        return decode_rows(data)
+            raise PeerError("malformed", "staged rows that are damaged, or name whom their snapshot does not")
+        return groups

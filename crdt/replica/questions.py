@@ -71,7 +71,7 @@ class Questions:
             out[peer.actor] = own
             ahead -= peer.seq - own
         for held in replica.held.first(SPANS):
-            if not all(state.applied(actor) >= n for actor, n in held.frame.deps.items()):
+            if state.unseen(held.frame) is not None:
                 return {}
             before = state.applied(held.frame.actor)
             if held.frame.actor not in out:

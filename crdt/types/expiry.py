@@ -72,6 +72,7 @@ class ExpiryEntry(Entry):
     NAME = "expiry"
     RANK = 1000
     SINGLE = True
+    COUNTS = False  # names of values are only looked up: `_packed`
     ADDED = "expire"
     REMOVED = "persist"
 

@@ -83,7 +83,7 @@ def _canonical(state: State, raw: tuple[Any, ...]) -> bytes:
 
 
 def decode(state: State, payload: Wire) -> tuple[Any, ...]:
-    """Wire to raw. `payload` has passed `check`."""
+    """Wire to raw. `payload` has passed `check`; whom it names is known, or will be once all is loaded."""
     if type(payload) is tuple:
         return payload
     row = msgpack.unpackb(payload.data)
@@ -111,6 +111,14 @@ def counted_by(state: State, data: bytes) -> Bases | None:
 def is_count(payload: Wire) -> bool:
     """Whether a payload that has passed `check` counts: if it is bytes, the second is the kind."""
     return type(payload) is tuple or (type(payload) is msgpack.ExtType and payload.data[1] in (COUNT, FOSTER))
+
+
+def named(payload: Wire) -> list[Actor]:
+    """Whose counts a payload speaks of, besides those of its author. It has passed `check`."""
+    if type(payload) is not msgpack.ExtType or payload.data[1] == COUNT:
+        return []
+    row = msgpack.unpackb(payload.data)
+    return [Actor(base[0], base[1]) for base in row[2]] if row[0] == SET else [Actor(row[4], row[5])]
 
 
 def foster(payload: Wire, owner: Actor, seq: int) -> Wire:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 
 import msgpack
 
-from crdt.dots import Actor, vector_hash
+from crdt.dots import FIRST_OWN, Actor, vector_hash
 from crdt.entry import Wire
 from crdt.expiries import NEVER
 from crdt.frame import Frame, Group
@@ -98,5 +98,6 @@ def check_books(state: State) -> list[str]:
         "hash by actor wrong": state.hash != sum(owner.hash for owner in state.actors.values()) % (1 << 128),
         "vector hash wrong": state.vector_hash != vector_hash(vector),
         "vector sum wrong": state.vector_sum != sum(vector.values()),
+        "known from hearsay": not all(owner.applied or owner.index >= FIRST_OWN for owner in state.actors.values()),
     }
     return [name for name, failed in checks.items() if failed]

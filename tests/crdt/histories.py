@@ -82,6 +82,8 @@ class Site:
             data = codec.encode_frame(made)
             assert codec.decode_frame(data) == made, "codec"
             self.world.frames.append(codec.decode_frame(data))
+            assert self.state.vector().keys() >= set(self.world.frames[-1].named), "a count of somebody it has not seen"
+            self.world.saw[made.actor, made.last] = self.state.vector()
             self.log.append(data)
             self.disk.append(data)
             for op in self.ops:
@@ -96,10 +98,14 @@ class Site:
         if one.actor == self.state.actor:
             return True
         if not self.state.ready(one):
+            lacking = self.state.lacks(one)
+            assert lacking is None or lacking[0] in (one.actor, *one.deps), "it waits for more than it says"
             return False
         if self.state.apply(one) is not None:
             self.log.append(data)
             self.disk.append(data)
+        saw = self.world.saw.get((one.actor, one.last), {})
+        assert dominates(self.state.vector(), saw), "an effect without its cause"
         return True
 
     def missing(self, have: dict[Actor, int]) -> list[bytes]:
@@ -280,6 +286,7 @@ class World:
         self.weather = {**WEATHER, **weather}
         self.frames: list[Frame] = []
         self.ops: dict[Actor, list[Op]] = {}
+        self.saw: dict[tuple[Actor, int], dict[Actor, int]] = {}  # actor, last of a frame -> what was applied by then
         self.flying: list[tuple[Site, bytes]] = []
         self.contexts: list[tuple[bytes, Past, bytes, bytes | None]] = []
         self.now = 1_000_000

@@ -406,3 +406,33 @@ def test_a_decoder_that_believes_is_caught(wrong: str, monkeypatch: pytest.Monke
         for seed in range(8):
             test_damaged_frames(seed)
     assert caught.type is not PeerError
+
+
+M, N = ["m", 3], ["n", 4]
+BASE_OF_M, BASE_OF_A = ext([2, 1, 1, 5, *M]), ext([2, 1, 1, 5, *A])
+SET_OVER = ext([0, b"v", [[*A, 1, 1, 5], [*M, 1, 1, 5], [*M, 2, 2, 5], [*N, 1, 1, 5]]])
+
+
+def test_a_frame_says_whom_its_counts_name() -> None:
+    """Each once, in the order in which they come, and not its author."""
+    both = [Actor("m", 3), Actor("n", 4)]
+    for row, named in ((b"v", []), ((1, 1, 5), []), (BASE_OF_A, []), (BASE_OF_M, both[:1]), (SET_OVER, both)):
+        assert codec.decode_frame(with_payload(row)).named == tuple(named)
+        lone = Frame(A, 5, 7, {}, [Group(1, None, [b"x"], [row], [6], [(1, 1 << 16)])])
+        assert codec.decode_frame(codec.encode_frame(lone)).named == tuple(named)
+    fields = [2, b"h", 0, [0, 0], [b"f", b"g", b"h"], [b"v", SET_OVER, BASE_OF_M]]
+    other = [12, b"y", 3, [0, 0], [bytes(16)], [BASE_OF_M]]
+    assert codec.decode_frame(spelt([0, [fields, other]], HEAD[:-1] + bytes((9,)))).named == tuple(both)
+
+
+def test_names_that_are_no_counts_of_anybody_are_not_listed() -> None:
+    """A lifetime that names a value of an unknown actor names nothing; types that are not known are not looked into."""
+    assert codec.decode_frame(with_payload(ext([0, 1000, [*M, 1]]), code=7)).named == ()
+    assert codec.decode_frame(changed(GROUPS, [[200, None, 0, [0, 0], [b"x"], [BASE_OF_M]]])).named == ()
+
+
+def test_rows_say_whom_their_counts_name() -> None:
+    data = codec.encode_rows([Group(1, None, [b"x", b"y"], [SET_OVER, b"v"], [3, 9], [(2, 1 << 16)])])
+    named: dict[Actor, None] = {}
+    assert codec.decode_rows(data, named) == codec.decode_rows(data)
+    assert list(named) == [A, Actor("m", 3), Actor("n", 4)]

@@ -8,6 +8,7 @@ from contextlib import nullcontext
 from decimal import Decimal
 from random import Random
 
+import msgpack
 import pytest
 
 from crdt import codec
@@ -18,13 +19,18 @@ from crdt.errors import PeerError, UsageError
 from crdt.frame import Frame, Group
 from crdt.rows import CHUNK
 from crdt.state import State
-from crdt.types import counters, flags, hashes, keyspace, sets, strings
+from crdt.types import counters, flags, hashes, keyspace, numberwire, sets, strings
 from tests.crdt.algebra import check_books, rows_held
 from tests.crdt.histories import join
 from tests.crdt.replicas import Replicas, cut
 
 A, B = Actor("a", 1), Actor("b", 2)
 K = b"k"
+
+
+def causes_alone(self: State, frame: Frame) -> tuple[Actor, int] | None:
+    """Wrong: a frame is believed to name nothing but what it depends on."""
+    return next(((actor, n) for actor, n in frame.deps.items() if n > self.applied(actor)), None)
 
 
 # -- cutting ----------------------------------------------------------------------------------------------------------
@@ -336,3 +342,89 @@ def work(state: State, rng: Random) -> None:
     for damaged in (b"", b"\x93\x01", codec.pack([1, 2]), codec.pack([[], 1, 1, 0, [], [], [], []])):
         with pytest.raises(PeerError):
             codec.decode_frame(damaged)
+
+
+# -- what a frame speaks of -------------------------------------------------------------------------------------------
+
+C = Actor("c", 3)
+
+
+def spoken(actor: Actor) -> dict[str, Frame]:
+    """Frames of B that depend on nothing and speak of this actor, three of whose operations B should have seen."""
+
+    def counted(*row: object) -> Frame:
+        payload = msgpack.ExtType(1, msgpack.packb(row))
+        return Frame(B, 1, 4, groups=[Group(1, None, [K], [payload], [4], [(1, 1 << 20)])])
+
+    frames = {
+        "a removal": Frame(B, 1, 4, removes={actor: Runs([1, 3])}),
+        "a range": Frame(B, 1, 4, ranges=[((K, b"\4"), {actor: 3})]),
+        "a deletion of a count": counted(numberwire.BASE, 1, 3, 5, *actor),
+        "a count written anew": counted(numberwire.FOSTER, 1, 3, 5, *actor),
+        "a value over a count": counted(numberwire.SET, b"v", [[*actor, 1, 3, 5]]),
+    }
+    return {what: codec.decode_frame(codec.encode_frame(frame)) for what, frame in frames.items()}
+
+
+@pytest.mark.parametrize("what", spoken(C))
+def test_a_frame_waits_for_what_it_speaks_of(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody removes, or has counted on, what he has not seen: so an honest frame waits for nothing by that."""
+    state, frame = State(A), spoken(C)[what]
+    lacking = state.lacks(frame)
+    assert lacking in ((C, 3), (C, 1)) and not state.ready(frame)
+    with monkeypatch.context() as wrong:
+        wrong.setattr(State, "unseen", causes_alone)
+        assert state.ready(frame)
+    state.apply(Frame(C, 1, lacking[1]))
+    assert state.ready(frame)
+    state.apply(frame)
+    assert check_books(state) == []
+
+
+@pytest.mark.parametrize("what", spoken(B))
+def test_a_frame_may_speak_of_its_author(what: str) -> None:
+    state = State(A)
+    assert state.ready(spoken(B)[what])
+
+
+@pytest.mark.parametrize("verb", ["erase", "assign", "range"])
+def test_what_is_written_over_counts_of_others_waits_for_nothing(verb: str) -> None:
+    """The frame itself depends on nobody: the count was seen by an earlier one."""
+    c, b, other = State(C), State(B), State(A)
+    counters.incr(c, K, 5)
+    sets.add(c, b"s", [b"%d" % n for n in range(100)])
+    frames = [cut(c)]
+    b.apply(frames[0])
+    strings.put(b, b"unrelated", b"v")
+    frames.append(cut(b))
+    if verb == "assign":
+        strings.put(b, K, b"7")
+    else:
+        keyspace.delete(b, K if verb == "erase" else b"s")
+    frames.append(cut(b))
+    last = frames[-1]
+    assert last.deps == {} and (last.named == (C,) if verb != "range" else last.ranges)
+    for frame in frames:
+        assert other.ready(frame)
+        other.apply(frame)
+    assert other.hash == b.hash and other.lacks(last) is None
+
+
+def test_what_a_frame_speaks_of_is_looked_at_before_anything_of_it_is_applied(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A frame that names more actors than can be numbered was dropped when what it removes had left the books."""
+    state = State(A)
+    one = Group(1, None, [K], [b"v"], [1], [(1, 1 << 20)])
+    state.apply(Frame(B, 1, 1, groups=[one]))
+    crowd = [[*Actor("made up", n), 1, 1, 5] for n in range(50)]
+    payload = msgpack.ExtType(1, msgpack.packb([numberwire.SET, b"w", crowd]))
+    lie = Frame(B, 2, 2, groups=[Group(1, None, [K], [payload], [2], [(1, 1 << 21)])], removes={B: Runs([1])})
+    lie = codec.decode_frame(codec.encode_frame(lie))
+    before, known = state.hash, dict(state.indexes)
+    monkeypatch.setattr(module, "FIRST_OWN", 20)
+    assert not state.ready(lie)
+    assert (state.hash, state.indexes, strings.get(state, K), check_books(state)) == (before, known, b"v", [])
+    monkeypatch.setattr(State, "unseen", causes_alone)
+    assert state.ready(lie)
+    with pytest.raises(PeerError):
+        state.apply(lie)
+    assert check_books(state) != []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from crdt.dots import FIRST_OWN
 from crdt.replica import messages
 from crdt.replica.effects import Lane, Notify, Send
 from crdt.replica.replica import Replica
@@ -25,12 +26,14 @@ def message(node: Node, effect: Send) -> None:
 
 
 def bounds(node: Node, replica: Replica, oracle: Oracle) -> None:
-    """Equal vectors have equal hashes, the vector never shrinks, what waits is bounded."""
+    """Equal vectors have equal hashes, the vector never shrinks and names all who are known, what waits is bounded."""
     view, state = replica.view, replica.state
     oracle.viewed(view.vector_hash, view.vector_sum, view.state_hash, str(node))
     if state.vector_sum < node.sum_seen:
         raise Violation(f"the vector of {node} shrank")
     node.sum_seen = state.vector_sum
+    if not all(owner.applied or owner.index >= FIRST_OWN for owner in state.actors.values()):
+        raise Violation(f"{node} knows somebody of whom it has applied nothing")
     limit = node.tuning.held_bytes
     if replica.held.bytes > limit or replica.pieces.bytes > replica.pieces.limit + replica.pieces.alone:
         raise Violation(f"{node} holds more than its bound")

@@ -8,9 +8,10 @@ import tracemalloc
 from collections.abc import Callable, Iterator
 from unittest import mock
 
+import msgpack
 import pytest
 
-from crdt.codec import encode_live, pack
+from crdt.codec import decode_rows, encode_live, encode_rows, pack
 from crdt.dots import Actor, Runs
 from crdt.errors import PeerError
 from crdt.frame import Group
@@ -22,7 +23,7 @@ from crdt.replica.fetching import Fetch
 from crdt.replica.messages import RESERVED, Delta, Hello, Message, More, Piece, Pull, Repair, Rows, Want
 from crdt.replica.snapshot import list_parts
 from crdt.replica.tuning import Tuning
-from crdt.types import keyspace, sets, strings
+from crdt.types import keyspace, numberwire, sets, strings
 from tests.crdt.replica.desk import Desk, exchange
 from tests.simulation.mistakes import rows_unchecked
 
@@ -565,3 +566,32 @@ def test_a_list_of_more_actors_than_can_be_numbered_is_refused(monkeypatch: pyte
     fetch.on_part(Piece(RESERVED, ME, 0, 0, 1, pack([[*Actor(f"x{n}", n), 1] for n in range(60)])))
     with pytest.raises(PeerError, match="actors"):
         fetch.read_part()
+
+
+def made_up(message: Rows) -> Rows:
+    """The same dots, and counts of somebody of whom nobody has ever heard."""
+    payload = msgpack.ExtType(1, msgpack.packb([2, 1, 1, 5, "made up", 9]))
+    items = []
+    for actor, first, last, data in message.items:
+        seqs = [seq for group in decode_rows(data) for seq in group.seqs]
+        fields = [b"%d" % seq for seq in seqs]
+        group = Group(2, b"h", fields, [payload] * len(seqs), seqs, [(len(seqs), 1 << 26)])
+        items.append((actor, first, last, encode_rows([group])))
+    return Rows(message.stream, message.number, items, message.final)
+
+
+@pytest.mark.parametrize("looked", [True, False])
+def test_rows_that_name_whom_their_snapshot_does_not_know_are_not_taken(
+    looked: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not looked:
+        monkeypatch.setattr(numberwire, "named", lambda payload: [])
+    a = giver()
+    b = asker(a)
+    for _ in range(50):
+        a.receive("b", *b.take())
+        b.receive("a", *(made_up(m) if isinstance(m, Rows) else m for m in a.take()))
+        a.wait(0.0)
+        b.wait(0.0)
+    assert (Actor("made up", 9) in b.state.indexes) != looked
+    assert not looked or (b.replica.drops["malformed"] and not b.disk.image.staged and not b.state.applied(ME))

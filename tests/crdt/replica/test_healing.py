@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from random import Random
 
+import msgpack
 import pytest
 
 from crdt.codec import encode_rows
 from crdt.dots import Actor
+from crdt.frame import Group
 from crdt.mending import row_at
 from crdt.replica import messages
 from crdt.replica.effects import Lane
@@ -16,7 +18,7 @@ from crdt.replica.healing import ANSWERS
 from crdt.replica.lives import REISSUED
 from crdt.replica.messages import ALL, MAX_LIST, Compare, Delta, Differ, Hello
 from crdt.replica.tuning import Tuning
-from crdt.types import counters, sets, strings
+from crdt.types import counters, numberwire, sets, strings
 from tests.crdt.replica.desk import Desk
 from tests.simulation.defects import exchange as swap
 from tests.simulation.defects import lose
@@ -154,10 +156,13 @@ def test_the_work_for_one_question_is_bounded() -> None:
     assert isinstance(answer, Differ) and answer.different == [0, 1] and answer.rows == [b"", b""]
 
 
-def _asking(a: Desk) -> int:
-    """a compares with b; the number of its question."""
+B = Actor("b", 2)
+
+
+def _asking(a: Desk, peer: Actor = B) -> int:
+    """It compares with this peer; the number of its question."""
     view = a.replica.view
-    a.receive("b", Hello(Actor("b", 2), 9, 0, view.vector_hash, view.vector_sum, 1, 1, 1000), inbox=False)
+    a.receive(peer.name, Hello(peer, 9, 0, view.vector_hash, view.vector_sum, 1, 1, 1000), inbox=False)
     a.wait(1)
     return [m.number for m in a.take() if isinstance(m, Compare)][-1]
 
@@ -303,3 +308,23 @@ def test_clones_draw_sessions_of_their_own() -> None:
     before = a.replica.session
     a.run(a.replica.handle(Disconnected(), 0.0))
     assert a.replica.session != before
+
+
+@pytest.mark.parametrize("looked", [True, False])
+def test_a_row_that_names_whom_its_holder_does_not_know_is_not_written_anew(
+    looked: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody would ever apply the frame, and so no later one of ours."""
+    if not looked:
+        monkeypatch.setattr(numberwire, "named", lambda payload: [])
+    _, b = desks(2)
+    payload = msgpack.ExtType(1, msgpack.packb([2, 1, 1, 5, "made up", 9]))
+    question = Compare(_asking(b, A), [(A, 1, ALL, 0)])
+    while question.items[0][1] < question.items[0][2]:
+        b.receive("a", Differ(question.number, 1, [0]))
+        (question,) = b.take(Compare)  # type: ignore[assignment]
+    seq, before = question.items[0][1], b.state.hash
+    row = encode_rows([Group(2, b"h", [b"f"], [payload], [seq], [(1, 1 << 26)])])
+    b.receive("a", Differ(question.number, 1, [0], {A: 302}, [row]))
+    assert (Actor("made up", 9) in b.state.indexes) != looked
+    assert not looked or (b.state.hash == before and b.replica.drops == {"malformed": 1})

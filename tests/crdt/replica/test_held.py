@@ -7,6 +7,7 @@ import random
 import tracemalloc
 from collections.abc import Callable
 
+import msgpack
 import pytest
 
 from crdt.codec import decode_frame, encode_frame
@@ -59,6 +60,11 @@ def _counts(state: State, n: int) -> None:
         counters.incr(state, b"c%d" % (500 * n + i), 5)
 
 
+def _naming(actors: list[Actor]) -> bytes:
+    payload = msgpack.ExtType(1, msgpack.packb([0, b"v", [[*actor, 1, 300, 5] for actor in actors]]))
+    return encode_frame(Frame(A, 1, 1, {}, [Group(1, None, [b"k"], [payload], [1], [(1, 1 << 26)])]))
+
+
 ROWS: dict[str, Callable[[], list[bytes]]] = {
     "text": lambda: _written(lambda state, n: texts.insert(state, b"t", 0, "lorem ipsum dolor sit amet " * 100)),
     "text of other letters": lambda: _written(lambda state, n: texts.insert(state, b"t", 0, "\u6f22\u5b57" * 1000)),
@@ -68,6 +74,7 @@ ROWS: dict[str, Callable[[], list[bytes]]] = {
     "one large string": lambda: _written(lambda state, n: strings.put(state, b"k", b"v" * 100_000)),
     "removes": lambda: [encode_frame(Frame(A, 1, 1, {}, removes={B: Runs(range(1, 20_000, 2))}))],
     "deps": lambda: [encode_frame(Frame(A, 1, 1, {Actor(f"actor{i}", i << 40): i + 300 for i in range(2000)}))],
+    "names in counts": lambda: [_naming([Actor(f"actor{i:04}", i << 40) for i in range(2000)])],
 }
 
 
@@ -104,6 +111,15 @@ def test_it_waits_for_one_thing_after_the_other() -> None:
     state.apply(frame(A, 1))
     one = held.pop(state, A)
     assert one is not None and one.frame.first == 2 and held.pop(state, A) is None and held.bytes == 0
+
+
+def test_it_waits_for_whom_it_names() -> None:
+    held, state, one = Held(100_000), State(C), decode_frame(_naming([B, Actor("d", 4)]))
+    held.add(state, one, b"x", 0.0)
+    state.apply(frame(B, 1))
+    assert held.due(state, B) and held.pop(state, B) is None and len(held) == 1
+    state.apply(frame(Actor("d", 4), 1))
+    assert held.pop(state, Actor("d", 4)) is not None and len(held) == 0
 
 
 def test_what_a_larger_one_brought_is_dropped() -> None:

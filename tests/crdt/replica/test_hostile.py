@@ -15,12 +15,12 @@ import pytest
 
 from crdt import heads
 from crdt.codec import encode_frame
-from crdt.dots import Actor
-from crdt.frame import Frame
+from crdt.dots import Actor, Runs
+from crdt.frame import Frame, Group
 from crdt.replica import intake, messages
 from crdt.replica.messages import Delta, Hello, Piece, Pull, Repair, envelope
 from crdt.replica.tuning import Tuning
-from crdt.types import expiry, strings
+from crdt.types import expiry, numberwire, strings
 from tests.crdt.replica.desk import Desk, exchange
 from tests.crdt.replica.hostile import B, acquainted, frame, goes_on, honest, strangers, until_asked, victim
 
@@ -163,6 +163,23 @@ def test_no_more_actors_than_can_be_numbered_come_by_any_way(monkeypatch: pytest
     a.receive("x0", Repair(crowd(range(100)), 1, True, 1 << 40, number))
     a.wait(0.0)
     assert len(a.state.indexes) == 50
+
+
+@pytest.mark.parametrize("looked", [True, False])
+def test_counts_of_the_made_up_make_nobody_known(looked: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not looked:
+        monkeypatch.setattr(numberwire, "named", lambda payload: [])
+    a = victim(Tuning(interval=0.0, held_time=5.0))
+    goes_on(a)
+    bases = [["made up", n, 1, 1, 5] for n in range(2000)]
+    payload = msgpack.ExtType(1, msgpack.packb([numberwire.SET, b"w", bases]))
+    lie = Frame(B, 2, 2, {}, [Group(1, None, [b"t"], [payload], [2], [(1, 1 << 27)])], {B: Runs([1])})
+    a.receive("b", Delta([encode_frame(lie)]), inbox=False)
+    assert len(a.state.indexes) == (2 if looked else 2002) and a.state.applied(B) == (1 if looked else 2)
+    assert len(a.replica.held) == looked and a.replica.held.bytes >= looked * 2000 * 200
+    a.wait(20)
+    assert len(a.replica.held) == 0 and a.replica.drops == ({"held_time": 1} if looked else {})
+    assert strings.get(a.state, b"t") == (b"v" if looked else b"w")
 
 
 def test_frames_of_strangers_that_wait_are_bounded_with_what_they_take_decoded() -> None:

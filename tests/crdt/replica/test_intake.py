@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from crdt.codec import decode_frame
+from crdt.codec import decode_frame, encode_frame
+from crdt.dots import Actor
 from crdt.replica.messages import Delta
 from crdt.replica.tuning import Tuning
 from crdt.state import State
-from crdt.types import sets, streams, strings, texts
+from crdt.types import counters, keyspace, sets, streams, strings, texts
 from crdt.types.streams import Id
+from tests.crdt.algebra import check_books
 from tests.crdt.replica.desk import Desk, exchange
 
 
@@ -99,3 +101,29 @@ def test_a_clock_far_ahead_is_reported_once() -> None:
         a.commit()
     b.receive("a", *a.take(Delta), inbox=False)
     assert b.alarms == ["clock"] and strings.get(b.state, b"k1") == b"v"
+
+
+def test_a_frame_of_two_histories_under_one_name_waits_for_what_the_other_one_had_seen() -> None:
+    """Of a machine cloned with its memory one copy has seen c, the other has not: its frames make up for the first ones
+    of the former, so what those depended on is asked for nowhere.
+    """
+    actor = Actor("a", 1)
+    one, two, c, d = State(actor), State(actor), Desk("c", 3), Desk("d", 4)
+    counters.incr(c.state, b"n", 5)
+    c.commit()
+    (seen,) = c.take(Delta)
+    assert isinstance(seen, Delta)
+    strings.put(one, b"x", b"1")
+    strings.put(one, b"y", b"2")
+    first = one.cut()
+    two.apply(decode_frame(seen.frames[0]))
+    strings.put(two, b"z", b"3")
+    strings.put(two, b"y", b"2")
+    assert two.cut() is not None
+    keyspace.delete(two, b"n")
+    last = two.cut()
+    assert first is not None and last is not None and last.deps == {}
+    d.receive("a", Delta([encode_frame(first), encode_frame(last)]), inbox=False)
+    assert d.state.applied(actor) == 2 and len(d.replica.held) == 1 and c.state.actor not in d.state.indexes
+    d.receive("c", seen, inbox=False)
+    assert d.state.applied(actor) == last.last and strings.get(d.state, b"n") is None and check_books(d.state) == []

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from crdt.dots import Actor
+from crdt.replica import intake
 from crdt.replica.effects import Join, Persist, Resync, Unstage
 from crdt.replica.events import Merged
 from crdt.replica.intake import SLICE_FRAMES, Intake
-from crdt.replica.messages import Delta, Pull
-from crdt.types import sets, strings
+from crdt.replica.merging import Merging
+from crdt.replica.messages import Delta, Pull, Rows
+from crdt.types import numberwire, sets, strings
+from tests.crdt.algebra import check_books
 from tests.crdt.replica.desk import Desk, exchange
-from tests.crdt.replica.test_fetching import SMALL, asker, giver, same, talk
+from tests.crdt.replica.test_fetching import SMALL, asker, giver, made_up, same, talk
 
 ME = Actor("a", 1)
 
@@ -157,3 +162,42 @@ def test_what_a_repair_has_brought_meanwhile_is_thrown_away() -> None:
     b.state.advance(b.state.intern(ME), 60)
     b.wait(b.replica.tuning.heartbeat * 2)
     assert not b.disk.image.staged and a.state.seq == 60
+
+
+@pytest.mark.parametrize("looked", [True, False])
+def test_staged_rows_that_name_whom_the_join_does_not_know_are_dropped(
+    looked: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They came for a list that did name him; the list that is joined now is another's."""
+    if not looked:
+        monkeypatch.setattr(numberwire, "named", lambda payload: [])
+    a, b = waiting()
+    (number, stage), *_ = b.disk.image.staged.items()
+    rows = Rows(1, 1, [(stage.actor, stage.first, stage.last, stage.data)], False)
+    ((*_, data),) = made_up(rows).items
+    b.disk.image.staged[number] = replace(stage, data=data)
+    b.merge()
+    assert (Actor("made up", 9) in b.state.indexes) != looked
+    if looked:
+        assert not b.state.applied(ME) and number not in b.disk.image.staged and check_books(b.state) == []
+        b.merges = True
+        exchange(a, b, 5)
+        assert same(a, b)
+
+
+@pytest.mark.parametrize("counted", [True, False])
+def test_newcomers_leave_numbers_for_those_whom_a_join_brings(counted: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not counted:
+        monkeypatch.setattr(Merging, "strangers", 0)
+    _, b = waiting()
+    c = Desk("c", 3)
+    strings.put(c.state, b"t", b"1")
+    c.commit()
+    (said,) = c.take(Delta)
+    monkeypatch.setattr(intake, "MOST_ACTORS", 2)  # b itself, and a, who comes with the join
+    b.receive("c", said, inbox=False)
+    assert b.state.applied(c.state.actor) == (not counted) and b.replica.drops == ({"actors": 1} if counted else {})
+    b.merge()
+    monkeypatch.setattr(intake, "MOST_ACTORS", 3)
+    b.receive("c", said, inbox=False)
+    assert b.state.applied(c.state.actor) == 1 and b.state.applied(ME) == 60

@@ -79,3 +79,21 @@ def test_what_is_no_count_is_refused(payload: Any, beside: list[Any], code: int)
 def test_a_count_has_one_form(total: int) -> None:
     """Those that are sent as they are held are refused as bytes, or two replicas could hash one count differently."""
     assert check(msgpack.ExtType(1, msgpack.packb([COUNT, 1, numberwire._out(total)]))) == (total in LARGE)
+
+
+M, N = Actor("m", 3), Actor("n", 4)
+NAMED: list[tuple[Any, list[Actor]]] = [
+    (b"5", []),
+    ((COUNT, 1, 5), []),
+    ([COUNT, 1, "1.5"], []),
+    ([numberwire.BASE, 1, 2, 5, *M], [M]),
+    ([FOSTER, 1, 2, 5, *N], [N]),
+    ([numberwire.SET, b"5", [[*M, 1, 2, 5], [*M, 2, 2, 5], [*N, 1, 2, 5]]], [M, M, N]),
+]
+
+
+@pytest.mark.parametrize(("row", "actors"), NAMED)
+def test_whom_a_payload_names(row: Any, actors: list[Actor]) -> None:
+    payload = msgpack.ExtType(1, msgpack.packb(row)) if isinstance(row, list) else row
+    assert isinstance(payload, bytes) or check(payload)
+    assert numberwire.named(payload) == actors
