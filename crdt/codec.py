@@ -27,7 +27,8 @@ are coded as differences:
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from itertools import accumulate, pairwise
+from itertools import accumulate, chain, pairwise
+from operator import sub
 from typing import Any, Final
 
 import msgpack
@@ -351,24 +352,20 @@ def _decode_stamps(flat: Any, count: int, ms: int) -> Stamps:
 
 def _encode_runs(runs: Runs) -> list[int]:
     """[gap, length, gap, length ...]; a gap is counted from the end of the run before."""
-    flat: list[int] = []
-    at = 0
-    for start, stop in runs.spans():
-        flat += (start - at, stop - start)
-        at = stop
+    flat = [0] * (2 * len(runs.starts))
+    flat[::2] = map(sub, runs.starts, chain((0,), runs.stops))
+    flat[1::2] = map(sub, runs.stops, runs.starts)
     return flat
 
 
 def _decode_runs(flat: Any) -> Runs:
     """Inverse of `_encode_runs`; at least one run. Raises ValueError, TypeError."""
+    _require(type(flat) in (tuple, list) and len(flat) > 0 and len(flat) % 2 == 0, "runs of dots")
+    _require(set(map(type, flat)) == {int} and min(flat) > 0, "runs of dots")
+    bounds = list(accumulate(flat))
+    _require(bounds[-1] <= SEQ_MASK + 1, "runs of dots")
     runs = Runs()
-    at = 0
-    for gap, length in zip(flat[::2], flat[1::2], strict=True):
-        start = at + natural(gap)
-        at = start + natural(length)
-        _require(gap > 0 and length > 0 and at <= SEQ_MASK + 1, "runs of dots")
-        runs.append(start, at)
-    _require(at > 0, "runs of dots")
+    runs.starts, runs.stops = bounds[::2], bounds[1::2]
     return runs
 
 
