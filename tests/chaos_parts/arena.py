@@ -44,7 +44,7 @@ _EXPLAINED = {
     Fault.SKEW: ("clock",),
 }
 """And those that these explain."""
-_FULL = os.strerror(errno.ENOSPC)
+_FULL = (os.strerror(errno.ENOSPC), "disk is full")  # as the system says it, and SQLite
 _ENDING = (Fault.KILL, Fault.RESTART, Fault.FULL, Fault.RESTORE, Fault.LOSE, Fault.COPY)
 _BROKERS = (BROKER, "second broker")
 
@@ -378,7 +378,7 @@ class Arena:
         explained = _EXPECTED + tuple(event for fault, of in _EXPLAINED.items() if self.done[fault] for event in of)
         for name, daemon in self.running.items():
             for line in daemon.said().splitlines():
-                if self.done[Fault.FULL] and line.startswith("gossamer: cannot write") and _FULL in line:
+                if self.done[Fault.FULL] and line.startswith("gossamer: ") and any(full in line for full in _FULL):
                     continue  # it was starting
                 record = _record(line)
                 event = str(record.get("event", ""))
