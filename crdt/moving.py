@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from crdt.columns import Dead
 from crdt.dots import FIRST_OWN, SEQ_BITS, SEQ_MASK, Actor
 from crdt.entry import GONE, LIFETIME, Entry, Raw
 from crdt.state import State
@@ -65,7 +66,8 @@ def _put_back(state: State, taken: Pending, old: Actor, cut: int, offset: int) -
         if _is(raw, numberwire.COUNT):
             raw = _count(state, entry, field, raw, dot, cut, offset, moved)
         elif _is(raw, numberwire.SET):
-            raw = (numberwire.SET, raw[1], _bases(raw[2], cut, offset, moved))
+            bases = _bases(state, entry, field, raw[2], cut, offset, moved)
+            raw = (numberwire.SET, raw[1], bases) if bases else raw[1]
         elif entry.CODE == LIFETIME:
             raw = expiry.renamed(raw, old, cut & SEQ_MASK)
         if field is not None:
@@ -92,30 +94,58 @@ def _count(
     lineage = (dot & ~SEQ_MASK) + seq
     if lineage > cut:
         return (numberwire.COUNT, lineage + offset & SEQ_MASK, total)
-    removed = state.removed
+    at = _committed_count(state.removed, entry, field, lineage)
+    assert at is not None, "a count that continues a committed one has removed it"
+    before, kept = state.removed.dots[at], state.removed.raws[at]
+    state.removed.drop(at)
+    entry.insert(state, field, state.wire(kept), before)
+    moved[lineage] = (dot + offset, before & SEQ_MASK, kept[2])
+    return (numberwire.COUNT, dot + offset & SEQ_MASK, amounts.minus(total, kept[2]))
+
+
+def _committed_count(removed: Dead, entry: Entry, field: bytes | None, lineage: int) -> int | None:
+    """Where among the removed rows of a cell the last committed count of an own lineage is.
+
+    A key that was deleted and written again has another entry since.
+    """
     for at, where in enumerate(removed.entries):
-        before, kept = removed.dots[at], removed.raws[at]
-        mine = where is entry and removed.fields[at] == field and before >> SEQ_BITS == dot >> SEQ_BITS
-        if mine and _is(kept, numberwire.COUNT) and kept[1] == seq:
-            removed.drop(at)
-            entry.insert(state, field, state.wire(kept), before)
-            moved[lineage] = (dot + offset, before & SEQ_MASK, kept[2])
-            return (numberwire.COUNT, dot + offset & SEQ_MASK, amounts.minus(total, kept[2]))
-    raise AssertionError("a count that continues a committed one has removed it")
+        kept = removed.raws[at]
+        if not _is(kept, numberwire.COUNT) or kept[1] != lineage & SEQ_MASK:
+            continue
+        cell = where.CODE == entry.CODE and where.key == entry.key and removed.fields[at] == field
+        if cell and removed.dots[at] >> SEQ_BITS == lineage >> SEQ_BITS:
+            return at
+    return None
 
 
-def _bases(bases: numberwire.Bases, cut: int, offset: int, moved: Moved) -> numberwire.Bases:
-    """What a pending SET has taken of the own counts, in the new names."""
+def _bases(
+    state: State,
+    entry: Entry,
+    field: bytes | None,
+    bases: numberwire.Bases,
+    cut: int,
+    offset: int,
+    moved: Moved,
+) -> numberwire.Bases:
+    """What a pending SET has taken of the own counts, in the new names.
+
+    A context may name a pending count that a deletion has taken back since: what was committed of it is left; or, where
+    it was read of another cell, counts that are not of this one: nothing of those.
+    """
     out: numberwire.Bases = {}
     for lineage, (n, total) in bases.items():
         if lineage >> SEQ_BITS != cut >> SEQ_BITS or n <= cut & SEQ_MASK:
             out[lineage] = (n, total)
         elif lineage > cut:
             out[lineage + offset] = (n - (cut & SEQ_MASK), total)
-        else:
+        elif lineage in moved:
             fresh, committed, before = moved[lineage]
             out[lineage] = (committed, before)
             out[fresh] = (n - (cut & SEQ_MASK), amounts.minus(total, before))
+        else:
+            at = _committed_count(state.removed, entry, field, lineage)
+            if at is not None:
+                out[lineage] = (state.removed.dots[at] & SEQ_MASK, state.removed.raws[at][2])
     return out
 
 

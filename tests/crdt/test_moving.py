@@ -16,9 +16,9 @@ from tests.crdt.replicas import pending
 OLD, NEW, OTHER = Actor("a", 1), Actor("a", 2), Actor("b", 3)
 
 
-def write(state: State, rng: Random) -> None:
-    """One random operation."""
-    n, key = rng.randrange(18), rng.choice((b"x", b"y"))
+def write(state: State, rng: Random, contexts: list[bytes]) -> None:
+    """One random operation. `contexts`: what was read before."""
+    n, key = rng.randrange(20), rng.choice((b"x", b"y"))
     try:
         if n < 3:
             counters.incr(state, b"n" + key, rng.randrange(-3, 9))
@@ -35,7 +35,7 @@ def write(state: State, rng: Random) -> None:
         elif n == 8:
             flags.enable(state, b"b" + key)
         elif n == 9:
-            keyspace.delete(state, rng.choice((b"s", b"h", b"b", b"l", b"t")) + key)
+            keyspace.delete(state, rng.choice((b"s", b"h", b"b", b"l", b"t", b"n", b"n")) + key)
         elif n == 10:
             lists.push(state, b"l" + key, [b"%d" % rng.randrange(99)] * 2, rng.random() < 0.5)
         elif n == 11:
@@ -48,6 +48,10 @@ def write(state: State, rng: Random) -> None:
             texts.insert(state, b"t" + key, rng.randint(0, texts.size(state, b"t" + key)), "abc")
         elif n == 14:
             strings.siblings(state, b"n" + key)  # names what is pending
+        elif n == 15:
+            contexts.append(strings.context(state, b"n" + key))
+        elif n == 16 and contexts:
+            strings.put_over(state, b"n" + key, b"%d" % rng.randrange(99), rng.choice(contexts))
         else:
             change(state, b"j" + key, rng)
     except UsageError:
@@ -66,7 +70,7 @@ def change(state: State, key: bytes, rng: Random) -> None:
         documents.insert(state, doc, node, rng.randint(0, documents.size(node)), [value, 1])
     elif kind == "object":
         documents.add(state, doc, node, b"%d" % rng.randrange(3), value)
-    elif kind in ("integer", "number"):
+    elif kind in ("integer", "number") and node.live:
         documents.increase(state, doc, node, 2)
     elif node.live and rng.random() < 0.3:
         documents.remove(state, doc, node)
@@ -106,11 +110,12 @@ def document(state: State, key: bytes) -> bytes:
 def test_the_effect_stays(seed: int) -> None:
     rng = Random(seed)
     state, peer = State(OLD), State(OTHER)
+    contexts: list[bytes] = []
     for _ in range(rng.randrange(12)):
         state.begin(1000)
-        write(state, rng)
+        write(state, rng, contexts)
         if rng.random() < 0.3:
-            write(peer, rng)
+            write(peer, rng, [])
             for source, target in ((state, peer), (peer, state)):
                 frame = pending(source)
                 if frame is not None and target.ready(frame):
@@ -122,12 +127,12 @@ def test_the_effect_stays(seed: int) -> None:
     committed = state.applied(OLD)
     for _ in range(rng.randrange(1, 15)):
         state.begin(2000)
-        write(state, rng)
+        write(state, rng, contexts)
     before = shown(state)
     go_on_as(state, NEW)
     assert shown(state) == before
     if rng.random() < 0.5:
-        write(state, rng)
+        write(state, rng, contexts)
     after = pending(state)
     assert state.applied(OLD) == committed
     if after is not None:
@@ -183,6 +188,37 @@ def test_a_set_that_took_the_own_count_takes_it_under_its_new_name() -> None:
     peer.apply(moved)
     assert strings.get(state, b"n") == strings.get(peer, b"n") == b"101"
     assert state.hash == peer.hash
+
+
+@pytest.mark.parametrize("key", [b"n", b"m"])
+def test_a_context_that_names_a_pending_count_which_was_deleted_since(key: bytes) -> None:
+    """What is written with it, over that counter or another, takes what was committed of it, and no more."""
+    clones = [State(OLD), State(OLD)]
+    for state in clones:
+        state.begin(1000)
+        counters.incr(state, b"n", 5)
+        counters.incr(state, b"m", 50)
+    first = pending(clones[0])
+    pending(clones[1])
+    counters.incr(clones[0], b"n", 1)
+    counters.incr(clones[1], b"n", 2)
+    strings.put(clones[1], b"n", b"1")
+    context = strings.context(clones[1], b"n")
+    keyspace.delete(clones[1], b"n")
+    strings.put_over(clones[1], key, b"100", context)
+    strings.put(clones[1], b"beside", b"acknowledged")
+    known = pending(clones[0])
+    assert first is not None and known is not None
+    before = shown(clones[1])
+    go_on_as(clones[1], NEW)
+    assert shown(clones[1]) == before
+    moved = pending(clones[1])
+    assert moved is not None
+    clones[1].apply(known)
+    clones[0].apply(moved)
+    assert shown(clones[0]) == shown(clones[1]) and clones[0].hash == clones[1].hash
+    assert shown(clones[0])[b"beside"] == b"acknowledged"
+    assert key == b"m" or strings.get(clones[0], b"n") == b"101", "the other one's increment stands"
 
 
 def test_clones_that_went_on_with_one_run_keep_both_their_elements() -> None:
