@@ -2,9 +2,13 @@
 # and the example program beside it.
 #
 # Every package is checked against its hash in requirements/. No index is named here: pip uses what its base image is
-# configured with. Nothing is fetched with apt, and no compiler is needed.
+# configured with.
+#
+# CORE=python, the default, fetches nothing with apt and needs no compiler. CORE=compiled makes machine code of the core
+# (hatch_build.py) with a C compiler from the base image's Debian; no image that runs holds one.
+ARG CORE=python
 
-FROM python:3.11-slim-bookworm AS build
+FROM python:3.11-slim-bookworm AS core-python
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
 WORKDIR /build
 # Without pip of its own: an image that runs needs none, and the base image's pip can install into it.
@@ -12,6 +16,16 @@ RUN python -m venv --without-pip /opt/gossamer
 COPY requirements/base.txt requirements/build.txt requirements/demo.txt requirements/
 RUN pip install --require-hashes -r requirements/build.txt \
  && pip --python /opt/gossamer install --require-hashes -r requirements/base.txt
+
+# Built only if asked for (by BuildKit, which every Engine since 23 has; the builder before it makes every stage).
+FROM core-python AS core-compiled
+RUN apt-get update && apt-get install --yes --no-install-recommends gcc libc6-dev
+COPY requirements/compile.txt requirements/
+RUN pip install --require-hashes -r requirements/compile.txt
+COPY hatch_build.py ./
+ENV HATCH_BUILD_HOOK_ENABLE_CUSTOM=true
+
+FROM core-${CORE} AS build
 COPY pyproject.toml LICENSE ./
 COPY crdt crdt
 COPY transport transport

@@ -85,12 +85,15 @@ EXTRAS_test := --extra test
 EXTRAS_fuzz := --extra test --extra fuzz
 EXTRAS_bench := --extra test --extra bench
 EXTRAS_build := --only-build-deps --build-deps-for editable
+# The same, and what the hook that compiles the core asks for (hatch_build.py).
+EXTRAS_compile := $(EXTRAS_build)
+requirements/compile.txt: export HATCH_BUILD_HOOK_ENABLE_CUSTOM := true
 
 lock: $(VENV)/.dev ## renew requirements/*.txt from pyproject.toml
 	@rm -f requirements/*.txt
 	@echo "==> Locking requirements/dev.txt (everything)"
 	@$(COMPILE) --extra demo --extra test --extra dev -o requirements/dev.txt
-	@$(MAKE) --no-print-directory $(patsubst %,requirements/%.txt,base demo test fuzz bench build)
+	@$(MAKE) --no-print-directory $(patsubst %,requirements/%.txt,base demo test fuzz bench build compile)
 
 requirements/%.txt:
 	@echo "==> Locking $@"

@@ -2,10 +2,11 @@
 
 Pure Python works everywhere and is what is developed, tested and debugged. The compiled core answers the same and is
 faster (docs/performance.md says by how much). It needs a C compiler, mypy and setuptools when it is built, and nothing
-when it runs. Two ways to have it:
+when it runs. Three ways to have it:
 
     make compile                                       beside the sources, in build/compiled; PYTHONPATH selects it
     HATCH_BUILD_HOOK_ENABLE_CUSTOM=true pip wheel .    in the wheel, for this Python on this machine
+    CORE=compiled docker compose up --build            in the images, by way of the wheel
 
 The engine (crdt/replica) stays as it is: it is not where the time goes.
 """

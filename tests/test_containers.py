@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,24 @@ def _stages() -> dict[str, str]:
     return dict(zip(parts[2::3], parts[3::3], strict=True))
 
 
+def _parents() -> dict[str, str]:
+    """Stage to what it is made from."""
+    return {name: parent for parent, name in re.findall(r"^FROM (\S+) AS (\S+)$", DOCKERFILE, re.MULTILINE)}
+
+
+def _needed(image: str, core: str) -> set[str]:
+    """The stages that are built for this image with CORE=core."""
+    stages, parents = _stages(), _parents()
+    found: set[str] = set()
+    ahead = [image]
+    while ahead:
+        name = ahead.pop()
+        if name in stages and name not in found:
+            found.add(name)
+            ahead += [parents[name].replace("${CORE}", core), *re.findall(r"--from=(\S+)", stages[name])]
+    return found
+
+
 def _volumes(service: str) -> dict[str, str]:
     """Mount point to what is mounted."""
     pairs = (mount.removesuffix(":ro").split(":") for mount in SERVICES[service]["volumes"])
@@ -45,7 +64,7 @@ def _volumes(service: str) -> dict[str, str]:
 
 def test_every_package_of_an_image_is_checked_against_its_hash() -> None:
     installs = re.findall(r"pip (?:--python \S+ )?install [^&\n]*", DOCKERFILE)
-    assert len(installs) == 4
+    assert len(installs) == 5
     for install in installs:
         assert "--require-hashes" in install or install.split()[-1] == "dist/*.whl", install
     assert "--no-build-isolation" in DOCKERFILE
@@ -56,6 +75,39 @@ def test_the_agent_s_client_is_in_the_lock_where_the_image_looks_for_it() -> Non
     lock = (ROOT / "requirements" / "demo.txt").read_text(encoding="utf-8")
     for name in pattern.split(r"\|"):
         assert re.search(rf"^{name}==\S+ \\\n(    --hash=sha256:\w+( \\)?\n)+    # via", lock, re.MULTILINE), name
+
+
+def test_without_being_asked_an_image_is_built_without_a_compiler() -> None:
+    assert re.search(r"^ARG CORE=python$", DOCKERFILE.split("FROM", 1)[0], re.MULTILINE)
+    stages, parents = _stages(), _parents()
+    assert parents["build"] == "core-${CORE}"
+    for core in ("python", "compiled"):
+        made = "".join(stages[name] for name in _needed("daemon", core) | _needed("agent", core))
+        for needed in ("apt-get", "gcc", "requirements/compile.txt", "HATCH_BUILD_HOOK_ENABLE_CUSTOM=true"):
+            assert (needed in made) == (core == "compiled"), (core, needed)
+
+
+def test_no_image_that_runs_holds_the_compiler() -> None:
+    # What they are made from, by FROM; of other stages they copy /opt/gossamer alone.
+    for image in ("daemon", "agent"):
+        assert _parents()[image] == "base"
+        assert re.findall(r"COPY --from=\S+ (.+)", _stages()[image]) == ["/opt/gossamer /opt/gossamer"]
+    assert _parents()["base"] == _parents()["core-python"]
+    assert "apt-get" not in _stages()["base"]
+
+
+def test_the_hook_that_compiles_is_there_only_where_it_is_asked_for() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    hook = project["tool"]["hatch"]["build"]["targets"]["wheel"]["hooks"]["custom"]
+    assert hook["enable-by-default"] is False
+    assert f"COPY {hook['path']} ./" in _stages()["core-compiled"]
+
+
+def test_compose_hands_the_core_on_to_both_images() -> None:
+    built = [service["build"] for service in SERVICES.values() if "build" in service]
+    assert {build["target"] for build in built} == {"daemon", "agent"}
+    # The name alone: what the environment or .env says, else the Dockerfile's default.
+    assert all(build["args"] == ["CORE"] for build in built)
 
 
 @pytest.mark.parametrize("file", ["Dockerfile", "docker-compose.yml"])

@@ -77,8 +77,10 @@ def test_one_environment_can_hold_every_lock() -> None:
     everything = _pins("dev")
     for lock in ("base", "demo", "test"):
         assert _pins(lock).items() <= everything.items()
-    shared = _pins("build").keys() & everything.keys()
-    assert {name: _pins("build")[name] for name in shared} == {name: everything[name] for name in shared}
+    for lock in ("build", "compile"):
+        shared = _pins(lock).keys() & everything.keys()
+        assert {name: _pins(lock)[name] for name in shared} == {name: everything[name] for name in shared}
+    assert _pins("build").items() <= _pins("compile").items()
 
 
 @pytest.mark.parametrize("lock", ["base", "demo", "test", "dev"])
@@ -87,6 +89,11 @@ def test_locks_hold_what_is_declared(lock: str) -> None:
     declared = PROJECT["project"]["dependencies"] + ([] if lock == "base" else extras[lock])
     names = {re.split(r"[^A-Za-z0-9._-]", requirement)[0].lower() for requirement in declared}
     assert names <= _pins(lock).keys()
+
+
+def test_the_lock_for_compiling_holds_what_the_hook_asks_for() -> None:
+    hook = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["hooks"]["custom"]
+    assert {re.split(r"[^a-z]", requirement)[0] for requirement in hook["dependencies"]} <= _pins("compile").keys()
 
 
 def test_make_lists_its_verbs() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import inspect
 import os
 import socket
 import time
@@ -11,9 +12,11 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import structlog
 
 from config.load import load
 from crdt.replica import messages
+from crdt.state import State
 from crdt.types import strings
 from daemon.housekeeping import Housekeeping
 from daemon.node import Node
@@ -53,6 +56,14 @@ async def test_the_socket_answers_while_it_loads(folder: Path, slow_load: asynci
         slow_load.set()
         await until(lambda: node.loading is None, "it to be ready")
         assert await ask(folder / "a.sock", "GET k") == b"$-1\r\n"
+
+
+async def test_the_log_says_which_core_runs(folder: Path) -> None:
+    with structlog.testing.capture_logs() as lines:
+        async with running(settings(folder)):
+            pass
+    (line,) = [line for line in lines if line["event"] == "listening"]
+    assert line["core"] == ("python" if inspect.isfunction(State.apply) else "compiled")
 
 
 async def test_nothing_is_cut_while_it_loads(folder: Path, slow_load: asyncio.Event) -> None:
