@@ -92,6 +92,21 @@ class Frame:
         """How many rows the frame adds."""
         return sum(len(group) for group in self.groups)
 
+    def causes(self) -> list[tuple[Actor, int]]:
+        """What the author had seen of others, as far as the frame says: of whom, up to which operation.
+
+        It removes what it had applied, and counts name whom it had applied something of.
+        """
+        out = list(self.deps.items())
+        for actor, runs in self.removes.items():
+            if actor != self.actor:
+                out.append((actor, runs.stops[-1] - 1))
+        for _, vector in self.ranges:
+            out += [(actor, n) for actor, n in vector.items() if actor != self.actor]
+        if self.named:
+            out += [(actor, 1) for actor in self.named]
+        return out
+
 
 def stamps_of(hlcs: list[int]) -> Stamps:
     """Timestamps as (count, hlc) runs."""

@@ -373,23 +373,13 @@ class State(Expiries):
     def unseen(self, frame: Frame) -> tuple[Actor, int] | None:
         """`lacks`, but for what the author itself wrote before.
 
-        An honest frame removes what its author had applied, and counts name whom it had applied something of: so that
-        is here with what it depends on. If it is not, the frame is made up, or part of two histories under one name,
-        and waits for it as well: then a removal finds what it removes, and nobody is known for being spoken of.
+        What an honest frame speaks of is here with what it depends on. If it is not, the frame is made up, or part of
+        two histories under one name, and waits for it as well: then a removal finds what it removes, and nobody is
+        known for being spoken of.
         """
-        for actor, n in frame.deps.items():
+        for actor, n in frame.causes():
             if n > self.applied(actor):
                 return actor, n
-        for actor, runs in frame.removes.items():
-            if runs.stops[-1] - 1 > self.applied(actor) and actor != frame.actor:
-                return actor, runs.stops[-1] - 1
-        for _, vector in frame.ranges:
-            for actor, n in vector.items():
-                if n > self.applied(actor) and actor != frame.actor:
-                    return actor, n
-        for actor in frame.named:
-            if not self.applied(actor):
-                return actor, 1
         return None
 
     def apply(self, frame: Frame) -> Changes | None:

@@ -5,8 +5,9 @@ sets free, however many others wait; what is dropped here is not lost, a pull br
 Must not know: messages, what applying is.
 
 A frame that lacks several things is filed under one of them only, as a clause watches one literal in a SAT solver: when
-that one has come it is looked at again, and is ready or filed under another. Besides it is filed under its own actor's
-`last`: once that is reached (by a larger frame, a snapshot) it is pointless.
+that one has come it is looked at again, and is ready or filed under another: the next that it lacks, as what has come
+stays. Besides it is filed under its own actor's `last`: once that is reached (by a larger frame, a snapshot) it is
+pointless.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ ROW_COST: Final = 90  # and its field, of which hardly a byte may have come (pla
 STAMP_COST: Final = 120
 COUNT_COST: Final = 100  # what a payload takes that is no string
 RUN_COST: Final = 84  # of removes
-DEP_COST: Final = 220
+DEP_COST: Final = 260  # with its place in `waits`
+REMOVE_COST: Final = 400  # of whom something is removed, beside the runs
 HEAL_COST: Final = 140
 RANGE_COST: Final = 350
 
@@ -38,13 +40,16 @@ Name = tuple[Actor, int, int]
 
 @dataclass(frozen=True, slots=True)
 class HeldFrame:
-    """A frame, its bytes, what both take in memory, when it came, and whether we had asked for it."""
+    """A frame, its bytes, what both take in memory, when it came, and whether we had asked for it. `waits`: what it may
+    lack, but for what has been found here; last what it is filed under.
+    """
 
     frame: Frame
     data: bytes
     cost: int
     since: float
     vouched: bool
+    waits: list[tuple[Actor, int]]
 
 
 def cost(frame: Frame, data: bytes) -> int:
@@ -55,7 +60,7 @@ def cost(frame: Frame, data: bytes) -> int:
         if group.payloads is not None and type(group.payloads[0]) is not bytes:
             size += COUNT_COST * len(group)
     for runs in frame.removes.values():
-        size += RUN_COST * len(runs.starts)
+        size += REMOVE_COST + RUN_COST * len(runs.starts)
     for _, vector in frame.ranges:
         size += RANGE_COST + DEP_COST * len(vector)
     return size
@@ -101,10 +106,11 @@ class Held:
         size = cost(frame, data)
         if self.bytes + size > self.limit:
             return False
-        self._frames[name] = HeldFrame(frame, data, size, now, vouched)
+        waits = [*reversed(frame.causes()), (frame.actor, frame.first - 1)]
+        held = self._frames[name] = HeldFrame(frame, data, size, now, vouched, waits)
         self.bytes += size
         self._file(frame.actor, frame.last, name)
-        self._watch(state, frame, name)
+        self._watch(state, held, name)
         return True
 
     def pop(self, state: State, actor: Actor) -> HeldFrame | None:
@@ -123,11 +129,9 @@ class Held:
                 continue
             if held.frame.last <= state.applied(held.frame.actor):
                 self._remove(name)
-            elif state.ready(held.frame):
+            elif not self._watch(state, held, name):
                 self._remove(name)
                 return held
-            else:
-                self._watch(state, held.frame, name)
         if heap is not None and not heap and self._waits.get(actor) is heap:
             del self._waits[actor]
         return None
@@ -155,11 +159,18 @@ class Held:
     def _remove(self, name: Name) -> None:
         self.bytes -= self._frames.pop(name).cost
 
-    def _watch(self, state: State, frame: Frame, name: Name) -> None:
-        """File it under something that it lacks."""
-        lacking = state.lacks(frame)
-        if lacking is not None:
-            self._file(*lacking, name)
+    def _watch(self, state: State, held: HeldFrame, name: Name) -> bool:
+        """File it under something that it lacks; False if it is ready."""
+        waits = held.waits
+        while waits and waits[-1][1] <= state.applied(waits[-1][0]):
+            waits.pop()
+        if not waits:
+            lacking = state.lacks(held.frame)  # nothing goes out that the state itself does not find ready
+            if lacking is None:
+                return False
+            waits.append(lacking)
+        self._file(*waits[-1], name)
+        return True
 
     def _file(self, actor: Actor, n: int, name: Name) -> None:
         heappush(self._waits.setdefault(actor, []), (n, name))

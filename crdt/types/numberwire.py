@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any, Final
 import msgpack
 
 from crdt import longdouble
-from crdt.dots import SEQ_MASK, Actor
+from crdt.dots import MASK_64, SEQ_MASK, Actor
 from crdt.entry import LARGEST, STRUCTURED, Wire, is_counted
 from crdt.hashing import counted
+from crdt.heads import MAX_NAME
 from crdt.types.amounts import INT_MAX, INT_MIN, Amount, exact
 
 if TYPE_CHECKING:
@@ -196,4 +197,4 @@ def _seq(value: object) -> bool:
 
 
 def _actor(name: object, nonce: object) -> bool:
-    return type(name) is str and type(nonce) is int and nonce >= 0
+    return type(name) is str and 0 < len(name) <= MAX_NAME and type(nonce) is int and 0 <= nonce <= MASK_64

@@ -431,6 +431,15 @@ def test_names_that_are_no_counts_of_anybody_are_not_listed() -> None:
     assert codec.decode_frame(changed(GROUPS, [[200, None, 0, [0, 0], [b"x"], [BASE_OF_M]]])).named == ()
 
 
+def test_numbers_in_documents_say_whom_they_name() -> None:
+    """Of types whose every row is looked at, too."""
+    over = ext([0, b"1", [[*N, 1, 1, 5]]])
+    numbers = [[10, b"d", 0, [0, 0], [b"", b"\0a"], [b"{}", over]], [10, b"e", 2, [0, 0], [b""], [BASE_OF_M]]]
+    assert codec.decode_frame(changed(GROUPS, numbers)).named == (Actor("n", 4), Actor("m", 3))
+    plain = [[10, b"d", 0, [0, 0], [b"", b"\0a"], [b"{}", b"1"]]]
+    assert codec.decode_frame(changed(GROUPS, plain)).named == ()
+
+
 def test_rows_say_whom_their_counts_name() -> None:
     data = codec.encode_rows([Group(1, None, [b"x", b"y"], [SET_OVER, b"v"], [3, 9], [(2, 1 << 16)])])
     named: dict[Actor, None] = {}

@@ -381,6 +381,13 @@ def test_a_frame_waits_for_what_it_speaks_of(what: str, monkeypatch: pytest.Monk
     assert check_books(state) == []
 
 
+def test_a_removal_waits_for_the_last_that_it_names() -> None:
+    state, frame = State(A), Frame(B, 1, 1, removes={C: Runs([1, 3, 7])})
+    for n, lacking in ((2, (C, 7)), (6, (C, 7)), (7, None)):
+        state.apply(Frame(C, state.applied(C) + 1, n))
+        assert state.lacks(frame) == lacking
+
+
 @pytest.mark.parametrize("what", spoken(B))
 def test_a_frame_may_speak_of_its_author(what: str) -> None:
     state = State(A)

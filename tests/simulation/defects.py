@@ -23,7 +23,7 @@ from crdt.mending import row_at
 from crdt.replica.events import Disconnected
 from crdt.rows import ActorRows
 from crdt.state import State
-from crdt.types import amounts, counters, numberwire, sets, strings
+from crdt.types import amounts, counters, number, numberwire, sets, strings
 from crdt.types.jsontree import JsonEntry
 from tests.simulation.disk import Disk
 from tests.simulation.oracle import Violation, rows_of_state, structure
@@ -119,7 +119,8 @@ def clone(world: World, node: Node, rng: Random, most: int = 5) -> None:
     assert node.replica is not None
     twin = world._make(len(world.nodes), node.name, Disk(node.disk.synced_at_once, node.disk.image))
     world.nodes.append(twin)
-    twin.replica, twin.durable, twin.witness = copy.deepcopy(node.replica), dict(node.durable), node.witness
+    itself = {id(number.UNKNOWN): number.UNKNOWN}  # it is told by what it is, which a copy is not
+    twin.replica, twin.durable, twin.witness = copy.deepcopy(node.replica, itself), dict(node.durable), node.witness
     twin.reached, twin.sum_seen, twin.order = dict(node.reached), node.sum_seen, node.order
     twin.replica.log, twin.replica.rng = twin.disk, Random(rng.getrandbits(32))
     for machine in (node, twin):

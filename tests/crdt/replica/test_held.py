@@ -13,11 +13,11 @@ import pytest
 from crdt.codec import decode_frame, encode_frame
 from crdt.dots import Actor, Runs
 from crdt.frame import Frame, Group
-from crdt.replica.held import FRAME_COST, Held, cost
+from crdt.replica.held import FRAME_COST, Held, HeldFrame, Name, cost
 from crdt.state import State
 from crdt.types import counters, sets, strings, texts
 
-A, B, C = Actor("a", 1), Actor("b", 2), Actor("c", 3)
+A, B, C, D = Actor("a", 1), Actor("b", 2), Actor("c", 3), Actor("d", 4)
 
 
 def frame(actor: Actor, first: int, last: int = 0, **deps: int) -> Frame:
@@ -26,7 +26,7 @@ def frame(actor: Actor, first: int, last: int = 0, **deps: int) -> Frame:
     return Frame(actor, first, last or first, {by[name]: n for name, n in deps.items()}, [group])
 
 
-by = {"a": A, "b": B, "c": C}
+by = {"a": A, "b": B, "c": C, "d": D}
 
 
 def test_bounded_by_bytes_and_each_once() -> None:
@@ -74,6 +74,12 @@ ROWS: dict[str, Callable[[], list[bytes]]] = {
     "one large string": lambda: _written(lambda state, n: strings.put(state, b"k", b"v" * 100_000)),
     "removes": lambda: [encode_frame(Frame(A, 1, 1, {}, removes={B: Runs(range(1, 20_000, 2))}))],
     "deps": lambda: [encode_frame(Frame(A, 1, 1, {Actor(f"actor{i}", i << 40): i + 300 for i in range(2000)}))],
+    "removes of many": lambda: [
+        encode_frame(Frame(A, 1, 1, removes={Actor(f"actor{i}", i << 40): Runs([i + 300]) for i in range(2000)}))
+    ],
+    "a range over many": lambda: [
+        encode_frame(Frame(A, 1, 1, ranges=[((b"k",), {Actor(f"actor{i}", i << 40): i + 300 for i in range(2000)})]))
+    ],
     "names in counts": lambda: [_naming([Actor(f"actor{i:04}", i << 40) for i in range(2000)])],
 }
 
@@ -87,12 +93,15 @@ def test_what_a_frame_takes_is_counted_as_it_is_decoded(what: str) -> None:
         before = tracemalloc.get_traced_memory()[0]
         copies = [bytes(bytearray(data)) for data in datas]
         frames = [decode_frame(data) for data in copies]
+        held, state = Held(1 << 30), State(C)
+        for n, (one, data) in enumerate(zip(frames, copies, strict=True)):
+            one.first, one.last = one.first + n + 1, one.last + n + 1  # so that it waits
+            held.add(state, one, data, 0.0)
         gc.collect()
         grew = tracemalloc.get_traced_memory()[0] - before
     finally:
         tracemalloc.stop()
-    counted = sum(map(cost, frames, copies))
-    assert grew / 2 < counted < 2 * grew
+    assert grew / 2 < held.bytes < 2 * grew
 
 
 def test_spans_join_neighbours() -> None:
@@ -114,12 +123,12 @@ def test_it_waits_for_one_thing_after_the_other() -> None:
 
 
 def test_it_waits_for_whom_it_names() -> None:
-    held, state, one = Held(100_000), State(C), decode_frame(_naming([B, Actor("d", 4)]))
+    held, state, one = Held(100_000), State(C), decode_frame(_naming([B, D]))
     held.add(state, one, b"x", 0.0)
     state.apply(frame(B, 1))
     assert held.due(state, B) and held.pop(state, B) is None and len(held) == 1
-    state.apply(frame(Actor("d", 4), 1))
-    assert held.pop(state, Actor("d", 4)) is not None and len(held) == 0
+    state.apply(frame(D, 1))
+    assert held.pop(state, D) is not None and len(held) == 0
 
 
 def test_what_a_larger_one_brought_is_dropped() -> None:
@@ -166,24 +175,73 @@ def test_it_sets_free_what_a_look_at_everything_would(seed: int) -> None:
     assert len(held._frames) * 4 + 64 >= held._entries == sum(map(len, held._waits.values()))
 
 
+def counted_looks(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How often it is asked from now on how far somebody has come."""
+    looks, applied = [0], State.applied
+
+    def counted(self: State, actor: Actor) -> int:
+        looks[0] += 1
+        return applied(self, actor)
+
+    monkeypatch.setattr(State, "applied", counted)
+    return looks
+
+
 def test_a_chain_and_a_crowd_of_strangers_cost_what_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
     """A thousand frames in a row that come backwards, beside a thousand that wait for what never comes."""
-    held, state, looks = Held(1 << 30), State(C), 0
-    ready = State.ready
-
-    def counted(self: State, one: Frame) -> bool:
-        nonlocal looks
-        looks += 1
-        return ready(self, one)
-
+    held, state = Held(1 << 30), State(C)
     for n in range(1000, 1, -1):
         held.add(state, frame(A, n), b"x", 0.0)
         held.add(state, frame(Actor("stranger", n), 2), b"x", 0.0)
-    monkeypatch.setattr(State, "ready", counted)
+    looks = counted_looks(monkeypatch)
     state.apply(frame(A, 1))
     while (one := held.pop(state, A)) is not None:
         state.apply(one.frame)
-    assert state.applied(A) == 1000 and len(held) == 999 and looks <= 1000
+    assert state.applied(A) == 1000 and len(held) == 999 and looks[0] <= 10 * 1000
+
+
+CROWD = [Actor("known one by one", n) for n in range(200)]
+CAUSES: dict[str, Frame] = {
+    "deps": Frame(A, 1, 1, dict.fromkeys(CROWD, 1)),
+    "removes": Frame(A, 1, 1, removes={actor: Runs([1]) for actor in CROWD}),
+    "ranges": Frame(A, 1, 1, ranges=[((b"k",), dict.fromkeys(CROWD, 1))]),
+    "names": decode_frame(_naming(CROWD)),
+}
+
+
+@pytest.mark.parametrize("forgets", [False, True])
+@pytest.mark.parametrize("what", CAUSES)
+def test_of_many_that_come_one_by_one_each_is_looked_at_once(
+    what: str, forgets: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held, state, watch = Held(1 << 30), State(C), Held._watch
+
+    def from_the_start(self: Held, state: State, one: HeldFrame, name: Name) -> bool:
+        one.waits[:] = reversed(one.frame.causes())
+        return watch(self, state, one, name)
+
+    if forgets:
+        monkeypatch.setattr(Held, "_watch", from_the_start)
+    held.add(state, CAUSES[what], b"x", 0.0)
+    looks = counted_looks(monkeypatch)
+    for actor in CROWD:
+        state.apply(Frame(actor, 1, 1))
+        assert held.due(state, actor)
+        assert (held.pop(state, actor) is not None) == (actor == CROWD[-1])
+    assert (looks[0] <= 10 * len(CROWD)) != forgets
+
+
+def test_what_is_found_ready_is_looked_at_as_a_whole() -> None:
+    """If ever a vector went back, what had been passed would be lacking again."""
+    held, state = Held(1 << 30), State(C)
+    held.add(state, frame(A, 1, b=1, d=1), b"x", 0.0)
+    state.apply(frame(B, 1))
+    assert held.pop(state, B) is None
+    other = State(C)
+    other.apply(frame(D, 1))
+    assert held.pop(other, D) is None and len(held) == 1
+    other.apply(frame(B, 1))
+    assert held.pop(other, B) is not None
 
 
 def test_what_comes_and_expires_for_ever_leaves_nothing() -> None:

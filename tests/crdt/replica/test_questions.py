@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import msgpack
+import pytest
+
+from crdt.codec import decode_frame, encode_frame
 from crdt.dots import Actor
+from crdt.frame import Frame, Group
 from crdt.replica.messages import Hello, Message, Piece, Pull, Repair, encode
 from crdt.replica.tuning import Tuning
 from crdt.types import sets, strings
@@ -47,6 +52,18 @@ def test_the_whole_vector_when_more_is_missing_than_the_peers_own() -> None:
     a, b = with_actors("a", 101), with_actors("b", 100, 2)
     pull = asked(b, a)
     assert isinstance(pull, Pull) and pull.whole and len(pull.vector) == 100
+
+
+@pytest.mark.parametrize("unseen", [True, False])
+def test_the_whole_vector_when_what_is_held_names_somebody_unseen(unseen: bool) -> None:
+    """What a held frame depends on is missing as well, and whatever that depends on: nobody can say which entries."""
+    a, b = with_actors("a", 100), with_actors("b", 100, 2)
+    named = Actor("unseen", 9) if unseen else Actor("gone-000001", 1)
+    payload = msgpack.ExtType(1, msgpack.packb([2, 1, 1, 5, *named]))
+    data = encode_frame(Frame(Actor("d", 4), 2, 2, {}, [Group(1, None, [b"k"], [payload], [2], [(1, 1 << 26)])]))
+    assert b.replica.held.add(b.state, decode_frame(data), data, b.now)
+    pull = asked(b, a)
+    assert isinstance(pull, Pull) and pull.whole == unseen and len(pull.vector) == (100 if unseen else 2)
 
 
 def test_a_gap_below_the_log_is_asked_for_with_the_whole_vector() -> None:

@@ -9,7 +9,7 @@ from crdt.dots import Actor
 from crdt.frame import Frame, Group
 from crdt.replica import intake
 from crdt.replica.events import Tick
-from crdt.replica.held import LOOKS, Held, Name
+from crdt.replica.held import LOOKS, Held, HeldFrame, Name
 from crdt.replica.messages import Delta, Hello, Pull, Repair
 from crdt.replica.tuning import Tuning
 from crdt.state import State
@@ -103,10 +103,10 @@ def test_what_only_waits_for_something_else_from_then_on_is_looked_at_by_slices_
     a.wait(0.0)
     looks, watch = 0, Held._watch
 
-    def look(self: Held, state: State, frame: Frame, name: Name) -> None:
+    def look(self: Held, state: State, held: HeldFrame, name: Name) -> bool:
         nonlocal looks
         looks += 1
-        watch(self, state, frame, name)
+        return watch(self, state, held, name)
 
     monkeypatch.setattr(Held, "_watch", look)
     a.receive("b", Delta(many(1)), inbox=False)

@@ -8,12 +8,13 @@ import msgpack
 import pytest
 from hypothesis import given
 
-from crdt.codec import decode_frame, encode_frame
-from crdt.dots import SEQ_MASK, Actor
+from crdt.codec import decode_actor, decode_frame, encode_frame
+from crdt.dots import MASK_64, SEQ_MASK, Actor
 from crdt.entry import LARGEST
 from crdt.errors import PeerError
 from crdt.frame import Frame, Group
 from crdt.hashing import group_hash
+from crdt.heads import MAX_NAME
 from crdt.state import State
 from crdt.types import amounts, numberwire
 from crdt.types.numberwire import COUNT, FOSTER, check, content, decode, encode
@@ -97,3 +98,28 @@ def test_whom_a_payload_names(row: Any, actors: list[Actor]) -> None:
     payload = msgpack.ExtType(1, msgpack.packb(row)) if isinstance(row, list) else row
     assert isinstance(payload, bytes) or check(payload)
     assert numberwire.named(payload) == actors
+
+
+LONGEST = "x" * MAX_NAME
+NO_ACTORS = [["", 1], [LONGEST + "x", 1], [b"m", 1], ["m", -1], ["m", "1"]]
+
+
+@pytest.mark.parametrize("kind", [numberwire.SET, numberwire.BASE, FOSTER])
+def test_whom_a_payload_names_can_be_an_actor(kind: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No more than a frame's own table can name: a name that waits takes what a name takes, not megabytes."""
+
+    def naming(actor: list[Any]) -> msgpack.ExtType:
+        row = [kind, b"5", [[*actor, 1, 2, 5]]] if kind == numberwire.SET else [kind, 1, 2, 5, *actor]
+        return msgpack.ExtType(1, msgpack.packb(row))
+
+    for good in ([LONGEST, MASK_64], ["m", 0]):
+        assert check(naming(good)) and decode_actor(*good) == Actor(*good)
+    for bad in NO_ACTORS:
+        assert not check(naming(bad))
+        with pytest.raises(ValueError):
+            decode_actor(*bad)
+    long = Frame(Actor("a", 1), 1, 1, {}, [Group(1, None, [b"k"], [naming(["x" * 10_000, 1])], [1], [(1, 1 << 26)])])
+    with pytest.raises(PeerError):
+        decode_frame(encode_frame(long))
+    monkeypatch.setattr(numberwire, "MAX_NAME", 1 << 30)
+    assert decode_frame(encode_frame(long)).named == (Actor("x" * 10_000, 1),)
