@@ -74,8 +74,9 @@ def damage(world: World, kind: str, node: Node, rng: Random) -> None:
         node.disk.finish_checkpoint(node.replica.state, node.disk.begin_checkpoint(node.replica.state.vector()))
         world._kill(node)
         world.start(node, node.life)
-        if node.replica is not None:
-            node.replica.acknowledged = True  # what it alone holds must not leave with it
+    for holder in (node, *victims):
+        if holder.replica is not None:
+            holder.replica.acknowledged = True  # what it alone holds must not leave with it because its name is taken
 
 
 def lose(state: State, owner: ActorRows, seq: int) -> None:
