@@ -35,11 +35,11 @@ import msgpack
 
 from crdt import fronts, heads, places
 from crdt.clock import COUNTER_BITS
-from crdt.dots import MASK_64, SEQ_MASK, Actor, Runs
+from crdt.dots import MASK_64, SEQ_MASK, Actor, Runs, is_actor
 from crdt.entry import Opaque, is_counted
 from crdt.errors import PeerError
 from crdt.frame import Frame, Group, Stamps
-from crdt.heads import MAX_NAME, Head, Lone
+from crdt.heads import Head, Lone
 from crdt.types import numberwire
 from crdt.types.catalog import entry_class
 
@@ -236,11 +236,10 @@ def _decode_actors(table: Any) -> list[Actor]:
     return [decode_actor(name, nonce) for name, nonce in zip(table[::2], table[1::2], strict=True)]
 
 
-def decode_actor(name: object, nonce: object) -> Actor:
+def decode_actor(name: Any, nonce: Any) -> Actor:
     """An actor from outside. Raises ValueError."""
-    if type(name) is not str or not 0 < len(name) <= MAX_NAME:
-        raise ValueError("name of an actor")
-    return Actor(name, natural(nonce))
+    _require(is_actor(name, nonce), "name of an actor")
+    return Actor(name, nonce)
 
 
 def natural(value: object) -> int:

@@ -28,6 +28,7 @@ SEQ_MASK: Final = (1 << SEQ_BITS) - 1
 # so an own dot is above every foreign one and "may this pending record be overwritten" is a single comparison.
 # Own dots stay below 2^62: compiled, greater ints are objects.
 FIRST_OWN: Final = 1 << 19
+MAX_NAME: Final = 64  # letters of an actor's
 MASK_64: Final = (1 << 64) - 1
 MASK_128: Final = (1 << 128) - 1
 
@@ -44,6 +45,11 @@ class Actor(NamedTuple):
     def seed(self) -> int:
         """64 bits that stand for this actor in hashes."""
         return xxh3_64_intdigest(self.name.encode(), self.nonce)
+
+
+def is_actor(name: object, nonce: object) -> bool:
+    """Whether what came from outside can name an actor."""
+    return type(name) is str and 0 < len(name) <= MAX_NAME and type(nonce) is int and 0 <= nonce <= MASK_64
 
 
 class Dot(NamedTuple):

@@ -22,11 +22,10 @@ from typing import Any, Final
 
 import msgpack
 
-from crdt.dots import Actor
+from crdt.dots import MAX_NAME, Actor
 from crdt.entry import COUNTED
 from crdt.entry import STRUCTURED as EXTENSION
 
-MAX_NAME: Final = 64
 NONCE_BYTES: Final = 8
 NAMELESS: Final = b"\0"  # the length of no name
 MAX_AUTHOR: Final = 2 + 4 * MAX_NAME + NONCE_BYTES  # bytes of the longest author

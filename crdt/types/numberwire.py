@@ -16,10 +16,9 @@ from typing import TYPE_CHECKING, Any, Final
 import msgpack
 
 from crdt import longdouble
-from crdt.dots import MASK_64, SEQ_MASK, Actor
+from crdt.dots import SEQ_MASK, Actor, is_actor
 from crdt.entry import LARGEST, STRUCTURED, Wire, is_counted
 from crdt.hashing import counted
-from crdt.heads import MAX_NAME
 from crdt.types.amounts import INT_MAX, INT_MIN, Amount, exact
 
 if TYPE_CHECKING:
@@ -157,7 +156,7 @@ def check(payload: Wire, kinds: tuple[int, ...] = (SET, COUNT, BASE, FOSTER)) ->
         if row[0] == COUNT:
             return len(row) == 3 and _seq(row[1]) and _amount(row[2]) and not is_small(_in(row[2]))
         if row[0] in (BASE, FOSTER):
-            return len(row) == 6 and _seq(row[1]) and _seq(row[2]) and _amount(row[3]) and _actor(row[4], row[5])
+            return len(row) == 6 and _seq(row[1]) and _seq(row[2]) and _amount(row[3]) and is_actor(row[4], row[5])
         return len(row) == 3 and type(row[1]) is bytes and _bases(row[2])
     except _MALFORMED:
         return False
@@ -165,7 +164,7 @@ def check(payload: Wire, kinds: tuple[int, ...] = (SET, COUNT, BASE, FOSTER)) ->
 
 def _bases(bases: list[list[Any]]) -> bool:
     fine = type(bases) is list and len(bases) > 0 and all(
-        len(b) == 5 and _actor(b[0], b[1]) and _seq(b[2]) and _seq(b[3]) and _amount(b[4]) for b in bases
+        len(b) == 5 and is_actor(b[0], b[1]) and _seq(b[2]) and _seq(b[3]) and _amount(b[4]) for b in bases
     )  # fmt: skip
     return fine and all(a[:3] < b[:3] for a, b in pairwise(bases))
 
@@ -194,7 +193,3 @@ def _amount(value: object) -> bool:
 
 def _seq(value: object) -> bool:
     return type(value) is int and 0 < value <= SEQ_MASK
-
-
-def _actor(name: object, nonce: object) -> bool:
-    return type(name) is str and 0 < len(name) <= MAX_NAME and type(nonce) is int and 0 <= nonce <= MASK_64
