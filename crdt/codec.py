@@ -26,7 +26,7 @@ are coded as differences:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import accumulate, chain, pairwise
 from operator import sub
 from typing import Any, Final
@@ -224,6 +224,15 @@ def decode_rows(data: bytes, named: dict[Actor, None] | None = None) -> list[Gro
         _require_distinct(rows)
     except _DECODING as error:
         raise PeerError("malformed", f"rows: {error}") from None
+    return rows
+
+
+def rows_within(data: bytes, vector: Mapping[Actor, int]) -> list[Group]:
+    """`decode_rows` of what came with this vector, and may speak of those alone whom it names. Raises PeerError."""
+    named: dict[Actor, None] = {}
+    rows = decode_rows(data, named)
+    if not all(map(vector.get, named)):
+        raise PeerError("malformed", "rows that speak of whom the vector beside them does not name")
     return rows
 
 

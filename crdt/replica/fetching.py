@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
-from crdt.codec import decode_rows
+from crdt.codec import rows_within
 from crdt.dots import Actor, Runs
 from crdt.errors import PeerError
 from crdt.frame import Group
@@ -258,10 +258,7 @@ class Fetch:
             return False
         _, low, high, _ = spans[at]
         live = self.live[actor]
-        named: dict[Actor, None] = {}
-        seqs = self._checked(decode_rows(data, named), live, first, last)
-        if not all(map(self.vector.get, named)):
-            raise PeerError("malformed", "rows that speak of whom the snapshot does not know")
+        seqs = self._checked(rows_within(data, self.vector), live, first, last)
         rest = [(actor, a, b, live.count(a, b)) for a, b in ((low, first - 1), (last + 1, high)) if a <= b]
         spans[at : at + 1] = [span for span in rest if span[3]]
         self._fruitful.add(number)

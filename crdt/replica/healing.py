@@ -20,10 +20,11 @@ writes under our name, a machine that was cloned with its memory: we go on as a 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from crdt.codec import decode_rows, encode_rows
+from crdt.codec import encode_rows, rows_within
 from crdt.dots import SEQ_MASK, Actor, dominates
 from crdt.errors import PeerError
 from crdt.frame import Group
@@ -333,20 +334,16 @@ def _checked(asked: list[Part], message: Differ) -> list[tuple[Part, Group | Non
     if len(different) != len(message.different):
         raise PeerError("malformed", "a part that differs twice")
     rows = message.rows or [b""] * len(different)
-    named: dict[Actor, None] = {}
     if len(rows) != len(different) or (not message.rows and any(first == last for _, first, last, _ in different)):
         raise PeerError("malformed", "an answer without rows")
-    answers = [
-        (part, _row(part[1], data, named) if part[1] == part[2] else None)
+    return [
+        (part, _row(part[1], data, message.vector) if part[1] == part[2] else None)
         for part, data in zip(different, rows, strict=True)
     ]
-    if not all(map(message.vector.get, named)):
-        raise PeerError("malformed", "a row that speaks of whom its holder does not know")
-    return answers
 
 
-def _row(seq: int, data: bytes, named: dict[Actor, None]) -> Group | None:
-    groups = decode_rows(data, named) if data else []
+def _row(seq: int, data: bytes, vector: Mapping[Actor, int]) -> Group | None:
+    groups = rows_within(data, vector) if data else []
     if groups and (len(groups) != 1 or groups[0].seqs != [seq]):
         raise PeerError("malformed", "a row under another dot")
     return groups[0] if groups else None

@@ -12,7 +12,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from crdt.codec import decode_rows
+from crdt.codec import rows_within
 from crdt.dots import FIRST_OWN, Actor, Runs
 from crdt.errors import PeerError
 from crdt.frame import Frame, Group
@@ -114,9 +114,11 @@ class Merging:
         """Staged rows, if they can be read and speak of nobody but whom the join knows. Raises PeerError."""
         data, joining = self._replica.log.staged(number), self.joining
         assert joining is not None, "only a join that is under way reads"
-        named: dict[Actor, None] = {}
-        groups = decode_rows(data, named) if data is not None else []
-        if not groups or not all(map(joining.vector.get, named)):
+        try:
+            groups = rows_within(data, joining.vector) if data is not None else []
+        except PeerError:
+            groups = []
+        if not groups:
             self._unreadable.append(number)
             raise PeerError("malformed", "staged rows that are damaged, or name whom their snapshot does not")
         return groups
