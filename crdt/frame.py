@@ -98,13 +98,10 @@ class Frame:
         It removes what it had applied, and counts name whom it had applied something of.
         """
         out = list(self.deps.items())
-        for actor, runs in self.removes.items():
-            if actor != self.actor:
-                out.append((actor, runs.stops[-1] - 1))
+        out += [(actor, runs.stops[-1] - 1) for actor, runs in self.removes.items() if actor != self.actor]
         for _, vector in self.ranges:
             out += [(actor, n) for actor, n in vector.items() if actor != self.actor]
-        if self.named:
-            out += [(actor, 1) for actor in self.named]
+        out += [(actor, 1) for actor in self.named]
         return out
 
 
