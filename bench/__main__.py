@@ -17,7 +17,7 @@ from rich.table import Table
 from bench import engine, idle, library, repair, replication, restart, servers, sizes, stalls, throughput
 from bench.servers import Skipped
 from bench.table import HEAD, Row, markdown, svg
-from crdt import state
+from crdt import COMPILED, state
 
 Measure = Callable[[Path, int, float], Iterator[Row]]
 AREAS: dict[str, Measure] = {
@@ -31,7 +31,6 @@ AREAS: dict[str, Measure] = {
     "idle": idle.rows,
     "library": library.rows,
 }
-COMPILED = not str(state.__file__).endswith(".py")  # see hatch_build.py
 DOCS = Path(__file__).parent.parent / "docs"
 BEGIN, END = "<!-- table: made by `make bench ARGS=--write-docs` -->", "<!-- end of table -->"
 

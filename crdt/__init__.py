@@ -2,3 +2,9 @@
 
 Usable on its own; see README.md for the ten lines that make two replicas equal.
 """
+
+from typing import Final
+
+from crdt import errors
+
+COMPILED: Final = not str(errors.__file__).endswith(".py")  # machine code: hatch_build.py

@@ -28,7 +28,7 @@ from config.reload import reloaded
 from config.settings import SECRETS, Settings
 from config.show import shown
 from config.values import Address
-from crdt import state
+from crdt import COMPILED
 from crdt.replica.tuning import Tuning
 from daemon import report
 from daemon.api.database import Database
@@ -52,7 +52,6 @@ if TYPE_CHECKING:
 log = get_logger("node")
 
 VERSION = installed("gossamer")
-CORE = "python" if str(state.__file__).endswith(".py") else "compiled"  # hatch_build.py
 HOUSEKEEPING = 0.25  # seconds; longer and the WAL is folded by a commit that somebody waits for
 CUT_BYTES = 1 << 20  # from clients, after which the next cut is made: so a frame of large values stays of bounded size
 QUIET = 5_000  # operations since the last housekeeping: a collection over what so many left takes about 1 ms
@@ -150,7 +149,8 @@ class Node:
             with _listening("--http", settings.api.http):
                 await self.http.start(settings.api.http.host, settings.api.http.port)
         name, path = settings.replica.name, str(settings.api.socket)
-        log.info("listening", name=name, socket=path, version=self.version, core=CORE)
+        core = "compiled" if COMPILED else "python"
+        log.info("listening", name=name, socket=path, version=self.version, core=core)
         gc.collect()
         gc.disable()  # no data path makes reference cycles, and a pass over a million objects takes 0.1 s
         for space, damage in zip(self.spaces, self._damages, strict=True):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgpack
 
-from crdt import mending
+from crdt import COMPILED
 from crdt.applying import Applying
 from crdt.dots import Runs
 from crdt.hashing import group_hash
@@ -33,9 +33,7 @@ if TYPE_CHECKING:
     from tests.simulator import World
 
 KINDS = ("lost", "back", "twice", "disk")
-CLONES = not mending.__file__.endswith(
-    (".so", ".pyd")
-)  # what is machine code (make compile) cannot be copied in memory
+CLONES = not COMPILED  # machine code cannot be copied in memory
 Content = tuple[Any, ...]  # code, key, field, payload, hlc; of a count ("count", code, key, field, lineage, n)
 
 
