@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import msgpack
+
 from crdt.codec import encode_frame
 from crdt.dots import Actor
 from crdt.frame import Frame, Group
 from crdt.replica.messages import Delta, Hello, Pull, Repair
 from crdt.replica.tuning import Tuning
-from crdt.types import sets, strings
+from crdt.types import numberwire, sets, strings
 from tests.crdt.replica.desk import Desk
 
 B = Actor("b", 2)
+MADE_UP = Actor("made up", 9)  # nobody has ever heard of it
 
 
 def frame(actor: Actor = B, first: int = 1, last: int = 1, seq: int = 1, hlc: int = 1 << 26) -> bytes:
     return encode_frame(Frame(actor, first, last, {}, [Group(1, None, [b"t"], [b"v"], [seq], [(1, hlc)])]))
+
+
+def counted_on(actor: Actor) -> msgpack.ExtType:
+    """The payload of a deletion that has seen a count of this actor's."""
+    return msgpack.ExtType(1, msgpack.packb([numberwire.BASE, 1, 1, 5, *actor]))
 
 
 def many(n: int, first: int = 1) -> list[bytes]:

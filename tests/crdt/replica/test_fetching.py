@@ -25,6 +25,7 @@ from crdt.replica.snapshot import list_parts
 from crdt.replica.tuning import Tuning
 from crdt.types import keyspace, numberwire, sets, strings
 from tests.crdt.replica.desk import Desk, exchange
+from tests.crdt.replica.hostile import MADE_UP, counted_on
 from tests.simulation.mistakes import rows_unchecked
 
 SMALL = Tuning(interval=0.0, max_message=700)
@@ -290,8 +291,6 @@ def test_rows_that_the_list_does_not_claim_are_refused() -> None:
 
 
 def test_a_list_in_two_minds_is_refused() -> None:
-    import msgpack
-
     a = giver()
     b = asker(a)
     b.take()
@@ -570,12 +569,11 @@ def test_a_list_of_more_actors_than_can_be_numbered_is_refused(monkeypatch: pyte
 
 def made_up(message: Rows) -> Rows:
     """The same dots, and counts of somebody of whom nobody has ever heard."""
-    payload = msgpack.ExtType(1, msgpack.packb([2, 1, 1, 5, "made up", 9]))
     items = []
     for actor, first, last, data in message.items:
         seqs = [seq for group in decode_rows(data) for seq in group.seqs]
         fields = [b"%d" % seq for seq in seqs]
-        group = Group(2, b"h", fields, [payload] * len(seqs), seqs, [(len(seqs), 1 << 26)])
+        group = Group(2, b"h", fields, [counted_on(MADE_UP)] * len(seqs), seqs, [(len(seqs), 1 << 26)])
         items.append((actor, first, last, encode_rows([group])))
     return Rows(message.stream, message.number, items, message.final)
 
@@ -593,5 +591,5 @@ def test_rows_that_name_whom_their_snapshot_does_not_know_are_not_taken(
         b.receive("a", *(made_up(m) if isinstance(m, Rows) else m for m in a.take()))
         a.wait(0.0)
         b.wait(0.0)
-    assert (Actor("made up", 9) in b.state.indexes) != looked
+    assert (MADE_UP in b.state.indexes) != looked
     assert not looked or (b.replica.drops["malformed"] and not b.disk.image.staged and not b.state.applied(ME))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from random import Random
 
-import msgpack
 import pytest
 
 from crdt.codec import encode_rows
@@ -20,6 +19,7 @@ from crdt.replica.messages import ALL, MAX_LIST, Compare, Delta, Differ, Hello
 from crdt.replica.tuning import Tuning
 from crdt.types import counters, numberwire, sets, strings
 from tests.crdt.replica.desk import Desk
+from tests.crdt.replica.hostile import MADE_UP, counted_on
 from tests.simulation.defects import exchange as swap
 from tests.simulation.defects import lose
 
@@ -318,13 +318,12 @@ def test_a_row_that_names_whom_its_holder_does_not_know_is_not_written_anew(
     if not looked:
         monkeypatch.setattr(numberwire, "named", lambda payload: [])
     _, b = desks(2)
-    payload = msgpack.ExtType(1, msgpack.packb([2, 1, 1, 5, "made up", 9]))
     question = Compare(_asking(b, A), [(A, 1, ALL, 0)])
     while question.items[0][1] < question.items[0][2]:
         b.receive("a", Differ(question.number, 1, [0]))
         (question,) = b.take(Compare)  # type: ignore[assignment]
     seq, before = question.items[0][1], b.state.hash
-    row = encode_rows([Group(2, b"h", [b"f"], [payload], [seq], [(1, 1 << 26)])])
+    row = encode_rows([Group(2, b"h", [b"f"], [counted_on(MADE_UP)], [seq], [(1, 1 << 26)])])
     b.receive("a", Differ(question.number, 1, [0], {A: 302}, [row]))
-    assert (Actor("made up", 9) in b.state.indexes) != looked
+    assert (MADE_UP in b.state.indexes) != looked
     assert not looked or (b.state.hash == before and b.replica.drops == {"malformed": 1})

@@ -16,6 +16,7 @@ from crdt.replica.messages import Delta, Pull, Rows
 from crdt.types import numberwire, sets, strings
 from tests.crdt.algebra import check_books
 from tests.crdt.replica.desk import Desk, exchange
+from tests.crdt.replica.hostile import MADE_UP
 from tests.crdt.replica.test_fetching import SMALL, asker, giver, made_up, same, talk
 
 ME = Actor("a", 1)
@@ -177,7 +178,7 @@ def test_staged_rows_that_name_whom_the_join_does_not_know_are_dropped(
     ((*_, data),) = made_up(rows).items
     b.disk.image.staged[number] = replace(stage, data=data)
     b.merge()
-    assert (Actor("made up", 9) in b.state.indexes) != looked
+    assert (MADE_UP in b.state.indexes) != looked
     if looked:
         assert not b.state.applied(ME) and number not in b.disk.image.staged and check_books(b.state) == []
         b.merges = True

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import msgpack
 import pytest
 
 from crdt.codec import decode_frame, encode_frame
@@ -12,6 +11,7 @@ from crdt.replica.messages import Hello, Message, Piece, Pull, Repair, encode
 from crdt.replica.tuning import Tuning
 from crdt.types import sets, strings
 from tests.crdt.replica.desk import Desk, exchange, hello
+from tests.crdt.replica.hostile import counted_on
 
 
 def with_actors(name: str, number: int, nonce: int = 1, tuning: Tuning | None = None) -> Desk:
@@ -59,8 +59,9 @@ def test_the_whole_vector_when_what_is_held_names_somebody_unseen(unseen: bool) 
     """What a held frame depends on is missing as well, and whatever that depends on: nobody can say which entries."""
     a, b = with_actors("a", 100), with_actors("b", 100, 2)
     named = Actor("unseen", 9) if unseen else Actor("gone-000001", 1)
-    payload = msgpack.ExtType(1, msgpack.packb([2, 1, 1, 5, *named]))
-    data = encode_frame(Frame(Actor("d", 4), 2, 2, {}, [Group(1, None, [b"k"], [payload], [2], [(1, 1 << 26)])]))
+    data = encode_frame(
+        Frame(Actor("d", 4), 2, 2, {}, [Group(1, None, [b"k"], [counted_on(named)], [2], [(1, 1 << 26)])])
+    )
     assert b.replica.held.add(b.state, decode_frame(data), data, b.now)
     pull = asked(b, a)
     assert isinstance(pull, Pull) and pull.whole == unseen and len(pull.vector) == (100 if unseen else 2)
