@@ -17,7 +17,7 @@ plan says so, what must never happen comes then (simulation/defects.py), and has
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from random import Random
 from typing import Any, Final
@@ -121,12 +121,17 @@ class World(Network):
             self._loop(max(self.now, self.links.empty_at) + 1.0)
             self._until_equal(BOUND)
         self.oracle.lenient = True
-        defects.strike(self, rng)
+        self._be_healed(defects.strike, rng, b"after")
+        if defects.crowded(self):
+            self._be_healed(defects.strike_a_namesake, rng, b"later")
+
+    def _be_healed(self, strike: Callable[[World, Random], None], rng: Random, when: bytes) -> None:
+        strike(self, rng)
         states = [node.replica.state for node in self.nodes if node.replica is not None]
         before = defects.contents(states)
         self.faulty = True
         for number in range(rng.randrange(6)):
-            node, name = rng.choice(self.nodes), b"after %d" % number
+            node, name = rng.choice(self.nodes), b"%s %d" % (when, number)
             self.at(self.now + rng.uniform(0, 3), defects.write, self, node, name, rng)
         self.at(self.now + 3, self._stop_faults)
         self._loop(self.now + 3)

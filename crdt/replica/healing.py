@@ -4,7 +4,7 @@ Knows: which peer seems to hold other rows, the one comparison under way. Promis
 lost, and it ends with equal hashes, over any loss of messages; one comparison at a time, in bounded messages and slices
 of work; one replica of those that hold the same begins, the others wait to see it done; who never answered holds up
 nobody who did (suspects.py); who makes up what differs makes us write no more than all there is once a minute
-(pace.py). Must not know: how rows are written anew (crdt/mending.py).
+(pace.py); of daemons that share a name each is reached. Must not know: how rows are written anew (crdt/mending.py).
 
 The asker walks over its own rows alone. COMPARE names parts of them (an actor, from, to) with the sum of their hashes;
 the answer, DIFFER, says which sums are others there. What differs is divided, down to single rows; for those the
@@ -13,6 +13,10 @@ a row of its own that the vector covers and the answerer lacks was lost there (o
 can tell), and one with another content was spent twice. It writes these contents anew under dots of its own, in a frame
 that removes the old dot and names the contents. The other side does the same with its own rows. Whoever applies such a
 frame and holds yet another content under that dot writes it anew as well.
+
+Machines that were cloned share a name, and with it an inbox: all of them hear a question. Only the one answers that had
+said it holds other rows (its session names it). Else those that hold what the asker holds would answer for it that
+nothing differs, the sooner the more of them there are, and it would never be reached.
 
 So something that was deleted may come back; nothing live is lost. Two contents under an own dot mean that somebody else
 writes under our name, a machine that was cloned with its memory: we go on as a new actor.
@@ -43,6 +47,7 @@ WAYS: Final = 16  # a part that differs is divided into so many
 ATTEMPTS: Final = 8  # of one question, or of waiting for what the answerer had applied
 TRIES: Final = 2  # of the first question to one that never answered, while others wait
 ANSWERS: Final = 16  # that wait for a commit
+SILENT: Final = 3  # periods in which a daemon that is here says HELLO
 
 Part = tuple[Actor, int, int, int]  # actor, first, last, how many live rows that are
 Item = tuple[Actor, int, int, int]  # actor, first, last, sum
@@ -53,6 +58,7 @@ class Comparing:
     """The comparison under way: `asked` were the parts in the last question, `parts` are still to be asked for."""
 
     peer: str
+    session: int
     number: int
     deadline: float
     parts: list[Part]
@@ -82,15 +88,21 @@ class Healing:
     def hello(self, peer: Peer, now: float) -> None:
         """A peer says that its vector is ours, and what the hash of its state is."""
         replica = self._replica
-        diverged = peer.state_hash != replica.view.state_hash
-        if diverged and not peer.diverged:
+        if peer.state_hash == replica.view.state_hash:
+            self._agrees(peer, now)
+            return
+        if not peer.diverged:
             replica.counts["divergences"] += 1
             text = f"{peer.name} has applied the same operations but holds other rows: a defect, please report it"
             replica.out.order(Alarm("divergence", f"{text}; what differs is written anew"))
-        peer.diverged = diverged
-        if diverged:
-            self._suspect(peer, now)
-        else:
+        peer.diverged, peer.diverged_at = peer.session, now
+        self._suspect(peer, now)
+
+    def _agrees(self, peer: Peer, now: float) -> None:
+        """It holds our rows. What another daemon under its name said of itself stands as long as that one is here."""
+        if peer.diverged == peer.session or now - peer.diverged_at > SILENT * peer.period:
+            peer.diverged = 0
+        if not peer.diverged:
             self._suspects.drop(peer.name)
 
     def _suspect(self, peer: Peer, now: float) -> None:
@@ -131,18 +143,19 @@ class Healing:
         name = self._suspects.take(now)
         if name is not None:
             peer = self._replica.peers.by_name.get(name)
-            if peer is not None and not peer.offline:
-                self._begin(name, now)
+            if peer is not None and peer.diverged and not peer.offline:
+                self._begin(peer, now)
 
     # -- asking -----------------------------------------------------------------------------------------------------
 
-    def _begin(self, name: str, now: float) -> None:
+    def _begin(self, peer: Peer, now: float) -> None:
         replica, state = self._replica, self._replica.state
         replica.flush()
         parts = [(o.actor, 1, ALL, sum(map(len, o.chunks))) for o in state.actors.values() if o.chunks]
         if parts:
             number = replica.rng.getrandbits(63)
-            self.comparing = Comparing(name, number, now, parts, [], Compare(number, []))
+            question = Compare(number, peer.diverged, [])
+            self.comparing = Comparing(peer.name, peer.diverged, number, now, parts, [], question)
             self._ask(self.comparing, now)
 
     def _ask(self, comparing: Comparing, now: float) -> None:
@@ -160,7 +173,7 @@ class Healing:
             comparing.asked.append(comparing.parts.pop())
             items.append((actor, first, last, self._sum(actor, first, last)))
         if items:
-            comparing.question = Compare(comparing.number, items)
+            comparing.question = Compare(comparing.number, comparing.session, items)
             self._send(comparing, now)
         else:
             self._finish(comparing)
@@ -181,7 +194,8 @@ class Healing:
         replica.out.send(Lane.INBOX, comparing.peer, comparing.question)
 
     def _overdue(self, comparing: Comparing, now: float) -> None:
-        known = comparing.singles is not None or self._replica.peers.get(comparing.peer, now).answers
+        peer = self._replica.peers.get(comparing.peer, now)
+        known = comparing.singles is not None or peer.compared == comparing.session
         if comparing.attempts >= (ATTEMPTS if known or not len(self._suspects) else TRIES):
             self._finish(comparing)  # a HELLO that still differs begins anew
         elif comparing.singles is None:
@@ -201,7 +215,7 @@ class Healing:
         if comparing is None or (comparing.peer, comparing.number) != (sender, message.number):
             return
         answers = _checked(comparing.asked, message)
-        peer.answers = True
+        peer.answers, peer.compared = True, comparing.session
         comparing.parts += comparing.asked[message.answered :]
         comparing.number = self._replica.rng.getrandbits(63)  # what comes twice was answered
         comparing.attempts, comparing.vector, comparing.singles = 0, message.vector, []
@@ -274,8 +288,8 @@ class Healing:
         """Say which of these sums are others here. What is said holds for the last commit, and waits for it."""
         replica, state = self._replica, self._replica.state
         replica.heard(sender, now)
-        if sender == replica.name and self.comparing is not None and self.comparing.number == message.number:
-            return  # our own question to a second daemon under our name
+        if message.session != replica.session:
+            return  # for another daemon under our name, or our own
         if len(self._answers) >= ANSWERS:
             return
         replica.flush()

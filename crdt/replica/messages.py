@@ -185,9 +185,11 @@ class Rows:
 class Compare:
     """Our vectors are equal and our states are not (healing.py). My live rows, as sums of their hashes (mending.short)
     over (actor, first, last, sum): which of these sums are others with you? `last` ALL: all of the actor's rows.
+    `session`: whose state that is; other daemons under its name do not answer.
     """
 
     number: int
+    session: int
     items: list[tuple[Actor, int, int, int]]
 
 
@@ -386,6 +388,6 @@ _CHECKS: Final[dict[type[Any], tuple[Callable[[Any], Any], ...]]] = {
     Taken: (natural, natural, _bool),
     Want: (natural, natural, _spans, _parts),
     Rows: (natural, natural, _parts, _bool),
-    Compare: (natural, _items),
+    Compare: (natural, natural, _items),
     Differ: (natural, natural, _naturals, _vector, _blobs),
 }

@@ -41,7 +41,12 @@ class Peer:
     """The session that last said it is here, by HELLO or presence; only that one can leave. 0: none did."""
     here_since: float = 0.0
     """When it was first heard after it had not been here."""
-    diverged: bool = False
+    diverged: int = 0
+    """The session that said, at our vector, that it holds other rows, and has not taken it back; 0: none."""
+    diverged_at: float = 0.0
+    """When it last said so."""
+    compared: int = 0
+    """The session that last said what differs."""
 
     answers: bool = False
     """It answered what it was last asked: such peers are asked before all others, and are the last to be forgotten."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 from array import array
+from collections import Counter
 from collections.abc import Iterable
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -41,13 +42,28 @@ def strike(world: World, rng: Random) -> None:
     """One to four defects, or a clone, at replicas that are equal and stand still."""
     nodes = [node for node in world.nodes if node.replica is not None]
     if rng.random() < 0.35 and CLONES:
-        clone(world, rng.choice(nodes), rng)
+        clone(world, rng.choice(nodes), rng, copies=Random(~world.plan.seed).choice((1, 1, 2, 3)))
         return
     for _ in range(rng.randint(1, 4)):
         damage(world, rng.choice(KINDS), rng.choice(nodes), rng)
     for node in nodes:
         if node.replica is not None:
             node.replica.view = node.replica._standing()
+
+
+def crowded(world: World) -> list[Node]:
+    """The daemons of a name that three or more share: those of a machine that was cloned more than once."""
+    running = [node for node in world.nodes if node.replica is not None]
+    names = Counter(node.name for node in running)
+    return [node for node in running if names[node.name] > 2]
+
+
+def strike_a_namesake(world: World, rng: Random) -> None:
+    """Of daemons that share a name one loses a row."""
+    node = rng.choice(crowded(world))
+    damage(world, "lost", node, rng)
+    if node.replica is not None:
+        node.replica.view = node.replica._standing()
 
 
 def damage(world: World, kind: str, node: Node, rng: Random) -> None:
@@ -113,8 +129,21 @@ def exchange(state: State, owner: ActorRows, seq: int, rng: Random) -> None:
     state.hash = (state.hash + change) % (1 << 128)
 
 
-def clone(world: World, node: Node, rng: Random, most: int = 5) -> None:
-    """The machine goes on twice, memory and all, and both write up to `most` times before they hear of each other."""
+def clone(world: World, node: Node, rng: Random, most: int = 5, copies: int = 1) -> None:
+    """The machine goes on twice or more often, memory and all, and each of them writes up to `most` times before it
+    hears of the others.
+    """
+    twins = [_copy(world, node, rng) for _ in range(copies)]
+    for machine in (node, *twins):
+        for i in range(rng.randint(0, most)):
+            write(world, machine, b"%d.%d" % (machine.index, i), rng)
+    for twin in twins:
+        world._handle(twin, twin.life, Disconnected())
+        world.at(world.now + rng.uniform(0.05, 1.0), world._connect, twin, twin.life)
+
+
+def _copy(world: World, node: Node, rng: Random) -> Node:
+    """The same machine once more. It has to connect anew."""
     assert node.replica is not None
     twin = world._make(len(world.nodes), node.name, Disk(node.disk.synced_at_once, node.disk.image))
     world.nodes.append(twin)
@@ -122,11 +151,7 @@ def clone(world: World, node: Node, rng: Random, most: int = 5) -> None:
     twin.replica, twin.durable, twin.witness = copy.deepcopy(node.replica, itself), dict(node.durable), node.witness
     twin.reached, twin.sum_seen, twin.order = dict(node.reached), node.sum_seen, node.order
     twin.replica.log, twin.replica.rng = twin.disk, Random(rng.getrandbits(32))
-    for machine in (node, twin):
-        for i in range(rng.randint(0, most)):
-            write(world, machine, b"%d.%d" % (machine.index, i), rng)
-    world._handle(twin, twin.life, Disconnected())
-    world.at(world.now + rng.uniform(0.05, 1.0), world._connect, twin, twin.life)
+    return twin
 
 
 def write(world: World, node: Node, name: bytes, rng: Random) -> None:

@@ -27,7 +27,7 @@ from crdt.replica.fetching import Fetch
 from crdt.replica.held import Held
 from crdt.replica.lives import Lives
 from crdt.replica.merging import Merging
-from crdt.replica.messages import Ack, Hello, Piece
+from crdt.replica.messages import Ack, Compare, Hello, Piece
 from crdt.replica.outbox import Outbox
 from crdt.replica.peers import Peer
 from crdt.replica.pieces import Pieces
@@ -390,6 +390,18 @@ def heals_by_removing() -> Iterator[None]:
         state.gap()
 
     with mock.patch.object(healing, "reissue", remove):
+        yield
+
+
+@contextmanager
+def anybody_answers() -> Iterator[None]:
+    original = healing.Healing.on_compare
+
+    def answer(self: healing.Healing, sender: str, question: Compare, now: float) -> None:
+        if self.comparing is None or self.comparing.number != question.number:  # else it is its own
+            original(self, sender, replace(question, session=self._replica.session), now)
+
+    with mock.patch.object(healing.Healing, "on_compare", answer):
         yield
 
 

@@ -143,6 +143,12 @@ WRONG: dict[str, Wrong] = {
     "heals by removing": Wrong(
         "what the other lacks is removed here too", "healing", mistakes.heals_by_removing, ("defect",)
     ),
+    "anybody answers": Wrong(
+        "what differs is answered by any daemon of the name that is asked, and the first answer counts",
+        "healing",
+        mistakes.anybody_answers,
+        ("defect",),
+    ),
     "clone goes on": Wrong(
         "whoever finds its dots spent by a clone goes on as it was", "I6", mistakes.clone_goes_on, ("defect",)
     ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from random import Random
 
 import pytest
@@ -22,6 +23,7 @@ from tests.crdt.replica.desk import Desk
 from tests.crdt.replica.hostile import MADE_UP, counted_on
 from tests.simulation.defects import exchange as swap
 from tests.simulation.defects import lose
+from tests.simulation.mistakes import anybody_answers
 
 A = Actor("a", 1)
 QUICK = Tuning(interval=0.0, heartbeat=1.0, max_message=700)
@@ -40,11 +42,15 @@ def desks(count: int, rows: int = 300, tuning: Tuning = QUICK) -> list[Desk]:
     return made
 
 
-def talk(made: list[Desk], seconds: float, loss: Random | None = None) -> int:
-    """Everybody hears everybody, but for every third message if there is loss. How many COMPAREs were sent."""
+def talk(made: list[Desk], seconds: float, loss: Random | None = None, slow: Desk | None = None) -> int:
+    """Everybody hears everybody, but for every third message if there is loss, and a `slow` one after the others. How
+    many COMPAREs were sent.
+    """
     compares = 0
-    for _ in range(int(seconds / 0.05)):
+    for turn in range(int(seconds / 0.05)):
         for source in made:
+            if source is slow and turn % 3:
+                continue
             sent, source.sent = source.sent, []
             for lane, to, message in sent:
                 compares += isinstance(message, Compare)
@@ -134,24 +140,24 @@ def test_an_answer_waits_for_its_commit() -> None:
     _, b = desks(2)
     b.stores = False
     sets.add(b.state, b"s", [b"pending"])
-    b.receive("a", Compare(1, [(A, 1, 1, 5)]))
+    b.receive("a", Compare(1, b.replica.session, [(A, 1, 1, 5)]))
     assert b.take(Differ) == []
     b.store()
     assert len(b.take(Differ)) == 1
     b.stores = False
     sets.add(b.state, b"s", [b"again"])
     for number in range(100):
-        b.receive("a", Compare(number, [(A, 1, 1, 5)]))
+        b.receive("a", Compare(number, b.replica.session, [(A, 1, 1, 5)]))
     b.store()
     assert len(b.take(Differ)) == ANSWERS
 
 
 def test_the_work_for_one_question_is_bounded() -> None:
     a, _ = desks(2, 5000)
-    a.receive("b", Compare(1, [(A, 1, ALL - 1, 5)] * MAX_LIST))
+    a.receive("b", Compare(1, a.replica.session, [(A, 1, ALL - 1, 5)] * MAX_LIST))
     (answer,) = a.take(Differ)
     assert isinstance(answer, Differ) and 0 < answer.answered < 64
-    a.receive("b", Compare(2, [(Actor("z", 9), 1, ALL, 5), (A, ALL, ALL, 7)]))
+    a.receive("b", Compare(2, a.replica.session, [(Actor("z", 9), 1, ALL, 5), (A, ALL, ALL, 7)]))
     (answer,) = a.take(Differ)
     assert isinstance(answer, Differ) and answer.different == [0, 1] and answer.rows == [b"", b""]
 
@@ -200,7 +206,7 @@ def test_answers_to_nothing_that_was_asked_are_dropped() -> None:
 
 def test_whoever_answers_for_operations_that_are_unknown_here_is_pulled_from_first() -> None:
     a, _ = desks(2, 1)
-    question = Compare(_asking(a), [])
+    question = Compare(_asking(a), 9, [])
     a.receive("b", Differ(question.number, 1, [0]))
     (question,) = a.take(Compare)  # type: ignore[assignment]
     a.receive("b", Differ(question.number, 1, [0]))
@@ -218,6 +224,62 @@ def test_nobody_answers() -> None:
     a.wait(120)
     assert a.replica.healing.comparing is None
     assert len(a.take(Compare)) < 20
+
+
+# -- daemons that share a name ----------------------------------------------------------------------------------------
+
+
+def namesakes(count: int) -> list[Desk]:
+    """b, and so many daemons named a, all equal."""
+    made = [*desks(2)[::-1], *(Desk("a", 10 + i, QUICK) for i in range(1, count))]
+    talk(made, 6)
+    assert len({desk.state.hash for desk in made}) == 1
+    return made
+
+
+@pytest.mark.parametrize("anybody", [False, True])
+def test_of_three_daemons_under_one_name_the_one_that_lacks_a_row_is_reached(anybody: bool) -> None:
+    """What it asks itself shows nothing: all it has is there. Those that hold everything answered for it, sooner."""
+    made = namesakes(3)
+    drop(made[-1], 77)
+    with anybody_answers() if anybody else nullcontext():
+        talk(made, 60, slow=made[-1])
+    assert (len({desk.state.hash for desk in made}) == 1) != anybody
+    assert sets.size(made[-1].state, b"s") == (299 if anybody else 300)
+
+
+def _says(a: Desk, session: int, state_hash: int) -> None:
+    view = a.replica.view
+    said = Hello(B, session, 0, view.vector_hash, view.vector_sum, state_hash, 1, 1000)
+    a.receive("b", said, inbox=False)
+
+
+def test_what_one_daemon_of_a_name_says_another_does_not_take_back() -> None:
+    a = Desk("a", 1, QUICK)
+    sets.add(a.state, b"s", [b"x"])
+    a.commit()
+    _says(a, 9, 1)
+    _says(a, 10, a.replica.view.state_hash)
+    assert not a.replica.converged(a.now)
+    a.wait(1)
+    assert [m.session for m in a.take() if isinstance(m, Compare)][:1] == [9]
+    _says(a, 9, 1)
+    _says(a, 10, a.replica.view.state_hash)
+    assert a.replica.counts["divergences"] == a.alarms.count("divergence") == 1
+    _says(a, 9, a.replica.view.state_hash)
+    assert a.replica.converged(a.now)
+
+
+def test_who_is_not_heard_any_more_holds_nothing_else() -> None:
+    a = Desk("a", 1, QUICK)
+    _says(a, 9, 1)
+    for _ in range(3):
+        a.wait(1)
+        _says(a, 10, a.replica.view.state_hash)
+        assert not a.replica.converged(a.now)
+    a.wait(1)
+    _says(a, 10, a.replica.view.state_hash)
+    assert a.replica.converged(a.now)
 
 
 # -- a machine that was cloned with its memory -------------------------------------------------------------------------
@@ -318,7 +380,7 @@ def test_a_row_that_names_whom_its_holder_does_not_know_is_not_written_anew(
     if not looked:
         monkeypatch.setattr(numberwire, "named", lambda payload: [])
     _, b = desks(2)
-    question = Compare(_asking(b, A), [(A, 1, ALL, 0)])
+    question = Compare(_asking(b, A), 9, [(A, 1, ALL, 0)])
     while question.items[0][1] < question.items[0][2]:
         b.receive("a", Differ(question.number, 1, [0]))
         (question,) = b.take(Compare)  # type: ignore[assignment]

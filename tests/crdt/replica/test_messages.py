@@ -49,7 +49,7 @@ EXAMPLES: list[Message] = [
     More(5, 6, [7, 8]),
     Probe(1),
     Taken(1, 2, True),
-    Compare(1, [(A, 1, 5, 6), (B, 7, ALL, (1 << 64) - 1)]),
+    Compare(1, 3, [(A, 1, 5, 6), (B, 7, ALL, (1 << 64) - 1)]),
     Differ(1, 2, [0, 1], {A: 1}, [b"", b"row"]),
     Differ(1, 2, [0]),
 ]

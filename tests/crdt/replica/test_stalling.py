@@ -198,6 +198,30 @@ def test_strangers_that_claim_other_rows_hold_up_no_healing(monkeypatch: pytest.
     assert until_compared(100) > 30
 
 
+def test_made_up_daemons_under_names_that_have_answered_hold_up_no_healing() -> None:
+    """Nobody answers for them, and their names are trusted."""
+
+    def until_compared(known: bool) -> float:
+        a = acquainted(0, answers=True)
+        a.receive("h", Delta([frame(Actor("h", 7), 2, 2, 2)]), inbox=False)
+        a.commit()
+        view = a.replica.view
+        differs = Hello(Actor("h", 7), 7, 2, view.vector_hash, view.vector_sum, 1, 1000, 5000)
+        for name in "ijklmnopqrstuvwxyz":
+            a.receive(name, replace(differs, actor=Actor(name, 1), seq=0, session=66), inbox=False)
+            a.replica.peers.by_name[name].answers = True
+            a.replica.peers.by_name[name].compared = 66 if known else 7
+        a.wait(0.2)
+        a.receive("h", differs, inbox=False)
+        began = a.now
+        while not any(to == "h" and isinstance(message, Compare) for _, to, message in a.sent):
+            assert a.now < began + 1000
+            a.wait(0.05)
+        return a.now - began
+
+    assert until_compared(known=False) < 3 < 10 < until_compared(known=True)
+
+
 def test_pieces_that_others_send_meanwhile_do_not_make_an_answer_in_pieces_bring_nothing_new() -> None:
     a = victim(Tuning(interval=0.0, held_bytes=20_000, frame_bytes=10_000_000))
     strangers(a, 1)
