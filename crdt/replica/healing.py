@@ -36,7 +36,7 @@ from crdt.mending import content, live_between, recount, reissue, row_at, short,
 from crdt.replica.effects import Alarm, Lane
 from crdt.replica.messages import ALL, MAX_LIST, Compare, Differ
 from crdt.replica.pace import Pace
-from crdt.replica.peers import Peer
+from crdt.replica.peers import SILENT, Peer
 from crdt.replica.suspects import Suspects
 
 if TYPE_CHECKING:
@@ -47,7 +47,6 @@ WAYS: Final = 16  # a part that differs is divided into so many
 ATTEMPTS: Final = 8  # of one question, or of waiting for what the answerer had applied
 TRIES: Final = 2  # of the first question to one that never answered, while others wait
 ANSWERS: Final = 16  # that wait for a commit
-SILENT: Final = 3  # periods in which a daemon that is here says HELLO
 
 Part = tuple[Actor, int, int, int]  # actor, first, last, how many live rows that are
 Item = tuple[Actor, int, int, int]  # actor, first, last, sum

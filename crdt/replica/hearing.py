@@ -1,9 +1,9 @@
 """What follows from a HELLO: where a peer stands, beside where this replica stands.
 
 Knows: what peers said last, what is stored here. Promises: a peer that has what we lack is suspected, after the moment
-that what is under way may take; equal vectors end a suspicion, count as an acknowledgement of all that is stored, and
-let the states be compared. Must not know: how a repair is asked for (recovery.py), what becomes of two states that
-differ (healing.py), when a HELLO is said (greeting.py).
+that what is under way may take; equal vectors end a suspicion, unless several daemons use the name, count as an
+acknowledgement of all that is stored, and let the states be compared. Must not know: how a repair is asked for
+(recovery.py), what becomes of two states that differ (healing.py), when a HELLO is said (greeting.py).
 """
 
 from __future__ import annotations
@@ -53,6 +53,8 @@ class Hearing:
     def _note(self, peer: Peer, message: Hello, now: float) -> None:
         """Remember what it says of itself."""
         replica, session = self._replica, message.session
+        if session != peer.session and session in peer.sessions:
+            peer.shared_at = now
         if session not in peer.sessions:
             peer.sessions = (*peer.sessions[1 - SESSIONS :], session)
         peer.present = session
@@ -69,7 +71,8 @@ class Hearing:
     def _compare(self, peer: Peer, now: float) -> None:
         replica, view, state = self._replica, self._replica.view, self._replica.state
         if peer.vector_hash == view.vector_hash:
-            replica.recovery.cancel(peer.name)
+            if not peer.shared(now):
+                replica.recovery.cancel(peer.name)
             replica.vectors.forget(peer.name)
             peer.differs_since = None
             peer.acked = max(peer.acked, replica.own_stored)

@@ -8,6 +8,7 @@ from typing import Final
 
 from crdt.dots import Actor
 
+SILENT: Final = 3  # heartbeats in which one that is here is heard
 MIN_TIMEOUT: Final = 0.1  # seconds: a daemon may be busy for that long
 MOST: Final = 32  # timeouts after which the next one is no longer
 LONGEST: Final = 10  # of the usual limits is the longest time to wait where answers have taken that long
@@ -22,6 +23,8 @@ class Peer:
     session: int = 0
     sessions: tuple[int, ...] = ()
     """The last few: several daemons of one name are not met anew with every HELLO."""
+    shared_at: float = -float("inf")
+    """When a HELLO last came of a session that was not the last one, and not new: two daemons speak by turns."""
     offline: bool = False
     last_seen: float = 0.0
     period: float = 5.0
@@ -81,7 +84,11 @@ class Peer:
 
     def silent(self, now: float) -> bool:
         """Three of its heartbeats went by unheard."""
-        return now - self.last_seen > 3 * self.period
+        return now - self.last_seen > SILENT * self.period
+
+    def shared(self, now: float) -> bool:
+        """Whether several daemons use this name: what one says of itself takes nothing back of what another said."""
+        return now - self.shared_at <= SILENT * self.period
 
     def state(self, now: float) -> str:
         """online, silent or offline."""

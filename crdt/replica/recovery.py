@@ -154,7 +154,7 @@ class Recovery:
             name = self._suspects.take(now) if self.asking is None else None
             if name is None:
                 return
-            worth, sure = self._worth_asking(name), name in self._sure
+            worth, sure = self._worth_asking(name, now), name in self._sure
             self.cancel(name)
             if worth:
                 self._ask(name, now, whole=sure)
@@ -165,13 +165,13 @@ class Recovery:
             return NOW
         return asking.since + self._timeout(self._replica.peers.get(asking.peer, asking.since))
 
-    def _worth_asking(self, name: str) -> bool:
+    def _worth_asking(self, name: str, now: float) -> bool:
         replica, peer = self._replica, self._replica.peers.by_name.get(name)
         if peer is None or peer.offline:
             return False
         if name in self._sure or (name in self._gaps and len(replica.held)):
             return True
-        if peer.heard and peer.vector_hash == replica.state.vector_hash:
+        if peer.heard and peer.vector_hash == replica.state.vector_hash and not peer.shared(now):
             return False
         return (
             len(replica.held) > 0
@@ -284,7 +284,7 @@ class Recovery:
         """The asked one is silent, or does not help: somebody else who is ahead."""
         if len(self._suspects):
             return
-        others = [p for p in self._replica.peers.online(now) if p.name != tried and self._worth_asking(p.name)]
+        others = [p for p in self._replica.peers.online(now) if p.name != tried and self._worth_asking(p.name, now)]
         others = [p for p in others if p.answers] or others
         if others:
             self.suspect(self._replica.rng.choice(others).name, now)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from crdt.dots import Actor
 from crdt.replica.messages import Hello, Pull
+from crdt.replica.peers import Peer
 from crdt.replica.tuning import Tuning
 from crdt.types import strings
 from tests.crdt.replica.desk import Desk
@@ -70,6 +73,34 @@ def test_whose_vector_differs_for_long_is_looked_at_though_sums_tell_nothing() -
         a.wait(0.5)
     (pull, *_) = a.take(Pull)
     assert pull.whole
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_of_daemons_that_share_a_name_none_takes_back_what_another_has(
+    shared: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a frame may wait long to be published, those that stand where we stand always spoke before we asked."""
+    if not shared:
+        monkeypatch.setattr(Peer, "shared", lambda *_: False)
+    a = Desk("a", tuning=Tuning(interval=10.0))
+    equal = written(a)
+    for _ in range(20):
+        a.receive("b", equal, replace(equal, session=8, vector_hash=1, seq=1), inbox=False)
+        a.wait(2.5)
+        a.receive("b", equal, inbox=False)
+        a.wait(2.5)
+    assert (a.take(Pull) != []) == shared
+
+
+def test_who_came_back_under_another_session_is_one() -> None:
+    a = Desk("a")
+    hello = written(a)
+    for session in (9, 10, 11):
+        a.receive("b", replace(hello, session=session), inbox=False)
+    peer = a.replica.peers.by_name["b"]
+    assert not peer.shared(a.now)
+    a.receive("b", hello, inbox=False)
+    assert peer.shared(a.now) and peer.shared(a.now + 15) and not peer.shared(a.now + 16)
 
 
 def test_nobody_speaks_for_others() -> None:
