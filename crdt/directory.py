@@ -28,7 +28,7 @@ class Directory:
         self.expired: dict[bytes, int] = {}  # keys that readers do not see because their lifetime is over -> its end
         self.contested: dict[tuple[int, bytes | None], tuple[Entry, bytes | None]] = {}  # cells seen with siblings
         self.contested_limit = 100
-        self.starting = False  # nobody is served yet: a step may be as long as it likes
+        self.starting = False  # nobody is served yet: the table of keys is filled as one dictionary, which is quicker
         from crdt.types import catalog  # which imports this module
 
         self.kinds = catalog.CATALOG
@@ -60,6 +60,11 @@ class Directory:
         self.keys[entry.key] = entry
         if not self.starting:
             self.keys = roomy(self.keys)
+
+    def started(self) -> None:
+        """From now on readers are served: in one step, what was filled as one dictionary becomes what it should be."""
+        self.starting = False
+        self.keys = roomy(self.keys)
 
     def bury(self, key: bytes) -> None:
         """Remove what is seen of a key that is not visible but has expire rows."""

@@ -2,7 +2,8 @@
 
 A dictionary that is full is copied in one go: 70 ms at 1.4 million elements. So one that has `LIMIT` elements grows no
 further: what comes later goes to 256 others by hash, each of which is copied in a moment, and takes elements of the
-first along, until that is empty.
+first along, until that is empty: it is *divided* then, and every element stays in the part that its hash says. Until
+then there are at most some 2 `LIMIT` elements, so that they may be listed as a whole; later they are listed by part.
 Knows: where an element is. Promises: what a dictionary promises, but for the order; no step that depends on how many
 elements there are, except walking; below `LIMIT` it costs nothing, for there it is not used at all.
 Must not know: what the elements and their values are. Values are never None.
@@ -12,15 +13,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Collection, Iterator, KeysView, Sequence
-from itertools import chain
+from itertools import chain, compress
 from typing import Final, Generic, TypeVar
 
 Value = TypeVar("Value")
 
 LIMIT: Final = 150_000  # a dictionary is copied at 87,381 elements, in 2 ms, and next at 174,762
-_PARTS: Final = 256
+PARTS: Final = 256
+_AT_ONCE: Final = LIMIT // 4  # elements above the limit that one command may have put in
 _ALONG: Final = 2  # elements of the first that an element takes along
-_MASK: Final = _PARTS - 1
+_MASK: Final = PARTS - 1
 _WHERE: Final = _MASK.__and__
 
 
@@ -32,7 +34,7 @@ class Shards(Generic[Value]):
     def __init__(self, first: dict[bytes, Value]) -> None:
         """`first` holds what there is so far; it belongs to this from now on."""
         self._first = first
-        self._parts: list[dict[bytes, Value]] = [{} for _ in range(_PARTS)]
+        self._parts: list[dict[bytes, Value]] = [{} for _ in range(PARTS)]
 
     def __len__(self) -> int:
         return len(self._first) + sum(map(len, self._parts))
@@ -65,6 +67,27 @@ class Shards(Generic[Value]):
     def _home(self, key: bytes) -> dict[bytes, Value]:
         """The dictionary that holds the key, or would."""
         return self._first if key in self._first else self._parts[hash(key) & _MASK]
+
+    @property
+    def divided(self) -> bool:
+        """Whether the first dictionary is empty, as it stays from then on."""
+        return not self._first
+
+    def lengths(self) -> list[int]:
+        """How many elements there are in each part; all of them once it is divided."""
+        return list(map(len, self._parts))
+
+    def names(self, part: int) -> list[bytes]:
+        """The keys of one part, those that came first first; of all there are once it is divided."""
+        held = self._parts[part] = _copied(self._parts[part])
+        return list(held)
+
+    def divide(self) -> None:
+        """All elements of the first dictionary go to the others, in one step."""
+        parts = self._parts
+        for key, value in self._first.items():
+            parts[hash(key) & _MASK][key] = value
+        self._first = {}
 
     def _move(self, count: int) -> None:
         """So many elements of the first dictionary go to the others."""
@@ -110,11 +133,6 @@ class Shards(Generic[Value]):
         """A live view of the keys."""
         return KeysView(self)
 
-    def compact(self) -> None:
-        """Give back what removed elements held."""
-        self._first = _copied(self._first)
-        self._parts = list(map(_copied, self._parts))
-
 
 Large = dict[bytes, Value] | Shards[Value]
 
@@ -124,7 +142,12 @@ def roomy(held: Large[Value], more: int = 0) -> Large[Value]:
 
     Who puts a few elements into one may as well ask afterwards.
     """
-    return Shards(held) if isinstance(held, dict) and len(held) + more > LIMIT else held
+    if isinstance(held, Shards) or len(held) + more <= LIMIT:
+        return held
+    made = Shards(held)
+    if len(held) > LIMIT + _AT_ONCE:  # one long command, or a start: its step may as well be longer by a tenth
+        made.divide()
+    return made
 
 
 def setdefaults(held: Large[Value], keys: Sequence[bytes], values: Sequence[Value]) -> list[Value]:
@@ -146,12 +169,26 @@ def shed(held: Large[Value], most: int) -> None:
         part.popitem()
 
 
+def listed(held: Large[Value], part: int) -> tuple[list[bytes], int]:
+    """What a walk that has come to this part, or begins with part 0, goes on with: names, and the part after them.
+
+    A divided container lists one part; any other all that belongs to this part and to later ones, and `PARTS`. So
+    whoever goes on from part to part until `PARTS` has met everything that was there all the time, once, whatever
+    the container has become meanwhile.
+    """
+    if isinstance(held, Shards) and held.divided:
+        return held.names(part), part + 1
+    if part:
+        return list(compress(held, map(part.__le__, map(_WHERE, map(hash, held))))), PARTS
+    return list(held), PARTS
+
+
 def compacted(live: Large[Value]) -> Large[Value]:
-    """The container, or a copy where it is mostly holes: a dict does not shrink, and walking holes costs as much."""
-    if isinstance(live, dict):
-        return _copied(live)
-    live.compact()
-    return live
+    """The container, or a copy where it is mostly holes: a dict does not shrink, and walking holes costs as much.
+
+    Shards copy a part when it is listed.
+    """
+    return _copied(live) if isinstance(live, dict) else live
 
 
 def _copied(live: dict[bytes, Value]) -> dict[bytes, Value]:

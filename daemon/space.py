@@ -151,7 +151,7 @@ class Space:
         if loaded.damaged:
             self.state.become(Actor(self.replica.name, self._rng.getrandbits(64)))
             self._witness.record(self.state.actor.nonce, 0)
-        self.state.starting = False
+        self.state.started()
         self.checkpointer = Checkpointer(self.state, self.store, on_disk)
         staged = self.replica.merging.staged
         self.store.unstage([n for n, actor, seqs in self.store.staged_index() if not staged.found(n, actor, seqs)])

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from crdt.entry import GONE, Entry, Gone, Leaving, Raw, Wire
 from crdt.errors import NotANumberError, WrongTypeError
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 NOT_INTEGER = "ERR hash value is not an integer"
 NOT_FLOAT = "ERR hash value is not a float"
+_EMPTY: dict[bytes, Any] = {}
 
 
 class HashEntry(Entry):
@@ -102,8 +103,7 @@ class HashEntry(Entry):
         assert payloads is not None
         plain = len(set(fields)) == len(fields) and set(map(type, payloads)) == {bytes}
         if plain and disjoint(self.values, fields) and self.ghosts.keys().isdisjoint(fields):
-            if not state.starting:
-                self.spread(len(fields))
+            self.spread(len(fields))
             setdefaults(self.values, fields, payloads)
             setdefaults(self.dots, fields, dots)
         else:
@@ -144,13 +144,13 @@ class HashEntry(Entry):
             for dot, raw in cell.rows():
                 yield field, dot, raw
 
-    def draw(self, rng: Random) -> bytes | None:
-        """One field at random."""
+    def draws(self) -> Sampler:
+        """What draws from the fields."""
         if self.sampler is None:
             self.sampler = Sampler()
         if self.sampler.spent:
             self.values = compacted(self.values)
-        return self.sampler.draw(self.values, rng)
+        return self.sampler
 
     def visible(self) -> bool:
         return bool(self.values)
@@ -282,6 +282,15 @@ def fields(state: State, key: bytes) -> list[bytes]:
     return [] if entry is None else list(entry.values)
 
 
+def live(state: State, key: bytes) -> Large[Any]:
+    """The fields, to be walked through and counted; not to be changed, nor to be kept over a write.
+
+    Raises WrongTypeError.
+    """
+    entry = _of(state, key)
+    return _EMPTY if entry is None else entry.values
+
+
 def items(state: State, key: bytes) -> list[tuple[bytes, bytes]]:
     """HGETALL. Raises WrongTypeError."""
     entry = _of(state, key)
@@ -324,7 +333,13 @@ def incr_float(state: State, key: bytes, field: bytes, by: Decimal) -> bytes:
 def sample(state: State, key: bytes, rng: Random) -> bytes | None:
     """One field at random, None if there is none. Raises WrongTypeError."""
     entry = _of(state, key)
-    return None if entry is None else entry.draw(rng)
+    return None if entry is None else entry.draws().draw(entry.values, rng)
+
+
+def samples(state: State, key: bytes, count: int, rng: Random) -> list[bytes]:
+    """Different fields at random, or, if `count` is below 0, some that may repeat. Raises WrongTypeError."""
+    entry = _of(state, key)
+    return [] if entry is None else entry.draws().draw_many(entry.values, count, rng)
 
 
 def siblings(state: State, key: bytes, field: bytes) -> list[Sibling] | None:

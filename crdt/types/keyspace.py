@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from crdt.errors import NoSuchKeyError
 from crdt.sampler import Sampler
+from crdt.shards import Large
 from crdt.state import State
 from crdt.types import amounts, documents, expiry, hashes, sets, streams, strings, zsets
 from crdt.types.counters import GrowCounterEntry, grow, grown
@@ -33,9 +33,9 @@ def type_name(state: State, key: bytes) -> str | None:
     return None if entry is None else entry.NAME
 
 
-def keys(state: State) -> Iterable[bytes]:
-    """All keys, as a live view."""
-    return state.keys.keys()
+def keys(state: State) -> Large[Any]:
+    """All keys, to be walked through; not to be changed, nor to be kept over a write."""
+    return state.keys
 
 
 def count(state: State) -> int:

@@ -62,8 +62,7 @@ class SetEntry(Entry):
             self.dots[field] = (*held, dot) if isinstance(held, tuple) else (held, dot)
 
     def insert_all(self, state: State, fields: list[bytes], payloads: list[Wire] | None, dots: Sequence[int]) -> None:
-        if not state.starting:
-            self.dots = roomy(self.dots, len(fields))
+        self.dots = roomy(self.dots, len(fields))
         held = setdefaults(self.dots, fields, dots)
         if held != dots:  # members that were there: one more dot, or the same row again
             for field, there, dot in zip(fields, held, dots, strict=True):
@@ -201,10 +200,18 @@ def contains(state: State, key: bytes, member: bytes, kind: type[SetEntry] = Set
     return entry is not None and member in entry.dots
 
 
+def live(state: State, key: bytes, kind: type[SetEntry] = SetEntry) -> Large[Any]:
+    """The members, to be walked through, drawn from and counted; not to be changed, nor to be kept over a write.
+
+    Raises WrongTypeError.
+    """
+    entry = _of(state, key, kind)
+    return _EMPTY if entry is None else entry.dots
+
+
 def members(state: State, key: bytes, kind: type[SetEntry] = SetEntry) -> Collection[bytes]:
     """SMEMBERS: a live view, not to be kept over a write. Raises WrongTypeError."""
-    entry = _of(state, key, kind)
-    return (_EMPTY if entry is None else entry.dots).keys()
+    return live(state, key, kind).keys()
 
 
 def size(state: State, key: bytes, kind: type[SetEntry] = SetEntry) -> int:
@@ -243,10 +250,20 @@ def sample(state: State, key: bytes, rng: Random) -> bytes | None:
     return None if entry is None else _any(entry, rng)
 
 
+def samples(state: State, key: bytes, count: int, rng: Random) -> list[bytes]:
+    """SRANDMEMBER with a count: different members, or, below 0, some that may repeat. Raises WrongTypeError."""
+    entry = _of(state, key, SetEntry)
+    return [] if entry is None else _sampler(entry).draw_many(entry.dots, count, rng)
+
+
 def _any(entry: SetEntry, rng: Random) -> bytes:
+    return _sampler(entry).draw(entry.dots, rng)
+
+
+def _sampler(entry: SetEntry) -> Sampler:
     sampler = entry.sampler
     if sampler is None:
         sampler = entry.sampler = Sampler()
     if sampler.spent:
         entry.dots = compacted(entry.dots)
-    return sampler.draw(entry.dots, rng)
+    return sampler

@@ -19,7 +19,7 @@ that changed since. Rank, range and count are O(log n). Must not know: the synta
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
 from math import inf, isnan
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -28,6 +28,7 @@ from sortedcontainers import SortedList
 
 from crdt.entry import Gone, Leaving, Raw, Wire
 from crdt.errors import UsageError, WrongTypeError
+from crdt.shards import Large
 from crdt.state import State
 from crdt.types import amounts
 from crdt.types.amounts import Amount
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 NOT_A_SCORE = "ERR resulting score is not a number (NaN)"
 FEW: Final = 64  # changed scores that are put in order one by one, however small the set
 Scored = tuple[float, bytes]
+_EMPTY: dict[bytes, Any] = {}
 
 
 class Order(Protocol):
@@ -237,10 +239,10 @@ def rank(state: State, key: bytes, member: bytes) -> int | None:
     return order.index((entry.placed[member], member))
 
 
-def members(state: State, key: bytes) -> Collection[bytes]:
-    """The members, in no order: a live view, not to be kept over a write. Raises WrongTypeError."""
+def live(state: State, key: bytes) -> Large[Any]:
+    """The members, in no order; not to be changed, nor to be kept over a write. Raises WrongTypeError."""
     entry = _of(state, key)
-    return () if entry is None else entry.values.keys()
+    return _EMPTY if entry is None else entry.values
 
 
 def items(state: State, key: bytes) -> list[tuple[bytes, float]]:
@@ -252,4 +254,10 @@ def items(state: State, key: bytes) -> list[tuple[bytes, float]]:
 def sample(state: State, key: bytes, rng: Random) -> bytes | None:
     """One member at random, None if there is none. Raises WrongTypeError."""
     entry = _of(state, key)
-    return None if entry is None else entry.draw(rng)
+    return None if entry is None else entry.draws().draw(entry.values, rng)
+
+
+def samples(state: State, key: bytes, count: int, rng: Random) -> list[bytes]:
+    """Different members at random, or, if `count` is below 0, some that may repeat. Raises WrongTypeError."""
+    entry = _of(state, key)
+    return [] if entry is None else entry.draws().draw_many(entry.values, count, rng)

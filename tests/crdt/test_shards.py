@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from crdt import shards
 from crdt.codec import decode_frame, decode_rows, encode_frame, encode_rows
 from crdt.dots import Actor
-from crdt.shards import Shards, compacted, disjoint, roomy, setdefaults, shed
+from crdt.shards import PARTS, Large, Shards, compacted, disjoint, listed, roomy, setdefaults, shed
 from crdt.state import State
 from crdt.types import hashes, keyspace, sets, strings
 from tests.strategies import steady
@@ -19,9 +19,18 @@ from tests.strategies import steady
 NAMES = st.integers(0, 40).map(b"%d".__mod__)
 
 
+def walked(held: Large[int], part: int = 0) -> list[bytes]:
+    """All names that a walk finds from this part on."""
+    found: list[bytes] = []
+    while part < PARTS:
+        names, part = listed(held, part)
+        found += names
+    return found
+
+
 @steady
 @given(
-    st.sets(NAMES), st.lists(st.tuples(st.sampled_from(["put", "del", "pop", "all", "compact"]), NAMES, st.integers(1)))
+    st.sets(NAMES), st.lists(st.tuples(st.sampled_from(["put", "del", "pop", "all", "divide"]), NAMES, st.integers(1)))
 )
 def test_shards_are_a_dict(first: set[bytes], steps: list[tuple[str, bytes, int]]) -> None:
     model = dict.fromkeys(first, 7)
@@ -37,11 +46,13 @@ def test_shards_are_a_dict(first: set[bytes], steps: list[tuple[str, bytes, int]
             names = [name, b"new", name + b"0"]
             assert disjoint(tried, names) == disjoint(model, names)
             assert setdefaults(tried, names, [1, 2, 3]) == setdefaults(model, names, [1, 2, 3])
-        elif step == "compact":
-            assert compacted(tried) is tried
+        elif step == "divide":
+            tried.divide()
+            assert tried.divided and compacted(tried) is tried
         assert dict(tried.items()) == model and len(tried) == len(model) and bool(tried) == bool(model)
         assert sorted(tried) == sorted(model) and tried.keys() == model.keys()
         assert (name in tried) == (name in model) and tried.get(name) == model.get(name)
+        assert sorted(walked(tried)) == sorted(model)
     with pytest.raises(KeyError):
         tried[b"never"]
     for held in (tried, model):
@@ -86,6 +97,56 @@ def test_no_dictionary_of_a_large_set_is_ever_copied_when_it_is_large() -> None:
         alone[name] = None
         copied = max(copied, before if sys.getsizeof(alone) > before else 0)
     assert copied > longest
+
+
+def test_what_one_command_puts_in_is_divided_at_once() -> None:
+    """Else it would be listed as a whole, however much it is."""
+    names = [b"%d" % i for i in range(2 * shards.LIMIT)]
+    state = State(Actor("a", 1))
+    sets.add(state, b"set", names)
+    held = sets.live(state, b"set")
+    assert isinstance(held, Shards) and held.divided and len(held) == len(names)
+    assert max(held.lengths()) < 2 * len(names) // PARTS and sorted(walked(held)) == sorted(names)
+
+
+def test_a_start_fills_one_dictionary_of_keys_and_ends_with_one_that_may_be_walked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(shards, "LIMIT", 50)
+    state, again = State(Actor("a", 1)), State(Actor("again", 3))
+    for i in range(100):
+        strings.put(state, b"%d" % i, b"v")
+    state.cut()
+    again.starting = True
+    _load(again, state)
+    assert isinstance(again.keys, dict)
+    again.started()
+    assert isinstance(again.keys, Shards) and sorted(again.keys) == sorted(state.keys)
+
+
+def test_each_part_is_listed_by_its_hash_whatever_the_container_is() -> None:
+    names = [b"%d" % i for i in range(1000)]
+    apart, mixed = Shards(dict.fromkeys(names, 1)), Shards(dict.fromkeys(names, 1))
+    apart.divide()
+    for i in range(200):
+        mixed[b"x%d" % i] = apart[b"x%d" % i] = 1
+    whole = dict.fromkeys(apart, 1)
+    assert not mixed.divided
+    for part in (0, 1, 100, PARTS - 1):
+        expected = sorted(name for name in whole if hash(name) & PARTS - 1 >= part)
+        assert sorted(walked(apart, part)) == sorted(walked(mixed, part)) == sorted(walked(whole, part)) == expected
+    assert [listed(held, 0)[1] for held in (apart, mixed, whole)] == [1, PARTS, PARTS]
+
+
+def test_a_part_that_is_mostly_holes_is_copied_when_it_is_listed() -> None:
+    held: Shards[int] = Shards({})
+    names = [b"%d" % i for i in range(300_000)]
+    held.setdefaults(names, [1] * len(names))
+    before = sum(map(sys.getsizeof, held._parts))
+    for name in names[100:]:
+        del held[name]
+    assert sorted(walked(held)) == sorted(names[:100])
+    assert sum(map(sys.getsizeof, held._parts)) < before // 10
 
 
 def test_a_dict_of_holes_is_copied() -> None:
@@ -144,9 +205,13 @@ def _exchange(*states: State) -> None:
 def _started(state: State) -> State:
     """A state that is loaded from what a checkpoint of this one holds."""
     again = State(Actor("again", 3))
+    _load(again, state)
+    return again
+
+
+def _load(again: State, state: State) -> None:
     for rows in list(state.actors.values()):
         for chunk in rows.chunks:
             groups = decode_rows(encode_rows(state.groups(chunk)))
             again.load(rows.actor, chunk.dots[0] - rows.base, groups, 1 << 40)
     again.loaded(state.vector())
-    return again

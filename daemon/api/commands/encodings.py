@@ -49,7 +49,7 @@ def encoding(state: State, key: bytes) -> bytes | None:
 
 def compact_set(state: State, key: bytes) -> bool:
     """Whether Redis would hold the set as a sorted array of integers: then SSCAN returns it in one piece."""
-    members = sets.members(state, key)
+    members = sets.live(state, key)
     return len(members) <= COMPACT_ENTRIES and all(parse_int(member) is not None for member in members)
 
 
@@ -63,7 +63,7 @@ def compact_hash(state: State, key: bytes) -> bool:
 def compact_zset(state: State, key: bytes) -> bool:
     """Whether Redis would hold the sorted set as one list: then ZSCAN returns it in one piece."""
     return zsets.size(state, key) <= COMPACT_MEMBERS and all(
-        len(member) <= COMPACT_VALUE for member in zsets.members(state, key)
+        len(member) <= COMPACT_VALUE for member in zsets.live(state, key)
     )
 
 
@@ -73,8 +73,9 @@ def usage(state: State, key: bytes, samples: int) -> int | None:
     if kind is None:
         return None
     if kind == "hash":
-        fields = hashes.fields(state, key)
-        sizes = [len(field) + len(hashes.get(state, key, field) or b"") for field in fields[: samples or None]]
+        fields = hashes.live(state, key)
+        some = islice(fields, samples or None)
+        sizes = [len(field) + len(hashes.get(state, key, field) or b"") for field in some]
         return _ENTRY + len(key) + _estimate(sizes, len(fields))
     if kind == "stream":
         return _ENTRY + len(key) + streams.size(state, key) * 2 * _ROW
@@ -99,8 +100,8 @@ def usage(state: State, key: bytes, samples: int) -> int | None:
 
 def _members(state: State, key: bytes, kind: str) -> Collection[bytes]:
     if kind == "zset":
-        return zsets.members(state, key)
-    return sets.members(state, key, sets.GROW if kind == "gset" else sets.SetEntry)
+        return zsets.live(state, key)
+    return sets.live(state, key, sets.GROW if kind == "gset" else sets.SetEntry)
 
 
 def _estimate(sizes: list[int], count: int) -> int:

@@ -5,7 +5,7 @@ Knows what Redis answers for each. What is random comes from the hub's dice.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from crdt import longdouble
@@ -255,14 +255,9 @@ def hrandfield(session: Session, args: list[bytes]) -> bytes:
         raise UsageError(SYNTAX)
     if with_values and abs(count) > MAX_INT64 // 2:
         raise UsageError("ERR value is out of range")
-    fields = hashes.fields(state, args[1])
-    if not fields:
-        return resp.empty_array
-    if 0 <= count < len(fields):
-        fields = rng.sample(fields, count)
-    elif count < 0:
+    if count < 0 and hashes.size(state, args[1]):
         check_sample(session, -count)
-        fields = rng.choices(fields, k=-count)
+    fields = hashes.samples(state, args[1], count, rng)
     if not with_values:
         session.hub.limits.check_reply(sum(map(len, fields)))
         return resp.bulks(fields)
@@ -289,11 +284,11 @@ def _pairs(resp: Resp, pairs: Sequence[tuple[bytes, bytes]]) -> bytes:
 def hscan(session: Session, args: list[bytes]) -> bytes:
     state, key = session.db.state, args[1]
     cursor = parse_cursor(args[2])
-    fields = hashes.fields(state, key)
+    fields = hashes.live(state, key)
     if not fields:
         return nothing(session.resp)
     options = Scan(args[3:])
-    page = fields
+    page: Iterable[bytes] = fields
     if compact_hash(state, key):
         cursor = 0
     else:

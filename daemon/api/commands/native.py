@@ -171,7 +171,7 @@ def gset_add(session: Session, args: list[bytes]) -> bytes:
     summary="Get all the members of a grow-only set",
 )
 def gset_members(session: Session, args: list[bytes]) -> bytes:
-    return session.resp.set(sets.members(session.db.state, args[1], sets.GROW))
+    return session.resp.set(sets.live(session.db.state, args[1], sets.GROW))
 
 
 @command(

@@ -72,7 +72,7 @@ def srem(session: Session, args: list[bytes]) -> bytes:
     summary="Get all the members in a set",
 )
 def smembers(session: Session, args: list[bytes]) -> bytes:
-    return session.resp.set(sets.members(session.db.state, args[1]))
+    return session.resp.set(sets.live(session.db.state, args[1]))
 
 
 @command(
@@ -96,7 +96,7 @@ def sismember(session: Session, args: list[bytes]) -> bytes:
     summary="Returns the membership associated with the given elements for a set",
 )
 def smismember(session: Session, args: list[bytes]) -> bytes:
-    members = sets.members(session.db.state, args[1])
+    members = sets.live(session.db.state, args[1])
     return session.resp.array([ONE if member in members else ZERO for member in args[2:]])
 
 
@@ -158,15 +158,12 @@ def srandmember(session: Session, args: list[bytes]) -> bytes:
     if len(args) > 3:
         raise UsageError(SYNTAX)
     count = sample_count(args[2])
-    members = sets.members(state, args[1])
-    if count >= len(members) or not members:
-        return resp.bulks(members)
-    if count >= 0:
-        return resp.bulks(rng.sample(list(members), count))
-    check_sample(session, -count)
-    sample = rng.choices(list(members), k=-count)
-    session.hub.limits.check_reply(sum(map(len, sample)))
-    return resp.bulks(sample)
+    if count < 0 and sets.size(state, args[1]):
+        check_sample(session, -count)
+    found = sets.samples(state, args[1], count, rng)
+    if count < 0:
+        session.hub.limits.check_reply(sum(map(len, found)))
+    return resp.bulks(found)
 
 
 def sample_count(text: bytes) -> int:
@@ -212,19 +209,19 @@ def smove(session: Session, args: list[bytes]) -> bytes:
 
 
 def _inter(state: State, keys: list[bytes]) -> list[bytes]:
-    smallest, *others = sorted([sets.members(state, key) for key in keys], key=len)
+    smallest, *others = sorted([sets.live(state, key) for key in keys], key=len)
     return [member for member in smallest if all(member in other for other in others)]
 
 
 def _union(state: State, keys: list[bytes]) -> Collection[bytes]:
     found: dict[bytes, None] = {}
-    for members in [sets.members(state, key) for key in keys]:
+    for members in [sets.live(state, key) for key in keys]:
         found.update(dict.fromkeys(members))
     return found
 
 
 def _diff(state: State, keys: list[bytes]) -> list[bytes]:
-    first, *others = [sets.members(state, key) for key in keys]
+    first, *others = [sets.live(state, key) for key in keys]
     return [member for member in first if not any(member in other for other in others)]
 
 
@@ -346,7 +343,7 @@ def sintercard(session: Session, args: list[bytes]) -> bytes:
 def sscan(session: Session, args: list[bytes]) -> bytes:
     state, key = session.db.state, args[1]
     cursor = parse_cursor(args[2])
-    members = sets.members(state, key)
+    members = sets.live(state, key)
     if not members:
         return nothing(session.resp)
     options = Scan(args[3:])

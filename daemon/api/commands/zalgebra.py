@@ -36,7 +36,7 @@ def _read(state: State, key: bytes) -> Scores:
     if entry is None:
         return {}
     if entry.__class__ is SetEntry:
-        return dict.fromkeys(sets.members(state, key), 1.0)
+        return dict.fromkeys(sets.live(state, key), 1.0)
     if entry.__class__ is ZSetEntry:
         return dict(zsets.items(state, key))
     raise WrongTypeError

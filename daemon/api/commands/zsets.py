@@ -7,7 +7,7 @@ zalgebra.py. What is random comes from the hub's dice.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from math import inf, isnan
 from typing import Final
 
@@ -282,14 +282,12 @@ def zrandmember(session: Session, args: list[bytes]) -> bytes:
         raise UsageError(SYNTAX)
     if with_scores and abs(count) > MAX_INT64 // 2:
         raise UsageError("ERR value is out of range")
-    members: Sequence[tuple[bytes, float]] = zsets.items(state, key)
-    if 0 <= count < len(members):
-        members = rng.sample(members, count)
-    elif count < 0 and members:
+    if count < 0 and zsets.size(state, key):
         check_sample(session, -count)
-        members = rng.choices(members, k=-count)
-        session.hub.limits.check_reply(sum([len(member) for member, _ in members]))
-    return pairs(resp, [(score, member) for member, score in members], with_scores)
+    members = zsets.samples(state, key, count, rng)
+    if count < 0:
+        session.hub.limits.check_reply(sum(map(len, members)))
+    return pairs(resp, [(zsets.score(state, key, member) or 0.0, member) for member in members], with_scores)
 
 
 @command(
@@ -303,7 +301,7 @@ def zrandmember(session: Session, args: list[bytes]) -> bytes:
 def zscan(session: Session, args: list[bytes]) -> bytes:
     state, key = session.db.state, args[1]
     cursor = parse_cursor(args[2])
-    members = zsets.members(state, key)
+    members = zsets.live(state, key)
     if not members:
         return nothing(session.resp)
     options = Scan(args[3:])

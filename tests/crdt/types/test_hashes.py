@@ -160,6 +160,8 @@ def test_samples_reach_every_field() -> None:
     hashes.put(state, K, [(b"f", b"1"), (b"g", b"2")])
     hashes.incr(state, K, b"n", 1)
     assert {hashes.sample(state, K, rng) for _ in range(100)} == {b"f", b"g", b"n"}
+    assert sorted(hashes.samples(state, K, 3, rng)) == sorted(hashes.live(state, K)) == [b"f", b"g", b"n"]
+    assert hashes.samples(state, b"absent", 3, rng) == list(hashes.live(state, b"absent")) == []
 
 
 def test_wrong_types() -> None:
@@ -174,6 +176,8 @@ def test_wrong_types() -> None:
         lambda: hashes.siblings(state, K, b"f"),
         lambda: hashes.put_over(state, K, b"f", b"v", hashes.context(state, K, b"f")),
         lambda: hashes.items(state, K),
+        lambda: hashes.live(state, K),
+        lambda: hashes.samples(state, K, 2, Random(1)),
     ):
         with pytest.raises(WrongTypeError):
             call()

@@ -168,6 +168,14 @@ def test_sample() -> None:
     assert {sets.sample(state, K, rng) for _ in range(20)} == {b"z"}
 
 
+def test_samples() -> None:
+    state, rng = State(Actor("a", 1)), Random(1)
+    assert sets.samples(state, K, 3, rng) == sets.samples(state, K, -3, rng) == []
+    sets.add(state, K, MANY)
+    few, again = sets.samples(state, K, 5, rng), sets.samples(state, K, -500, rng)
+    assert len(set(few)) == 5 and set(few) <= set(MANY) and len(again) == 500 and set(again) == set(MANY)
+
+
 def test_absent_keys() -> None:
     state = State(Actor("a", 1))
     assert sets.size(state, K) == len(sets.members(state, K)) == sets.remove(state, K, [b"x"]) == 0
@@ -210,6 +218,7 @@ def test_wrong_types() -> None:
         lambda: sets.members(state, K),
         lambda: sets.size(state, K),
         lambda: sets.sample(state, K, Random(1)),
+        lambda: sets.samples(state, K, 2, Random(1)),
     ):
         with pytest.raises(WrongTypeError):
             call()

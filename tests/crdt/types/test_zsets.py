@@ -164,6 +164,15 @@ def test_a_disputed_score_is_a_conflict() -> None:
     assert [sibling.value for sibling in found.siblings] == [b"1", b"0"]
 
 
+def test_samples() -> None:
+    state, rng = replica("a"), Random(1)
+    assert zsets.samples(state, K, 2, rng) == list(zsets.live(state, K)) == []
+    zsets.put(state, K, [(b"%d" % i, 1.0) for i in range(100)])
+    found = zsets.samples(state, K, 5, rng)
+    assert len(set(found)) == 5 and set(found) <= set(zsets.live(state, K))
+    assert len(zsets.samples(state, K, -7, rng)) == 7
+
+
 def test_wrong_types() -> None:
     state = replica("a")
     strings.put(state, K, b"text")
@@ -173,6 +182,8 @@ def test_wrong_types() -> None:
         lambda: zsets.remove(state, K, [b"x"]),
         lambda: zsets.ordered(state, K),
         lambda: zsets.rank(state, K, b"x"),
+        lambda: zsets.live(state, K),
+        lambda: zsets.samples(state, K, 2, Random(1)),
     ):
         with pytest.raises(WrongTypeError):
             call()
