@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from crdt.shards import PARTS, Large, Shards, listed
+from crdt.shards import PARTS, Large, Shards
 
 if TYPE_CHECKING:
     from random import Random
@@ -42,7 +42,7 @@ class Sampler:
 
     def draw(self, live: Large[Any], rng: Random) -> bytes:
         """A key of `live`, which is not empty and is the same container (or what was made of it) each time."""
-        if isinstance(live, Shards) and live.divided:
+        if isinstance(live, Shards) and live.advance():
             return self._from_parts(live, rng)
         if len(self._lists) != 1:
             self._lists, self._left = [[]], [0]
@@ -50,8 +50,7 @@ class Sampler:
         while True:
             candidates = self._lists[0]
             if self._left[0] <= 0 or not candidates or gone > _PATIENCE:
-                self._renew(live, 0)
-                candidates = self._lists[0]
+                candidates = self._renew(0, list(live))
                 return candidates[int(rng.random() * len(candidates))]
             self._left[0] -= 1
             at = int(rng.random() * len(candidates))
@@ -73,7 +72,7 @@ class Sampler:
             place = int(rng.random() * (PARTS * self._height))
             part, at = place % PARTS, place // PARTS
             if left[part] <= 0 or gone > _PATIENCE:
-                self._renew(live, part)
+                self._renew(part, live.names(part))
             left[part] -= 1
             candidates = lists[part]
             if at >= len(candidates):
@@ -84,10 +83,11 @@ class Sampler:
                 _strike(candidates, at)
                 gone += 1
 
-    def _renew(self, live: Large[Any], part: int) -> None:
-        candidates = self._lists[part] = listed(live, part)[0]
+    def _renew(self, part: int, candidates: list[bytes]) -> list[bytes]:
+        self._lists[part] = candidates
         self._left[part] = len(candidates) >> 3
         self._height = max(self._height, len(candidates))  # of the grid of the next try
+        return candidates
 
     def _highest(self, live: Shards[Any]) -> int:
         """What no list exceeds, nor those that are still to be taken will."""

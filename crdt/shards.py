@@ -22,6 +22,7 @@ LIMIT: Final = 150_000  # a dictionary is copied at 87,381 elements, in 2 ms, an
 PARTS: Final = 256
 _AT_ONCE: Final = LIMIT // 4  # elements above the limit that one command may have put in
 _ALONG: Final = 2  # elements of the first that an element takes along
+_FOR_LISTS: Final = 8192  # ... and that are taken along when it is listed
 _MASK: Final = PARTS - 1
 _WHERE: Final = _MASK.__and__
 
@@ -71,6 +72,12 @@ class Shards(Generic[Value]):
     @property
     def divided(self) -> bool:
         """Whether the first dictionary is empty, as it stays from then on."""
+        return not self._first
+
+    def advance(self) -> bool:
+        """Somebody wants to list it: so it becomes divided also if it does not grow. Whether it is."""
+        if self._first:
+            self._move(_FOR_LISTS)
         return not self._first
 
     def lengths(self) -> list[int]:
@@ -176,7 +183,7 @@ def listed(held: Large[Value], part: int) -> tuple[list[bytes], int]:
     whoever goes on from part to part until `PARTS` has met everything that was there all the time, once, whatever
     the container has become meanwhile.
     """
-    if isinstance(held, Shards) and held.divided:
+    if isinstance(held, Shards) and held.advance():
         return held.names(part), part + 1
     if part:
         return list(compress(held, map(part.__le__, map(_WHERE, map(hash, held))))), PARTS

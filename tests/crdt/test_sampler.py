@@ -133,6 +133,7 @@ def test_what_stays_has_an_equal_chance_while_others_come_and_go_and_elements_mo
 ) -> None:
     """The control keeps to the first dictionary, so that what has moved to the parts has to wait."""
     monkeypatch.setattr(shards, "LIMIT", 300)
+    monkeypatch.setattr(shards, "_FOR_LISTS", 0)
     fair = grown(Sampler().draw)
     for stage in ("dict", "mixed", "divided"):
         assert unfairness(fair[stage], STAY) < 3, stage

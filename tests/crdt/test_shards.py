@@ -124,7 +124,22 @@ def test_a_start_fills_one_dictionary_of_keys_and_ends_with_one_that_may_be_walk
     assert isinstance(again.keys, Shards) and sorted(again.keys) == sorted(state.keys)
 
 
-def test_each_part_is_listed_by_its_hash_whatever_the_container_is() -> None:
+def test_what_is_asked_for_lists_is_divided_in_the_end_without_growing() -> None:
+    state = State(Actor("a", 1))
+    for start in range(0, shards.LIMIT + 1000, 1000):
+        sets.add(state, b"set", [b"%d" % i for i in range(start, start + 1000)])
+    held, before, turns = sets.live(state, b"set"), len(sets.live(state, b"set")), 0
+    assert isinstance(held, Shards) and not held.divided
+    while not held.divided:
+        names = sorted(walked(held))
+        assert len(names) == len(set(names)) == before == sets.size(state, b"set")
+        turns += 1
+    assert 10 < turns < 25 and max(held.lengths()) < 1000
+    assert len(listed(held, 0)[0]) == held.lengths()[0] < 1000
+
+
+def test_each_part_is_listed_by_its_hash_whatever_the_container_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shards, "_FOR_LISTS", 0)
     names = [b"%d" % i for i in range(1000)]
     apart, mixed = Shards(dict.fromkeys(names, 1)), Shards(dict.fromkeys(names, 1))
     apart.divide()

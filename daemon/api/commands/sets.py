@@ -6,7 +6,8 @@ the hub's dice.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
+from itertools import islice
 from typing import Final
 
 from crdt.errors import UsageError
@@ -208,9 +209,9 @@ def smove(session: Session, args: list[bytes]) -> bytes:
 # -- several sets at once
 
 
-def _inter(state: State, keys: list[bytes]) -> list[bytes]:
+def _inter(state: State, keys: list[bytes]) -> Iterator[bytes]:
     smallest, *others = sorted([sets.live(state, key) for key in keys], key=len)
-    return [member for member in smallest if all(member in other for other in others)]
+    return (member for member in smallest if all(member in other for other in others))
 
 
 def _union(state: State, keys: list[bytes]) -> Collection[bytes]:
@@ -247,7 +248,7 @@ def _store(session: Session, key: bytes, members: Iterable[bytes], event: str) -
     summary="Intersect multiple sets",
 )
 def sinter(session: Session, args: list[bytes]) -> bytes:
-    return session.resp.set(_inter(session.db.state, args[1:]))
+    return session.resp.set(list(_inter(session.db.state, args[1:])))
 
 
 @command(
@@ -328,8 +329,8 @@ def sintercard(session: Session, args: list[bytes]) -> bytes:
         if word.upper() != b"LIMIT" or number is None:
             raise UsageError(SYNTAX)
         limit = integer(number, "ERR LIMIT can't be negative", 0)
-    found = len(_inter(session.db.state, args[2 : 2 + count]))
-    return session.resp.integer(min(found, limit) if limit else found)
+    common = _inter(session.db.state, args[2 : 2 + count])
+    return session.resp.integer(sum(1 for _ in islice(common, limit or None)))
 
 
 @command(

@@ -136,6 +136,7 @@ def test_what_is_there_all_the_time_is_returned_once_whatever_the_collection_bec
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(shards, "LIMIT", 50)
+    monkeypatch.setattr(shards, "_FOR_LISTS", 3)
     for seed in SEEDS:
         assert set(history(seed).values()) == {1}, seed
 
@@ -163,6 +164,7 @@ def test_a_walk_that_forgets_is_found_out(
 ) -> None:
     """The control."""
     monkeypatch.setattr(shards, "LIMIT", 50)
+    monkeypatch.setattr(shards, "_FOR_LISTS", 3)
     monkeypatch.setattr(scans, "listed", wrong)
     counts = {count for seed in SEEDS for count in history(seed).values()}
     assert (2 if wrong is everything_again else 0) in counts
