@@ -1,15 +1,15 @@
 """Random keys of a container, which cannot be indexed.
 
-Promises: a draw costs O(1) on average, and no draw lists more than a part of a container in shards; every key that
+Promises: a draw costs O(1) on average, and none lists more than a few parts of a container in shards; every key that
 stays is drawn with equal chance, one that was just added may have to wait for an eighth of the length in draws.
 Must not know: what the keys are; randomness is handed in.
 
-Keys stand in lists of candidates, one for each part (crdt/shards.py; one for all while there is a single dictionary, or
-one that still loses elements to the parts). A try is a random place in a grid: a column for each list, as high as the
-longest. Nothing may stand there, or something that has left meanwhile; then follows another try. Each candidate has
-one place, so all have the same chance, however long their lists. A list that is renewed in the middle of a draw has
-those that stood in it before at places below the height of the grid, because a dict keeps what was added last behind:
-their chance stays the same.
+Keys stand in lists of candidates, one for each part (crdt/shards.py), or one for all of a single dictionary. (While that
+loses its elements to the parts, which draws hasten, they are counted off instead.) A try is a random place in a grid: a
+column for each list, as high as the longest. Nothing may stand there, or something that has left meanwhile; then
+follows another try. Each candidate has one place, so all have the same chance, however long their lists. A list that is
+renewed in the middle of a draw has those that stood in it before at places below the height of the grid, because a
+dict keeps what was added last behind: their chance stays the same.
 Source: rejection sampling, von Neumann, "Various techniques used in connection with random digits" (1951).
 """
 
@@ -42,8 +42,8 @@ class Sampler:
 
     def draw(self, live: Large[Any], rng: Random) -> bytes:
         """A key of `live`, which is not empty and is the same container (or what was made of it) each time."""
-        if isinstance(live, Shards) and live.advance():
-            return self._from_parts(live, rng)
+        if isinstance(live, Shards):
+            return self._from_parts(live, rng) if live.advance() else live.at(int(rng.random() * len(live)))
         if len(self._lists) != 1:
             self._lists, self._left = [[]], [0]
         gone = 0

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Collection, Iterator, KeysView, Sequence
-from itertools import chain, compress
+from itertools import chain, compress, islice
 from typing import Final, Generic, TypeVar
 
 Value = TypeVar("Value")
@@ -88,6 +88,14 @@ class Shards(Generic[Value]):
         """The keys of one part, those that came first first; of all there are once it is divided."""
         held = self._parts[part] = _copied(self._parts[part])
         return list(held)
+
+    def at(self, index: int) -> bytes:
+        """The key that stands there in the order of the moment, in O(`LIMIT`). Raises IndexError."""
+        for held in (self._first, *self._parts):
+            if index < len(held):
+                return next(islice(held, index, None))
+            index -= len(held)
+        raise IndexError(index)
 
     def divide(self) -> None:
         """All elements of the first dictionary go to the others, in one step."""

@@ -52,9 +52,11 @@ def test_shards_are_a_dict(first: set[bytes], steps: list[tuple[str, bytes, int]
         assert dict(tried.items()) == model and len(tried) == len(model) and bool(tried) == bool(model)
         assert sorted(tried) == sorted(model) and tried.keys() == model.keys()
         assert (name in tried) == (name in model) and tried.get(name) == model.get(name)
-        assert sorted(walked(tried)) == sorted(model)
+        assert sorted(walked(tried)) == sorted(tried.at(i) for i in range(len(model))) == sorted(model)
     with pytest.raises(KeyError):
         tried[b"never"]
+    with pytest.raises(IndexError):
+        tried.at(len(model))
     for held in (tried, model):
         while held:
             before = len(held)
