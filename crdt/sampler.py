@@ -4,8 +4,8 @@ Promises: a draw costs O(1) on average, and none lists more than a few parts of 
 stays is drawn with equal chance, one that was just added may have to wait for an eighth of the length in draws.
 Must not know: what the keys are; randomness is handed in.
 
-Keys stand in lists of candidates, one for each part (crdt/shards.py), or one for all of a single dictionary. (While that
-loses its elements to the parts, which draws hasten, they are counted off instead.) A try is a random place in a grid: a
+Keys stand in lists of candidates, one for each part (crdt/shards.py), or one for all of a single dictionary; while that
+loses its elements to the parts, which draws hasten, they are counted off instead. A try is a random place in a grid: a
 column for each list, as high as the longest. Nothing may stand there, or something that has left meanwhile; then
 follows another try. Each candidate has one place, so all have the same chance, however long their lists. A list that is
 renewed in the middle of a draw has those that stood in it before at places below the height of the grid, because a
@@ -99,7 +99,7 @@ class Sampler:
         size = len(live)
         if not size or count >= size:
             return list(live)
-        if abs(count) > size >> 2:
+        if abs(count) > size >> 5:  # then listing all is cheaper
             return rng.sample(list(live), count) if count > 0 else rng.choices(list(live), k=-count)
         if count < 0:
             return [self.draw(live, rng) for _ in range(-count)]
