@@ -71,7 +71,7 @@ class Sampler:
                 self._height, beside = self._highest(live), 0
             place = int(rng.random() * (PARTS * self._height))
             part, at = place % PARTS, place // PARTS
-            if left[part] <= 0 or gone > _PATIENCE:
+            if left[part] <= 0 or not lists[part] or gone > _PATIENCE:
                 self._renew(part, live.names(part))
             left[part] -= 1
             candidates = lists[part]
