@@ -46,7 +46,6 @@ _STAR: Final = 0x2A
 _DOLLAR: Final = 0x24
 # What hiredis would read as a string or an array although Redis does not ...
 _foreign = re.compile(rb"\n[+=(>~|%]").search
-_odd = re.compile(rb"[+=(>~|%]").search
 # ... and counts for which it would reserve memory before anything has come.
 _crowd = re.compile(rb"\*[0-9]{5}").search
 _number = re.compile(rb"-?[1-9][0-9]{0,18}|0").fullmatch
@@ -142,10 +141,12 @@ class RequestParser:
     def _several(self, data: bytes) -> list[list[bytes]]:
         """Many requests in one read, or an unusual one."""
         requests: list[list[bytes]] = []
-        if 0 < len(data) <= self._whole and data[0] == _STAR and _foreign(data) is None and _crowd(data) is None:
-            self._quick(data, requests)
-        else:
-            self._exact(data, requests)
+        if 0 < len(data) <= self._whole and data[0] == _STAR and _crowd(data) is None:
+            odd = _odd(data)
+            if not (odd and _foreign(data)):
+                self._quick(data, requests, odd)
+                return requests
+        self._exact(data, requests)
         return requests
 
     def _large(self, data: bytes) -> list[list[bytes]]:
@@ -174,23 +175,20 @@ class RequestParser:
 
     # -- what arrives whole
 
-    def _quick(self, data: bytes, requests: list[list[bytes]]) -> None:
+    def _quick(self, data: bytes, requests: list[list[bytes]], odd: bool) -> None:
         if len(data) > self._limits.key:
             self.long = True
-        add = requests.append
         reader = self._reader
         gets = reader.gets
         whole = False
         try:
-            reader.feed(data)
-            reader.feed(_SENTINEL)
+            reader.feed(data + _SENTINEL)
             while request := gets():
                 _join(request)  # raises unless every argument is bytes
-                add(request)
+                requests.append(request)
             whole = request == [] and not reader.has_data()
         except (hiredis.ProtocolError, TypeError, MemoryError):
             pass
-        odd = _odd(data) is not None
         if whole and not odd:
             return
         end = _fit(requests, len(data))
@@ -332,6 +330,11 @@ class RequestParser:
             refused = longest > self._limits.value
             requests.append(RefusedRequest(value_too_long(longest, self._limits.value)) if refused else words)
         return end + 1
+
+
+def _odd(data: bytes) -> bool:
+    """Whether there is any of `+=(>~|%`: seven searches for a byte, where a pattern would look at each byte."""
+    return 43 in data or 61 in data or 40 in data or 62 in data or 126 in data or 124 in data or 37 in data
 
 
 def _parse(text: bytes | bytearray) -> int | None:
