@@ -36,6 +36,7 @@ UNQUEUED: Final = frozenset({"exec", "discard", "multi", "watch", "quit", "reset
 NO_AUTH: Final = "NOAUTH Authentication required."
 QUEUED: Final = b"+QUEUED\r\n"
 INTERNAL: Final = "ERR internal error, see the log of the daemon"
+_find = TABLE.get
 
 
 def run(session: Session, requests: list[list[bytes]]) -> bool:
@@ -43,10 +44,10 @@ def run(session: Session, requests: list[list[bytes]]) -> bool:
 
     Returns whether one of them may have written, so that the hub has to settle.
     """
-    get = TABLE.get
-    add = session.out.append
+    out = session.out
     wrote = False
     entry: Command | None = None
+    name, size = b"", 0  # of the last request, 0: none; what was found for it holds for another one like it
     pending = iter(requests)
     for args in pending:
         if session.gate:
@@ -54,30 +55,37 @@ def run(session: Session, requests: list[list[bytes]]) -> bool:
                 session.backlog.append(args)
                 session.backlog.extend(pending)
                 break
-            add(_gated(session, args))
+            out.append(_gated(session, args))
             wrote = True  # Rare here; whether it did write is not worth finding out.
             entry = None
+            size = 0
             continue
-        entry = get(args[0])
-        if entry is None or not entry.low <= len(args) <= entry.high:
-            if wrote:
-                session.note_write()  # what follows may be a WAIT
-            add(_unusual(session, args))
-            entry = lookup(args[0])
-            wrote |= entry is not None and entry.write
-            continue
-        entry.calls += 1
-        if entry.write:
-            wrote = True
-        elif wrote and "blocking" in entry.flags:
-            session.note_write()
+        if len(args) != size or args[0] != name:
+            name = args[0]
+            size = len(args)
+            entry = _find(name)
+            if entry is None or not entry.low <= size <= entry.high:
+                if wrote:
+                    session.note_write()  # what follows may be a WAIT
+                out.append(_unusual(session, args))
+                entry = lookup(name)
+                wrote |= entry is not None and entry.write
+                size = 0
+                continue
+            found = entry
+            handler = found.handler
+            if entry.write:
+                wrote = True
+            elif wrote and "blocking" in entry.flags:
+                session.note_write()
+        found.calls += 1
         try:
-            add(entry.handler(session, args))
+            out.append(handler(session, args))
         except UsageError as error:
-            entry.failed += 1
-            add(session.resp.error(error.resp))
+            found.failed += 1
+            out.append(session.resp.error(error.resp))
         except Exception:
-            add(_defect(session, entry))
+            out.append(_defect(session, found))
     if entry is not None and not entry.subcommands:
         session.last_command = entry.name
     if wrote:

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final, Protocol
 
-_SMALL: Final = 1024
-_INTEGERS: Final = [b":%d\r\n" % n for n in range(_SMALL)]
-_BULKS: Final = [b"$%d\r\n" % n for n in range(_SMALL)]
-_ARRAYS: Final = [b"*%d\r\n" % n for n in range(_SMALL)]
+SMALL: Final = 1024
+_INTEGERS: Final = [b":%d\r\n" % n for n in range(SMALL)]
+BULKS: Final = [b"$%d\r\n" % n for n in range(SMALL)]
+_ARRAYS: Final = [b"*%d\r\n" % n for n in range(SMALL)]
 
 
 def encode_text(text: str) -> bytes:
@@ -91,11 +91,11 @@ class Resp2:
     empty_array: bytes = b"*0\r\n"
 
     def integer(self, number: int) -> bytes:
-        return _INTEGERS[number] if 0 <= number < _SMALL else b":%d\r\n" % number
+        return _INTEGERS[number] if 0 <= number < SMALL else b":%d\r\n" % number
 
     def bulk(self, data: bytes) -> bytes:
         size = len(data)
-        return b"%b%b\r\n" % (_BULKS[size] if size < _SMALL else b"$%d\r\n" % size, data)
+        return b"%b%b\r\n" % (BULKS[size] if size < SMALL else b"$%d\r\n" % size, data)
 
     def simple(self, text: bytes) -> bytes:
         return b"+%b\r\n" % text
@@ -174,11 +174,11 @@ RESP3: Final[Resp] = Resp3()
 
 def array_header(count: int) -> bytes:
     """The beginning of an array of `count` replies."""
-    return _ARRAYS[count] if count < _SMALL else b"*%d\r\n" % count
+    return _ARRAYS[count] if count < SMALL else b"*%d\r\n" % count
 
 
 def _collection(kind: bytes, items: Iterable[bytes]) -> bytes:
-    headers, small = _BULKS, _SMALL
+    headers, small = BULKS, SMALL
     parts = [
         b"%b%b\r\n" % (headers[size] if (size := len(item)) < small else b"$%d\r\n" % size, item) for item in items
     ]

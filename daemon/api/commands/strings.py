@@ -14,7 +14,7 @@ from daemon.api import lcs as common
 from daemon.api.arguments import SYNTAX, integer
 from daemon.api.commands.expiry import UNITS, delete_overdue, option_deadline, set_deadline
 from daemon.api.registry import TABLE, command, wrong_arity
-from daemon.api.resp import Resp
+from daemon.api.resp import BULKS, SMALL, Resp
 from daemon.api.session import Session
 
 OK: Final = b"+OK\r\n"
@@ -136,7 +136,8 @@ def get(session: Session, args: list[bytes]) -> bytes:
     value = strings.get(session.db.state, args[1])
     if value is None:
         return session.resp.null
-    return b"$%d\r\n%b\r\n" % (len(value), value)
+    size = len(value)  # as `resp.bulk`, without the call
+    return BULKS[size] + value + b"\r\n" if size < SMALL else b"$%d\r\n%b\r\n" % (size, value)
 
 
 @command(
