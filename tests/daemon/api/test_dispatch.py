@@ -55,6 +55,26 @@ async def test_replies_come_in_order_whatever_the_case(one: Session) -> None:
     ]
 
 
+async def test_what_holds_for_one_request_holds_for_those_like_it_behind_it_and_for_no_others(one: Session) -> None:
+    wrong = b"-ERR wrong number of arguments for 'incr' command\r\n"
+    lines = ("INCR n", "INCR n", "INCR", "INCR", "INCR n m", "INCR n", "incr n", "GET n", "SADD s a", "INCR s", "INCR n")
+    before = TABLE[b"incr"].calls
+    assert replies(one, *lines) == [
+        b":1\r\n", b":2\r\n", wrong, wrong, wrong, b":3\r\n", b":4\r\n", b"$1\r\n4\r\n", b":1\r\n",
+        b"-WRONGTYPE Operation against a key holding the wrong kind of value\r\n", b":5\r\n",
+    ]  # fmt: skip
+    assert TABLE[b"incr"].calls == before + 6
+    assert replies(one, "INCR n", "MULTI", "INCR n", "EXEC", "INCR n") == [
+        b":6\r\n", b"+OK\r\n", b"+QUEUED\r\n", b"*1\r\n:7\r\n", b":8\r\n",
+    ]  # fmt: skip
+    assert one.last_command == "incr"
+
+
+async def test_a_run_of_defects_is_answered_one_by_one(one: Session) -> None:
+    assert replies(one, "BREAK", "BREAK") == [f"-{INTERNAL}\r\n".encode()] * 2
+    assert TABLE[b"break"].failed == 2
+
+
 async def test_a_batch_says_whether_it_may_have_written(one: Session) -> None:
     assert not run(one, [[b"GET", b"a"], [b"PING"], [b"NOPE"]])
     assert one.last_write == 0
