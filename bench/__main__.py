@@ -70,9 +70,10 @@ def main(
         json_file.write_text(json.dumps([row.as_json() for row in rows], indent=1) + "\n")
     if write_docs:
         _write(rows)
-    missed = [row.what for row in rows if row.verdict == "MISSED"]
-    if missed:
-        console.print(f"{len(missed)} of {len(rows)} rows miss their goal: {', '.join(missed)}")
+    for verdict, what in (("close", "come within a fifth of their goal"), ("MISSED", "miss it by more")):
+        names = [row.what for row in rows if row.verdict == verdict]
+        if names:
+            console.print(f"{len(names)} of {len(rows)} rows {what}: {', '.join(names)}")
 
 
 def _pin() -> None:

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from math import log2
 from statistics import median
+
+NEAR = 0.8  # share of a goal from which a row is close to it
+OCTAVES = 6  # of the plot, to either side of 1
+COLOURS = {"reached": "#2e7d5b", "close": "#c98a1b", "MISSED": "#c0392b", "": "#8a8f98"}
 
 
 @dataclass
@@ -40,13 +45,13 @@ class Row:
 
     @property
     def verdict(self) -> str:
-        """Whether the goal is reached."""
+        """Whether the goal is reached, or missed by no more than a fifth of it."""
         if self.skipped:
             return f"skipped: {self.skipped}"
         if self.goal is None or self.judged is None:
             return ""
-        reached = self.judged >= self.goal if self.more_is_better else self.judged <= self.goal
-        return "reached" if reached else "MISSED"
+        share = self.judged / self.goal if self.more_is_better else self.goal / max(self.judged, 1e-9)
+        return "reached" if share >= 1 else "close" if share >= NEAR else "MISSED"
 
     def cells(self) -> list[str]:
         """The columns of the table."""
@@ -81,29 +86,43 @@ def markdown(rows: Sequence[Row]) -> str:
 
 
 def svg(rows: Sequence[Row]) -> str:
-    """Ratios as bars, the goal as a tick; only rows that are judged by a ratio."""
-    shown = [row for row in rows if row.theirs and row.ratio is not None and not row.absolute]
-    width, left, step = 760, 330, 26
-    scale = (width - left - 70) / max([2.0, *(row.ratio or 0 for row in shown)])
-    height = step * len(shown) + 50
+    """Ratios as bars from 1, each doubling as long as the next, the goal as a tick; rows that are judged by a ratio."""
+    shown = [row for row in rows if row.theirs and row.ratio and not row.absolute]
+    left, octave, step = 430, 36, 26
+    one, width, height = left + OCTAVES * octave, left + 2 * OCTAVES * octave + 50, step * len(shown) + 50
+
+    def place(ratio: float) -> float:
+        return one + octave * max(-OCTAVES, min(OCTAVES, log2(ratio)))
+
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}"',
         'font-family="sans-serif" font-size="12">',
         f'<rect width="{width}" height="{height}" fill="white"/>',
         '<text x="10" y="18" font-weight="bold">ours / theirs</text>',
     ]
-    one = left + scale
-    parts.append(f'<line x1="{one}" y1="26" x2="{one}" y2="{height - 12}" stroke="#999" stroke-dasharray="3 3"/>')
+    for n in range(-OCTAVES, OCTAVES + 1, 2):
+        x = one + octave * n
+        parts.append(f'<text x="{x}" y="18" fill="#666" text-anchor="middle">{2.0**n:.2g}</text>')
+        parts.append(f'<line x1="{x}" y1="26" x2="{x}" y2="{height - 12}" stroke="{"#666" if n == 0 else "#ddd"}"/>')
     for i, row in enumerate(shown):
-        y = 32 + i * step
-        ratio = row.ratio or 0
-        colour = "#c0392b" if row.verdict == "MISSED" else "#2e7d5b"
-        parts.append(f'<text x="10" y="{y + 13}">{row.what}</text>')
-        parts.append(f'<rect x="{left}" y="{y}" width="{ratio * scale:.1f}" height="17" fill="{colour}"/>')
-        parts.append(f'<text x="{left + ratio * scale + 6:.1f}" y="{y + 13}">{ratio:.2f}</text>')
-        if row.goal is not None and not row.absolute:
-            x = left + row.goal * scale
+        y, ratio = 32 + i * step, row.ratio or 1.0
+        end = place(ratio)
+        tick = end if row.goal is None else place(row.goal)
+        near = (end, tick) if abs(tick - end) < 40 else (end,)  # a figure stands beside the tick, not on it
+        begin, anchor = (max(near) + 6, "start") if ratio >= 1 else (min(near) - 6, "end")
+        what = row.what if row.against.startswith("redis-server") else f"{row.what} ({row.against})"
+        parts.append(f'<text x="10" y="{y + 13}">{what}</text>')
+        parts.append(
+            f'<rect x="{min(one, end):.1f}" y="{y}" width="{abs(end - one):.1f}" height="17"'
+            f' fill="{COLOURS[row.verdict]}"/>'
+        )
+        parts.append(f'<text x="{begin:.1f}" y="{y + 13}" text-anchor="{anchor}">{_short(ratio)}</text>')
+        if row.goal is not None:
             parts.append(
-                f'<line x1="{x:.1f}" y1="{y - 3}" x2="{x:.1f}" y2="{y + 20}" stroke="black" stroke-width="2"/>'
+                f'<line x1="{tick:.1f}" y1="{y - 3}" x2="{tick:.1f}" y2="{y + 20}" stroke="black" stroke-width="2"/>'
             )
     return "\n".join([*parts, "</svg>"]) + "\n"
+
+
+def _short(ratio: float) -> str:
+    return f"{ratio:.0f}" if ratio >= 10 else f"{ratio:.2f}"

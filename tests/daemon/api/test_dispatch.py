@@ -57,9 +57,10 @@ async def test_replies_come_in_order_whatever_the_case(one: Session) -> None:
 
 async def test_what_holds_for_one_request_holds_for_those_like_it_behind_it_and_for_no_others(one: Session) -> None:
     wrong = b"-ERR wrong number of arguments for 'incr' command\r\n"
-    lines = ("INCR n", "INCR n", "INCR", "INCR", "INCR n m", "INCR n", "incr n", "GET n", "SADD s a", "INCR s", "INCR n")
     before = TABLE[b"incr"].calls
-    assert replies(one, *lines) == [
+    assert replies(
+        one, "INCR n", "INCR n", "INCR", "INCR", "INCR n m", "INCR n", "incr n", "GET n", "SADD s a", "INCR s", "INCR n"
+    ) == [
         b":1\r\n", b":2\r\n", wrong, wrong, wrong, b":3\r\n", b":4\r\n", b"$1\r\n4\r\n", b":1\r\n",
         b"-WRONGTYPE Operation against a key holding the wrong kind of value\r\n", b":5\r\n",
     ]  # fmt: skip
