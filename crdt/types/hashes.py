@@ -21,6 +21,7 @@ from crdt.sampler import Sampler
 from crdt.shards import Large, compacted, disjoint, roomy, setdefaults
 from crdt.state import RANGE_FROM, State
 from crdt.types import amounts, number, numberwire
+from crdt.types.amounts import Amount
 from crdt.types.number import Number
 from crdt.types.strings import Sibling, seen_by, standing, token
 
@@ -90,6 +91,11 @@ class HashEntry(Entry):
             if not cell.empty():
                 self.ghosts[field] = cell
 
+    def increase(self, state: State, field: bytes, by: Amount, total: Amount) -> None:
+        """Count on, to this total, in a cell that there may not have been."""
+        self.number(field).increase(state, self, field, by, total)
+        self.spread()
+
     def insert(self, state: State, field: bytes | None, payload: Wire, dot: int) -> None:
         assert field is not None
         if type(payload) is bytes and field not in self.values and field not in self.ghosts:
@@ -98,6 +104,7 @@ class HashEntry(Entry):
             return
         self.number(field).insert(state, self, field, payload, dot)
         self.tidy(field)
+        self.spread()
 
     def insert_all(self, state: State, fields: list[bytes], payloads: list[Wire] | None, dots: Sequence[int]) -> None:
         assert payloads is not None
@@ -309,7 +316,7 @@ def incr(state: State, key: bytes, field: bytes, by: int) -> int:
     except NotANumberError:
         raise NotANumberError(NOT_INTEGER) from None
     target = entry or _made(state, key)
-    target.number(field).increase(state, target, field, by, total)
+    target.increase(state, field, by, total)
     return total
 
 
@@ -326,7 +333,7 @@ def incr_float(state: State, key: bytes, field: bytes, by: Decimal) -> bytes:
         put(state, key, [(field, text)])
         return text
     target = entry or _made(state, key)
-    target.number(field).increase(state, target, field, amount, amounts.plus(before, amount))
+    target.increase(state, field, amount, amounts.plus(before, amount))
     return text
 
 
@@ -363,3 +370,4 @@ def put_over(state: State, key: bytes, field: bytes, value: bytes, context: byte
     entry = _made(state, key)
     entry.number(field).replace(state, entry, field, value, seen)
     entry.tidy(field)
+    entry.spread()

@@ -191,7 +191,7 @@ def increase(state: State, key: bytes, member: bytes, by: float) -> float:
     target = entry or state.create(ZSetEntry, key)
     assert isinstance(target, ZSetEntry)
     total = amounts.exact(Decimal(repr(after)))
-    target.number(member).increase(state, target, member, amounts.minus(total, exact), total)  # type: ignore[arg-type]
+    target.increase(state, member, amounts.minus(total, exact), total)  # type: ignore[arg-type]
     target.changed([member])
     return after
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from decimal import Decimal
 
 import pytest
 from hypothesis import given
@@ -13,7 +15,7 @@ from crdt.codec import decode_frame, decode_rows, encode_frame, encode_rows
 from crdt.dots import Actor
 from crdt.shards import PARTS, Large, Shards, compacted, disjoint, listed, roomy, setdefaults, shed
 from crdt.state import State
-from crdt.types import hashes, keyspace, sets, strings
+from crdt.types import hashes, keyspace, sets, strings, zsets
 from tests.strategies import steady
 
 NAMES = st.integers(0, 40).map(b"%d".__mod__)
@@ -173,6 +175,27 @@ def test_a_dict_of_holes_is_copied() -> None:
         del live[b"%d" % i]
     assert compacted(live) == live
     assert compacted(live) is not live
+
+
+@pytest.mark.parametrize("way", ["hincrby", "hincrbyfloat", "mv.set", "zincrby"])
+def test_a_collection_that_grows_by_counting_becomes_shards_too_here_and_at_a_peer(
+    way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shards, "LIMIT", 50)
+    a, b = State(Actor("a", 1)), State(Actor("b", 2))
+    add: Callable[[bytes], object] = {
+        "hincrby": lambda field: hashes.incr(a, b"k", field, 1),
+        "hincrbyfloat": lambda field: hashes.incr_float(a, b"k", field, Decimal(1)),
+        "mv.set": lambda field: hashes.put_over(a, b"k", field, b"1", hashes.context(a, b"k", field)),
+        "zincrby": lambda field: zsets.increase(a, b"k", field, 1.0),
+    }[way]
+    for i in range(51):
+        a.begin(1_700_000_000_000 + i)
+        add(b"%d" % i)
+    _exchange(a, b)
+    for state in (a, b):
+        entry = state.keys[b"k"]
+        assert isinstance(entry, hashes.HashEntry) and type(entry.values) is Shards and len(entry.values) == 51
 
 
 @pytest.mark.parametrize("limit", [0, 50, 10**6])
