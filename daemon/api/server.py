@@ -11,11 +11,12 @@ import asyncio
 import hmac
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, cast
 
 from daemon.api import commands as _commands  # noqa: F401  the table fills itself when they are imported
 from daemon.api.channels import Channels
+from daemon.api.crowd import Crowd
 from daemon.api.dispatch import refuse_long_keys, run
 from daemon.api.hub import Hub
 from daemon.api.limits import Limits
@@ -29,7 +30,7 @@ from daemon.metrics import Histogram
 log = logging.getLogger(__name__)
 
 MEASURED = 8
-"""One read in so many is measured for `command_seconds`; to measure each would cost a GET 3 % of its time."""
+"""One read in so many is measured for `command_seconds`: to measure each would cost a GET 3 % of its time."""
 BACKLOG_REQUESTS = 1024
 """Requests that may wait behind a parked one before its connection is no longer read; or `limits.request` bytes."""
 SLICE = 64
@@ -72,7 +73,10 @@ class Server:
         self._reads = 0
         self._begun = -1.0  # the loop's time at the last `hub.begin`
         self._due: list[Session] = []
-        self._turning = False
+        self._arrived: list[tuple[Connection, bytes]] = []  # read in this turn, and not run yet
+        self.crowd = Crowd()  # whether reads wait for each other
+        self._turning = False  # its end is on its way
+        self.unsettled = False  # something was done in it that `hub.settle` has to see
         self._looks = 0  # of this turn
         self._looked_at = 0  # `_reads` at the last of them
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -161,20 +165,73 @@ class Server:
         if not session.due:
             session.due = True
             self._due.append(session)
-        if not self._turning:
-            self.wake()
+        self.wake()
 
     def _measure(self, seconds: float, number: int) -> None:
         """So many commands that were read at once took this long; they count for those that were not measured."""
         self.command_seconds.observe(seconds / number, number * MEASURED)
+        self.crowd.passed(self._reads)
 
     def wake(self) -> None:
         """See to it that this turn of the loop ends with `settle`."""
-        self._turning = True
-        (self._loop or asyncio.get_running_loop()).call_soon(self._gather if self.hub.hold_replies else self._turn)
+        self.unsettled = True
+        self._end_turn()
+
+    def _end_turn(self) -> None:
+        if not self._turning:
+            self._turning = True
+            (self._loop or asyncio.get_running_loop()).call_soon(self._gather if self.hub.hold_replies else self._turn)
+
+    def arrive(self, connection: Connection, data: bytes) -> None:
+        """Run this at the end of the turn, together with what the others bring."""
+        self._arrived.append((connection, data))
+        self._end_turn()
+
+    def _serve_arrived(self) -> None:
+        arrived, self._arrived = self._arrived, []
+        self.crowd.count(len(arrived))
+        self.serve(arrived)
+        for connection, _ in arrived:
+            session = connection.session
+            if not session.due:
+                session.due = True
+                self._due.append(session)
+
+    def serve(self, arrived: Iterable[tuple[Connection, bytes]]) -> None:
+        """The hot path: run the requests of each read. Their replies are in `out` of its session."""
+        now = self._now()
+        if now != self._begun:  # uvloop's clock stands still within a turn, and shows milliseconds
+            self._begun = now
+            self.hub.begin()
+        for connection, data in arrived:
+            try:
+                session = connection.session
+                session.active = now
+                self.bytes_read += len(data)
+                if session.gate & (UNAUTHENTICATED | PARKED | CLOSING):
+                    connection.hindered(data)
+                    continue
+                parser = connection.parser
+                requests = parser.feed(data)
+                if requests:
+                    self._reads += 1
+                    began = 0.0 if self._reads % MEASURED else time.perf_counter()
+                    if parser.long:
+                        parser.long = False
+                        refuse_long_keys(requests, self.hub.limits)
+                    if run(session, requests) if len(requests) <= SLICE else self.run_many(session, requests):
+                        self.unsettled = True
+                    if began:
+                        self._measure(time.perf_counter() - began, len(requests))
+                if parser.error is not None and not session.gate & PARKED:
+                    connection.protocol_error(parser.error)
+            except Exception as error:  # a defect: who else has come is not to suffer from it
+                connection.fail(error)
 
     def _gather(self) -> None:
         """Requests that came while others were run share their commit: look again while that brings any."""
+        if self._arrived:
+            self._serve_arrived()
         if self._looks < LOOKS and self._looked_at != self._reads and len(self._due) < len(self.sessions):
             self._looks += 1
             self._looked_at = self._reads
@@ -183,19 +240,33 @@ class Server:
             self._looks = 0
             self._turn()
 
+    def settle(self) -> None:
+        """The turn of one that is alone is over, unless something else is to be done in it."""
+        if not self._turning:
+            self.unsettled = False
+            self.hub.settle()
+
     def _turn(self) -> None:
-        """The end of a turn: what had to wait runs, the hub commits, then the replies leave."""
+        """The end of a turn: what had to wait runs, the hub commits, and replies leave, before that if they may."""
+        if self._arrived:
+            self._serve_arrived()
         due, self._due = self._due, []
         for session in due:
             if session.resumed:
                 self._run_backlog(session)
         self._turning = False
-        self.hub.settle()
+        unsettled, self.unsettled = self.unsettled, False
+        held = self.hub.hold_replies
+        if unsettled and held:
+            self.hub.settle()
         for session in due:
             session.due = False
-            session.flush()
+            if session.out or session.gate:
+                session.flush()
             if session.resumed:  # by what ran above: its turn has passed
                 self.schedule(session)
+        if unsettled and not held:
+            self.hub.settle()
         if self._due:
             self.schedule(self._due[0])
 
@@ -243,10 +314,12 @@ class Server:
 class Connection(asyncio.Protocol):
     """One client's socket: bytes in, requests run, bytes out."""
 
-    __slots__ = ("_behind", "_guarded", "_hub", "_parser", "_server", "_session", "_transport")
+    __slots__ = ("_behind", "_guarded", "_hub", "_server", "_transport", "parser", "session", "write")
 
+    session: Session
+    parser: RequestParser
+    write: Callable[[bytes], None]  # the transport's own
     _transport: asyncio.Transport
-    _session: Session
 
     def __init__(self, server: Server, guarded: bool) -> None:
         self._server = server
@@ -259,6 +332,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client has come."""
         self._transport = cast(asyncio.Transport, transport)
+        self.write = self._transport.write
         server = self._server
         limits = self._hub.limits
         if len(server.sessions) >= limits.clients:
@@ -269,47 +343,30 @@ class Connection(asyncio.Protocol):
         # Above this mark `pause_writing` is called: the client does not read what it asked for.
         self._transport.set_write_buffer_limits(high=limits.reply_buffer)
         peer, local = _addresses(self._transport)
-        self._session = server.open_session(self, peer, local, self._guarded)
-        self._parser = RequestParser(limits, authenticated=not self._session.gate & UNAUTHENTICATED)
+        self.session = server.open_session(self, peer, local, self._guarded)
+        self.parser = RequestParser(limits, authenticated=not self.session.gate & UNAUTHENTICATED)
 
     def data_received(self, data: bytes) -> None:
-        """The hot path: one read, its requests, one write."""
-        session = self._session
+        """One read: its requests and one write, or what others have sent first."""
         server = self._server
-        now = session.active = server._now()
-        server.bytes_read += len(data)
-        if session.gate & (UNAUTHENTICATED | PARKED | CLOSING):
-            self._hindered(data)
+        if server.crowd.here:
+            server.arrive(self, data)
             return
-        parser = self._parser
-        requests = parser.feed(data)
-        if requests:
-            server._reads += 1
-            began = 0.0 if server._reads % MEASURED else time.perf_counter()
-            if now != server._begun:  # uvloop's clock stands still within a turn, and shows milliseconds
-                server._begun = now
-                self._hub.begin()
-            if parser.long:
-                parser.long = False
-                refuse_long_keys(requests, self._hub.limits)
-            wrote = run(session, requests) if len(requests) <= SLICE else server.run_many(session, requests)
-            if wrote and not server._turning:
-                server.wake()
-            if began:
-                server._measure(time.perf_counter() - began, len(requests))
-        if parser.error is not None and not session.gate & PARKED:
-            self._protocol_error(parser.error)
+        server.serve(((self, data),))
+        session = self.session
         if self._hub.hold_replies or session.gate & (PARKED | CLOSING):
             server.schedule(session)
             return
         out = session.out
         if out:
-            self._transport.write(out[0] if len(out) == 1 else b"".join(out))
+            self.write(out[0] if len(out) == 1 else b"".join(out))
             out.clear()
+        if server.unsettled:
+            server.settle()
 
     def pause_writing(self) -> None:
         """More than `limits.reply_buffer` waits for this client to read."""
-        self._server.drown(self._session)
+        self._server.drown(self.session)
 
     def eof_received(self) -> bool:
         """The client sends no more: it is gone, as Redis sees it."""
@@ -317,16 +374,12 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection has ended, whoever ended it."""
-        session = getattr(self, "_session", None)
+        session = getattr(self, "session", None)
         if session is not None:
             self._server.close_session(session)
-        del self._transport  # which knows us: no cycle may be left, the daemon runs without the collector
+        del self._transport, self.write  # which know us: no cycle may be left, the daemon runs without the collector
 
     # -- what a session needs of its wire
-
-    def write(self, data: bytes) -> None:
-        """Send bytes."""
-        self._transport.write(data)
 
     def close(self) -> None:
         """Close once everything written has left."""
@@ -339,24 +392,31 @@ class Connection(asyncio.Protocol):
     def resume(self) -> None:
         """Read on: what waited behind a parked request has run."""
         self._behind = 0
-        if self._parser.error is not None:
-            self._protocol_error(self._parser.error)
+        if self.parser.error is not None:
+            self.protocol_error(self.parser.error)
         elif not self._transport.is_closing():
             self._transport.resume_reading()
 
     def relimit(self, limits: Limits) -> None:
         """Other limits hold from now on."""
-        self._parser.relimit(limits)
+        self.parser.relimit(limits)
         self._transport.set_write_buffer_limits(high=limits.reply_buffer)
 
     # -- off the hot path
 
-    def _hindered(self, data: bytes) -> None:
-        session = self._session
+    def fail(self, error: Exception) -> None:
+        """A defect in serving this client: tell the loop, as if it had called us, and let the client go."""
+        message = {"message": "a client was disconnected by a defect: please report it", "exception": error}
+        asyncio.get_running_loop().call_exception_handler(message)
+        self._transport.abort()
+
+    def hindered(self, data: bytes) -> None:
+        """Bytes of a client that is not answered as they come: unknown yet, or parked, or leaving."""
+        session = self.session
         if session.gate & CLOSING:
             return
         if session.gate & PARKED:
-            requests = self._parser.feed(data)
+            requests = self.parser.feed(data)
             self._check_keys(requests)
             session.backlog.extend(requests)
             self._behind += len(data)
@@ -364,31 +424,32 @@ class Connection(asyncio.Protocol):
                 self._transport.pause_reading()
             return
         self._one_by_one(data)
-        if self._parser.error is not None:
-            self._protocol_error(self._parser.error)
+        if self.parser.error is not None:
+            self.protocol_error(self.parser.error)
         self._server.schedule(session)
 
     def _one_by_one(self, data: bytes) -> None:
         """Until AUTH has succeeded each request is small, so the next one is parsed only after the last has run."""
-        session = self._session
-        while (request := self._parser.feed_one(data)) is not None:
+        session = self.session
+        while (request := self.parser.feed_one(data)) is not None:
             data = b""
             self._hub.begin()
             requests = [request]
             self._check_keys(requests)
             run(session, requests)
             if not session.gate & UNAUTHENTICATED:
-                self._parser.authenticated(True)
+                self.parser.authenticated(True)
 
     def _check_keys(self, requests: list[list[bytes]]) -> None:
-        if self._parser.long:
-            self._parser.long = False
+        if self.parser.long:
+            self.parser.long = False
             refuse_long_keys(requests, self._hub.limits)
 
-    def _protocol_error(self, error: str) -> None:
+    def protocol_error(self, error: str) -> None:
+        """What it sent cannot be read: say so, and let it go."""
         self._server.statistics.errors_of_protocol += 1
-        self._session.out.append(RESP2.error(error))
-        self._session.close_after_reply()
+        self.session.out.append(RESP2.error(error))
+        self.session.close_after_reply()
 
 
 def _addresses(transport: asyncio.Transport) -> tuple[str, str]:

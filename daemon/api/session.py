@@ -201,7 +201,7 @@ class Session:
         """Write what has gathered; one write."""
         out = self.out
         if out:
-            self.wire.write(b"".join(out))
+            self.wire.write(out[0] if len(out) == 1 else b"".join(out))
             out.clear()
         if self.gate & CLOSING:
             self.wire.close()
