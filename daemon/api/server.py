@@ -73,9 +73,9 @@ class Server:
         self._reads = 0
         self._begun = -1.0  # the loop's time at the last `hub.begin`
         self._due: list[Session] = []
-        self._arrived: list[tuple[Connection, bytes]] = []  # read in this turn, and not run yet
+        self.arrived: list[tuple[Connection, bytes]] = []  # read in this turn, and not run yet
         self.crowd = Crowd()  # whether reads wait for each other
-        self._turning = False  # its end is on its way
+        self.turning = False  # its end is on its way
         self.unsettled = False  # something was done in it that `hub.settle` has to see
         self._looks = 0  # of this turn
         self._looked_at = 0  # `_reads` at the last of them
@@ -175,20 +175,16 @@ class Server:
     def wake(self) -> None:
         """See to it that this turn of the loop ends with `settle`."""
         self.unsettled = True
-        self._end_turn()
+        self.end_turn()
 
-    def _end_turn(self) -> None:
-        if not self._turning:
-            self._turning = True
+    def end_turn(self) -> None:
+        """See to it that this turn of the loop has an end of its own."""
+        if not self.turning:
+            self.turning = True
             (self._loop or asyncio.get_running_loop()).call_soon(self._gather if self.hub.hold_replies else self._turn)
 
-    def arrive(self, connection: Connection, data: bytes) -> None:
-        """Run this at the end of the turn, together with what the others bring."""
-        self._arrived.append((connection, data))
-        self._end_turn()
-
     def _serve_arrived(self) -> None:
-        arrived, self._arrived = self._arrived, []
+        arrived, self.arrived = self.arrived, []
         self.crowd.count(len(arrived))
         self.serve(arrived)
         for connection, _ in arrived:
@@ -230,7 +226,7 @@ class Server:
 
     def _gather(self) -> None:
         """Requests that came while others were run share their commit: look again while that brings any."""
-        if self._arrived:
+        if self.arrived:
             self._serve_arrived()
         if self._looks < LOOKS and self._looked_at != self._reads and len(self._due) < len(self.sessions):
             self._looks += 1
@@ -242,19 +238,19 @@ class Server:
 
     def settle(self) -> None:
         """The turn of one that is alone is over, unless something else is to be done in it."""
-        if not self._turning:
+        if not self.turning:
             self.unsettled = False
             self.hub.settle()
 
     def _turn(self) -> None:
         """The end of a turn: what had to wait runs, the hub commits, and replies leave, before that if they may."""
-        if self._arrived:
+        if self.arrived:
             self._serve_arrived()
         due, self._due = self._due, []
         for session in due:
             if session.resumed:
                 self._run_backlog(session)
-        self._turning = False
+        self.turning = False
         unsettled, self.unsettled = self.unsettled, False
         held = self.hub.hold_replies
         if unsettled and held:
@@ -349,8 +345,10 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """One read: its requests and one write, or what others have sent first."""
         server = self._server
-        if server.crowd.here:
-            server.arrive(self, data)
+        if server.crowd.here:  # it runs at the end of the turn, together with what the others bring
+            server.arrived.append((self, data))
+            if not server.turning:
+                server.end_turn()
             return
         server.serve(((self, data),))
         session = self.session
