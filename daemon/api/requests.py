@@ -3,15 +3,18 @@
 `RequestParser` promises that any chunking of one byte stream gives the same requests and the same error, that it never
 raises, and that what it keeps of an unfinished request is bounded by `limits.request`. Must not know any command.
 
-Four readers share the work. One small request that arrives whole and alone is split at its line ends, and every count
-compared; large ones are read header by header. hiredis takes whatever else arrives whole and begins with `*`. It reads
-replies, not requests, so it takes more than Redis does; `_exact` is Redis's own grammar, and takes unfinished requests,
-inline commands and whatever looks unusual.
+Four readers share the work. One small request that arrives whole and alone is taken apart like an earlier one of its
+length, if its counts are the same, or split at its line ends, and every count compared; large ones are read header by
+header. hiredis takes whatever else arrives whole and begins with `*`. It reads replies, not requests, so it takes more
+than Redis does; `_exact` is Redis's own grammar, and takes unfinished requests, inline commands and whatever looks
+unusual.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from struct import Struct
 from typing import Final
 
 import hiredis
@@ -32,6 +35,8 @@ ALONE: Final = 192
 """Bytes of a read up to which it may be one request to be split: several, or longer ones, are cheaper with hiredis."""
 ALONE_LINES: Final = 12
 """Lines of such a request, and one more."""
+LEARNED: Final = 8
+"""Of so many requests that were split one is remembered: that costs more than to split it, and no two may be alike."""
 LARGE: Final = 1024
 """Bytes of a request from which on looking at each of them costs more than all the rest."""
 HEADER: Final = 24
@@ -50,6 +55,33 @@ _foreign = re.compile(rb"\n[+=(>~|%]").search
 _crowd = re.compile(rb"\*[0-9]{5}").search
 _number = re.compile(rb"-?[1-9][0-9]{0,18}|0").fullmatch
 _join = b"".join
+
+
+class Shapes:
+    """How the last request of each length looked, but for the bytes of its arguments.
+
+    Most requests are like one before, whoever sent it: the counts stand at the same places. One that has the same bytes
+    there has arguments of the same lengths, whatever is in them.
+    """
+
+    __slots__ = ("_split", "of")
+
+    def __init__(self) -> None:
+        # By length in bytes: how to take a request apart, and what must stand before, between and behind the arguments.
+        self.of: list[tuple[Callable[[bytes], tuple[bytes, ...]], tuple[bytes, ...]] | None] = [None] * (ALONE + 1)
+        self._split = 0
+
+    def learn(self, args: list[bytes], size: int) -> None:
+        """A request of `size` bytes with these arguments had to be split."""
+        self._split += 1
+        if not self._split % LEARNED:
+            counts = [b"$%d\r\n" % len(arg) for arg in args]
+            heads = [b"*%d\r\n" % len(args) + counts[0], *(b"\r\n" + count for count in counts[1:]), b"\r\n"]
+            pieces = [piece for pair in zip(heads[:-1], args, strict=True) for piece in pair] + heads[-1:]
+            self.of[size] = (Struct("".join([f"{len(piece)}s" for piece in pieces])).unpack, tuple(heads))
+
+
+_shapes = Shapes()
 
 
 class RefusedRequest(list[bytes]):
@@ -118,13 +150,21 @@ class RequestParser:
     def feed(self, data: bytes) -> list[list[bytes]]:
         """The requests that `data` completes, in order, none of them empty. May set `error`; those before it count."""
         if self._idle:
-            if len(data) <= self._alone:
+            size = len(data)
+            if size <= self._alone:
+                shape = _shapes.of[size]
+                if shape is not None:
+                    pieces = shape[0](data)
+                    if pieces[0::2] == shape[1]:
+                        return [[*pieces[1::2]]]
+                    _shapes.of[size] = None
                 head, *parts = data.split(b"\r\n", ALONE_LINES)
                 # $3 SET $1 k $1 v and nothing: counts and arguments take turns, and nothing follows.
                 args = parts[1::2]
                 if args and head == _STARS[len(args)] and parts[0::2] == [*map(_dollar, map(len, args)), b""]:
+                    _shapes.learn(args, size)
                     return [args]
-            elif len(data) >= LARGE and self._whole:
+            elif size >= LARGE and self._whole:
                 return self._large(data)
             return self._several(data)
         requests: list[list[bytes]] = []

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from daemon.api import requests as module
 from daemon.api.limits import Limits
-from daemon.api.requests import LINE_LIMIT, RefusedRequest, RequestParser, split_words
+from daemon.api.requests import LINE_LIMIT, RefusedRequest, RequestParser, Shapes, split_words
 from tests.daemon.api.serving import encoded
 
 SMALL = Limits(key=8, value=16, request=200)
@@ -260,6 +260,67 @@ def test_before_the_password_one_request_at_a_time() -> None:
     assert parser.feed_one(b"") == long
     assert parser.feed_one(b"") is None
     assert parser.feed(encoded("PING")) == [[b"PING"]]
+
+
+# -- requests like an earlier one
+
+
+@pytest.fixture
+def split(monkeypatch: pytest.MonkeyPatch) -> list[list[bytes]]:
+    """The requests that had to be split, with nothing learned yet; each of them teaches its shape."""
+    seen: list[list[bytes]] = []
+    learn = Shapes.learn
+    monkeypatch.setattr(module, "LEARNED", 1)
+    monkeypatch.setattr(module, "_shapes", Shapes())
+    monkeypatch.setattr(Shapes, "learn", lambda shapes, args, size: (seen.append(args), learn(shapes, args, size)))
+    return seen
+
+
+def test_a_request_like_an_earlier_one_is_not_split_again(split: list[list[bytes]]) -> None:
+    for args in (
+        [b"SET", b"a", b""],
+        [b"SET", b"b", b""],
+        [b"GET", b"\n", b""],
+        [b"SET", b"", b"x"],
+        [b"DEL", b"", b"y"],
+    ):
+        assert parse([encoded(*args)], Limits()) == ([("", args)], None)
+    assert split == [[b"SET", b"a", b""], [b"SET", b"", b"x"]]
+
+
+def test_where_no_two_are_alike_few_are_remembered(split: list[list[bytes]], monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is learned was wrong at the next one, and is forgotten."""
+    monkeypatch.setattr(module, "LEARNED", 8)
+    shapes = module._shapes
+    remembered = 0
+    for n in range(64):
+        args = [b"ECHO", b"x" * (n % 2), b"y" * (1 - n % 2)]
+        assert parse([encoded(*args)], Limits()) == ([("", args)], None)
+        remembered += any(shapes.of)
+    assert (len(split), remembered) == (64, 8)
+
+
+@given(
+    sent=st.lists(st.lists(st.binary(max_size=6), min_size=1, max_size=5), min_size=1, max_size=6),
+    places=st.lists(st.tuples(st.integers(0, 60), st.sampled_from(b"*$\r\n0123x")), max_size=3),
+)
+def test_what_differs_from_an_earlier_one_in_a_count_is_not_taken_for_it(
+    sent: list[list[bytes]], places: list[tuple[int, int]]
+) -> None:
+    """Bytes are put in place of others: whatever comes of it is what Redis's grammar makes of it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "LEARNED", 1)
+        patch.setattr(module, "_shapes", Shapes())
+        for args in sent:
+            data = bytearray(encoded(*args))
+            assert parse([bytes(data)], Limits()) == ([("", args)], None)
+            for place, byte in places:
+                data[place % len(data)] = byte
+            changed = bytes(data)
+            found = parse([changed], Limits())
+            patch.setattr(module, "ALONE", 0)
+            assert found == parse([changed], Limits())
+            patch.setattr(module, "ALONE", 192)
 
 
 # -- chunks
