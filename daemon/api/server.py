@@ -253,7 +253,7 @@ class Server:
         self.turning = False
         unsettled, self.unsettled = self.unsettled, False
         held = self.hub.hold_replies
-        if unsettled and held:
+        if held:  # whoever wrote: what is read here may be a peer's, and not stored yet
             self.hub.settle()
         for session in due:
             session.due = False

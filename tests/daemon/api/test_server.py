@@ -229,6 +229,15 @@ async def test_a_crowd_is_answered_after_settling_where_replies_are_held(
         assert (seen[0], seen.count("settled"), seen.count("wrote")) == (first, 1, 5)
 
 
+async def test_a_crowd_that_only_reads_is_answered_after_settling_where_replies_are_held(crowded: Serving) -> None:
+    """What it reads may be a peer's, and not be stored yet."""
+    crowded.hub.hold_replies = True
+    clients = await crowd_of(crowded, 3)
+    read_together(crowded, encoded("GET k"))
+    assert [await client.reply() for client in clients] == [b"$-1\r\n"] * 3
+    assert crowded.hub.settled == 1
+
+
 async def test_who_writes_in_a_crowd_and_leaves_at_once_has_written(crowded: Serving) -> None:
     others = await crowd_of(crowded, 3)
     for n in range(20):
