@@ -52,7 +52,7 @@ _DOLLAR: Final = 0x24
 # What hiredis would read as a string or an array although Redis does not ...
 _foreign = re.compile(rb"\n[+=(>~|%]").search
 # ... and counts for which it would reserve memory before anything has come.
-_crowd = re.compile(rb"\*[0-9]{5}").search
+_many = re.compile(rb"\*[0-9]{5}").search
 _number = re.compile(rb"-?[1-9][0-9]{0,18}|0").fullmatch
 _join = b"".join
 
@@ -61,7 +61,7 @@ class Shapes:
     """How the last request of each length looked, but for the bytes of its arguments.
 
     Most requests are like one before, whoever sent it: the counts stand at the same places. One that has the same bytes
-    there has arguments of the same lengths, whatever is in them.
+    there has arguments of the same lengths, whatever is in them. Of the arguments nothing but lengths is kept.
     """
 
     __slots__ = ("_split", "of")
@@ -181,7 +181,7 @@ class RequestParser:
     def _several(self, data: bytes) -> list[list[bytes]]:
         """Many requests in one read, or an unusual one."""
         requests: list[list[bytes]] = []
-        if 0 < len(data) <= self._whole and data[0] == _STAR and _crowd(data) is None:
+        if 0 < len(data) <= self._whole and data[0] == _STAR and _many(data) is None:
             odd = _odd(data)
             if not (odd and _foreign(data)):
                 self._quick(data, requests, odd)

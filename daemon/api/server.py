@@ -196,11 +196,11 @@ class Server:
     def serve(self, arrived: Iterable[tuple[Connection, bytes]]) -> None:
         """The hot path: run the requests of each read. Their replies are in `out` of its session."""
         now = self._now()
-        if now != self._begun:  # uvloop's clock stands still within a turn, and shows milliseconds
-            self._begun = now
-            self.hub.begin()
         for connection, data in arrived:
             try:
+                if now != self._begun:  # uvloop's clock stands still within a turn, and shows milliseconds
+                    self._begun = now
+                    self.hub.begin()
                 session = connection.session
                 session.active = now
                 self.bytes_read += len(data)
@@ -236,28 +236,24 @@ class Server:
             self._looks = 0
             self._turn()
 
-    def settle(self) -> None:
-        """The turn of one that is alone is over, unless something else is to be done in it."""
-        if not self.turning:
-            self.unsettled = False
-            self.hub.settle()
-
     def _turn(self) -> None:
         """The end of a turn: what had to wait runs, the hub commits, and replies leave, before that if they may."""
-        if self.arrived:
-            self._serve_arrived()
-        due, self._due = self._due, []
-        for session in due:
-            if session.resumed:
-                self._run_backlog(session)
-        self.turning = False
+        try:
+            if self.arrived:
+                self._serve_arrived()
+            due, self._due = self._due, []
+            for session in due:
+                if session.resumed:
+                    self._run_backlog(session)
+                session.due = False
+        finally:
+            self.turning = False
         unsettled, self.unsettled = self.unsettled, False
         held = self.hub.hold_replies
         if held:  # whoever wrote: what is read here may be a peer's, and not stored yet
             self.hub.settle()
         for session in due:
-            session.due = False
-            if session.out or session.gate:
+            if not session.due:  # else settling did something for it, and the next turn commits that first
                 session.flush()
             if session.resumed:  # by what ran above: its turn has passed
                 self.schedule(session)
@@ -278,7 +274,6 @@ class Server:
         )
         session.out.clear()
         session.backlog.clear()
-        session.gate |= CLOSING
         session.wire.abort()
 
     def run_many(self, session: Session, requests: list[list[bytes]]) -> bool:
@@ -359,8 +354,8 @@ class Connection(asyncio.Protocol):
         if out:
             self.write(out[0] if len(out) == 1 else b"".join(out))
             out.clear()
-        if server.unsettled:
-            server.settle()
+        if server.unsettled and not server.turning:
+            server.end_turn()
 
     def pause_writing(self) -> None:
         """More than `limits.reply_buffer` waits for this client to read."""
@@ -384,7 +379,8 @@ class Connection(asyncio.Protocol):
         self._transport.close()
 
     def abort(self) -> None:
-        """Close at once."""
+        """Close at once: nothing that it has sent runs any more."""
+        self.session.gate |= CLOSING
         self._transport.abort()
 
     def resume(self) -> None:
@@ -404,9 +400,15 @@ class Connection(asyncio.Protocol):
 
     def fail(self, error: Exception) -> None:
         """A defect in serving this client: tell the loop, as if it had called us, and let the client go."""
-        message = {"message": "a client was disconnected by a defect: please report it", "exception": error}
-        asyncio.get_running_loop().call_exception_handler(message)
-        self._transport.abort()
+        asyncio.get_running_loop().call_exception_handler(
+            {
+                "message": f"client {self.session.id} disconnected by a defect: please report it",
+                "exception": error,
+                "protocol": self,
+                "transport": self._transport,
+            }
+        )
+        self.abort()
 
     def hindered(self, data: bytes) -> None:
         """Bytes of a client that is not answered as they come: unknown yet, or parked, or leaving."""

@@ -144,6 +144,42 @@ async def test_a_turn_ends_though_requests_never_do(serving: Serving, monkeypatc
     assert 0 < looks <= 1 + LOOKS
 
 
+async def test_what_is_served_while_replies_are_held_waits_for_the_commit_of_its_own(
+    serving: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pop that ends the wait of a client, in the settling of the very turn in which that client began to wait."""
+    hub = serving.hub
+    hub.hold_replies = True
+    client = await serving.client()
+    seen: list[str] = []
+    settle, flush = hub.settle, Session.flush
+
+    def settling() -> None:
+        settle()
+        seen.append("settled")
+        if PARKED:
+            PARKED[0].resume(b"+popped\r\n")
+            PARKED.clear()
+
+    def flushing(session: Session) -> None:
+        seen.extend(["popped"] * bool(session.out))
+        flush(session)
+
+    monkeypatch.setattr(hub, "settle", settling)
+    monkeypatch.setattr(Session, "flush", flushing)
+    client.send(encoded("HOLD"))
+    assert await client.reply() == b"+popped\r\n"
+    assert seen == ["settled", "settled", "popped"]
+
+
+async def test_few_who_write_in_one_turn_share_its_settling(serving: Serving) -> None:
+    clients = await crowd_of(serving, 3)
+    read_together(serving, encoded("SET k v"))
+    assert [await client.reply() for client in clients] == [b"+OK\r\n"] * 3
+    await until(lambda: serving.hub.settled)
+    assert serving.hub.settled == 1
+
+
 # -- a crowd
 
 
@@ -246,6 +282,34 @@ async def test_who_writes_in_a_crowd_and_leaves_at_once_has_written(crowded: Ser
         leaving.close()
     await until(lambda: len(crowded.server.sessions) == 3)
     assert await others[0].ask("DBSIZE") == b":20\r\n"
+
+
+@pytest.mark.parametrize("first", [True, False])
+async def test_who_is_killed_in_a_crowd_does_nothing_any_more(crowded: Serving, first: bool) -> None:
+    one, _ = await crowd_of(crowded, 2)
+    killer, victim = crowded.server.sessions.values()
+    kill = encoded(f"CLIENT KILL ID {victim.id}") + encoded("EXISTS k")
+    reads = [(killer, kill), (victim, encoded("SET k v"))]
+    for session, data in reads if first else reads[::-1]:
+        session.wire.data_received(data)
+    assert [await one.reply(), await one.reply()] == [b":1\r\n", b":0\r\n" if first else b":1\r\n"]
+    assert await one.ask("EXISTS k") == (b":0\r\n" if first else b":1\r\n")
+
+
+async def test_a_defect_of_ours_does_not_end_the_turns(crowded: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, two = await crowd_of(crowded, 2)
+    begin, broken = crowded.hub.begin, iter([True])
+
+    def beginning() -> None:
+        for _ in broken:
+            raise RuntimeError("broken")
+        begin()
+
+    monkeypatch.setattr(crowded.hub, "begin", beginning)
+    monkeypatch.setattr(crowded.server, "_begun", -1.0)
+    read_together(crowded, encoded("PING"))
+    assert await one.ended()
+    assert [await two.reply(), await two.ask("PING")] == [b"+PONG\r\n"] * 2
 
 
 async def test_a_defect_in_serving_one_of_a_crowd_harms_no_other(
