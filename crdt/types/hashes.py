@@ -100,10 +100,9 @@ class HashEntry(Entry):
         assert field is not None
         if type(payload) is bytes and field not in self.values and field not in self.ghosts:
             self.values[field], self.dots[field] = payload, dot
-            self.spread()
-            return
-        self.number(field).insert(state, self, field, payload, dot)
-        self.tidy(field)
+        else:
+            self.number(field).insert(state, self, field, payload, dot)
+            self.tidy(field)
         self.spread()
 
     def insert_all(self, state: State, fields: list[bytes], payloads: list[Wire] | None, dots: Sequence[int]) -> None:
