@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from daemon.api.session import Session
 from tests.daemon.api.serving import Client, Hub, Serving, serve
 
 Connect = Callable[[], Awaitable[Client]]
@@ -23,3 +24,23 @@ async def serving(tmp_path: Path) -> AsyncIterator[Serving]:
 async def client(serving: Serving) -> Client:
     """One connection to it."""
     return await serving.client()
+
+
+@pytest.fixture
+def seen(serving: Serving, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What the server does at the ends of its turns, in order: "settled", and "wrote" for each session with replies."""
+    order: list[str] = []
+    settle, flush = serving.hub.settle, Session.flush
+
+    def settling() -> None:
+        settle()
+        order.append("settled")
+
+    def flushing(session: Session) -> None:
+        if session.out:
+            order.append("wrote")
+        flush(session)
+
+    monkeypatch.setattr(serving.hub, "settle", settling)
+    monkeypatch.setattr(Session, "flush", flushing)
+    return order

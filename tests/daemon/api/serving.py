@@ -168,6 +168,17 @@ class Serving:
         """A new connection over TCP."""
         return self._keep(Client(*await asyncio.open_connection("127.0.0.1", self.port)))
 
+    async def crowd(self, count: int) -> list[Client]:
+        """So many connections, the only ones; their sessions are open."""
+        clients = [await self.client() for _ in range(count)]
+        await until(lambda: len(self.server.sessions) == count)
+        return clients
+
+    def read_together(self, data: bytes) -> None:
+        """All clients are found to have sent this in the same turn of the loop."""
+        for session in list(self.server.sessions.values()):
+            session.wire.data_received(data)
+
     def _keep(self, client: Client) -> Client:
         self.clients.append(client)
         return client

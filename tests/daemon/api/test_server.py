@@ -7,7 +7,6 @@ import logging
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import redis.asyncio
@@ -77,23 +76,10 @@ async def test_requests_never_run_on_the_clock_of_an_earlier_turn(serving: Servi
     assert serving.hub.batches - before == 2
 
 
-async def test_held_replies_leave_after_settling(serving: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_held_replies_leave_after_settling(serving: Serving, seen: list[str]) -> None:
     hub = serving.hub
     hub.hold_replies = True
     clients = [await serving.client() for _ in range(5)]
-    seen: list[str] = []
-    settle, flush = hub.settle, Session.flush
-
-    def settling() -> None:
-        settle()
-        seen.append("settled")
-
-    def flushing(session: Session) -> None:
-        seen.append("wrote")
-        flush(session)
-
-    monkeypatch.setattr(hub, "settle", settling)
-    monkeypatch.setattr(Session, "flush", flushing)
     for client in clients:
         client.send(encoded("SET k v") + encoded("GET k"))
     for client in clients:
@@ -145,188 +131,32 @@ async def test_a_turn_ends_though_requests_never_do(serving: Serving, monkeypatc
 
 
 async def test_what_is_served_while_replies_are_held_waits_for_the_commit_of_its_own(
-    serving: Serving, monkeypatch: pytest.MonkeyPatch
+    serving: Serving, seen: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A pop that ends the wait of a client, in the settling of the very turn in which that client began to wait."""
     hub = serving.hub
     hub.hold_replies = True
     client = await serving.client()
-    seen: list[str] = []
-    settle, flush = hub.settle, Session.flush
+    settle = hub.settle
 
     def settling() -> None:
         settle()
-        seen.append("settled")
         if PARKED:
             PARKED[0].resume(b"+popped\r\n")
             PARKED.clear()
 
-    def flushing(session: Session) -> None:
-        seen.extend(["popped"] * bool(session.out))
-        flush(session)
-
     monkeypatch.setattr(hub, "settle", settling)
-    monkeypatch.setattr(Session, "flush", flushing)
     client.send(encoded("HOLD"))
     assert await client.reply() == b"+popped\r\n"
-    assert seen == ["settled", "settled", "popped"]
+    assert seen == ["settled", "settled", "wrote"]
 
 
 async def test_few_who_write_in_one_turn_share_its_settling(serving: Serving) -> None:
-    clients = await crowd_of(serving, 3)
-    read_together(serving, encoded("SET k v"))
+    clients = await serving.crowd(3)
+    serving.read_together(encoded("SET k v"))
     assert [await client.reply() for client in clients] == [b"+OK\r\n"] * 3
     await until(lambda: serving.hub.settled)
     assert serving.hub.settled == 1
-
-
-# -- a crowd
-
-
-@pytest.fixture
-def crowded(serving: Serving, monkeypatch: pytest.MonkeyPatch) -> Serving:
-    """A server that believes in a crowd, whoever comes."""
-    monkeypatch.setattr("daemon.api.crowd.CROWD", 0)
-    serving.server.crowd.here = True
-    return serving
-
-
-async def crowd_of(serving: Serving, count: int) -> list[Client]:
-    """So many connections whose sessions are open."""
-    clients = [await serving.client() for _ in range(count)]
-    await until(lambda: len(serving.server.sessions) == count)
-    return clients
-
-
-def read_together(serving: Serving, data: bytes) -> None:
-    """All clients are found to have sent this in the same turn."""
-    for session in list(serving.server.sessions.values()):
-        session.wire.data_received(data)
-
-
-@pytest.mark.parametrize("crowd", [0, 99])
-async def test_in_a_crowd_nobody_is_answered_before_all_have_run(
-    crowded: Serving, monkeypatch: pytest.MonkeyPatch, crowd: int
-) -> None:
-    """Without a crowd, the control, each is answered by itself."""
-    monkeypatch.setattr("daemon.api.crowd.CROWD", crowd)
-    crowded.server.crowd.here = not crowd
-    clients = await crowd_of(crowded, 5)
-    seen: list[str] = []
-    for session in list(crowded.server.sessions.values()):
-        session.wire.write = lambda data, write=session.wire.write: (seen.append("wrote"), write(data))
-
-    @command("SEE", arity=1, group="test", summary="Is seen.")
-    def see(session: Session, args: list[bytes]) -> bytes:
-        seen.append("ran")
-        return session.resp.ok
-
-    read_together(crowded, encoded("SEE"))
-    assert [await client.reply() for client in clients] == [b"+OK\r\n"] * 5
-    assert seen == (["ran", "wrote"] * 5 if crowd else ["ran"] * 5 + ["wrote"] * 5)
-
-
-async def test_in_a_crowd_each_client_has_its_replies_in_order(crowded: Serving) -> None:
-    clients = await crowd_of(crowded, 20)
-    for number, client in enumerate(clients):
-        for n in range(100):
-            client.send(encoded("ECHO", b"%d" % n) + encoded("SET", b"k%d" % number, b"%d" % n))
-            if not n % 9:
-                await asyncio.sleep(0)
-    for client in clients:
-        for n in range(100):
-            assert await client.reply() == b"$%d\r\n%d\r\n" % (len(str(n)), n)
-            assert await client.reply() == b"+OK\r\n"
-    assert [await client.ask("GET k3") for client in clients] == [b"$2\r\n99\r\n"] * 20
-
-
-async def test_a_crowd_that_only_reads_needs_no_settling(crowded: Serving) -> None:
-    clients = await crowd_of(crowded, 5)
-    assert [await client.ask("GET k") for client in clients] == [b"$-1\r\n"] * 5
-    assert crowded.hub.settled == 0
-    await clients[0].ask("SET k v")
-    await until(lambda: crowded.hub.settled == 1)
-
-
-async def test_a_crowd_is_answered_after_settling_where_replies_are_held(
-    crowded: Serving, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    hub = crowded.hub
-    clients = await crowd_of(crowded, 5)
-    seen: list[str] = []
-    settle, flush = hub.settle, Session.flush
-    monkeypatch.setattr(hub, "settle", lambda: (seen.append("settled"), settle()))
-    monkeypatch.setattr(Session, "flush", lambda session: (seen.append("wrote"), flush(session)))
-    for hub.hold_replies, first in ((True, "settled"), (False, "wrote")):
-        seen.clear()
-        read_together(crowded, encoded("SET k v"))
-        assert [await client.reply() for client in clients] == [b"+OK\r\n"] * 5
-        await until(lambda: "settled" in seen)
-        assert (seen[0], seen.count("settled"), seen.count("wrote")) == (first, 1, 5)
-
-
-async def test_a_crowd_that_only_reads_is_answered_after_settling_where_replies_are_held(crowded: Serving) -> None:
-    """What it reads may be a peer's, and not be stored yet."""
-    crowded.hub.hold_replies = True
-    clients = await crowd_of(crowded, 3)
-    read_together(crowded, encoded("GET k"))
-    assert [await client.reply() for client in clients] == [b"$-1\r\n"] * 3
-    assert crowded.hub.settled == 1
-
-
-async def test_who_writes_in_a_crowd_and_leaves_at_once_has_written(crowded: Serving) -> None:
-    others = await crowd_of(crowded, 3)
-    for n in range(20):
-        leaving = await crowded.client()
-        leaving.send(encoded("SET", b"k%d" % n, b"v"))
-        leaving.close()
-    await until(lambda: len(crowded.server.sessions) == 3)
-    assert await others[0].ask("DBSIZE") == b":20\r\n"
-
-
-@pytest.mark.parametrize("first", [True, False])
-async def test_who_is_killed_in_a_crowd_does_nothing_any_more(crowded: Serving, first: bool) -> None:
-    one, _ = await crowd_of(crowded, 2)
-    killer, victim = crowded.server.sessions.values()
-    kill = encoded(f"CLIENT KILL ID {victim.id}") + encoded("EXISTS k")
-    reads = [(killer, kill), (victim, encoded("SET k v"))]
-    for session, data in reads if first else reads[::-1]:
-        session.wire.data_received(data)
-    assert [await one.reply(), await one.reply()] == [b":1\r\n", b":0\r\n" if first else b":1\r\n"]
-    assert await one.ask("EXISTS k") == (b":0\r\n" if first else b":1\r\n")
-
-
-async def test_a_defect_of_ours_does_not_end_the_turns(crowded: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
-    one, two = await crowd_of(crowded, 2)
-    begin, broken = crowded.hub.begin, iter([True])
-
-    def beginning() -> None:
-        for _ in broken:
-            raise RuntimeError("broken")
-        begin()
-
-    monkeypatch.setattr(crowded.hub, "begin", beginning)
-    monkeypatch.setattr(crowded.server, "_begun", -1.0)
-    read_together(crowded, encoded("PING"))
-    assert await one.ended()
-    assert [await two.reply(), await two.ask("PING")] == [b"+PONG\r\n"] * 2
-
-
-async def test_a_defect_in_serving_one_of_a_crowd_harms_no_other(
-    crowded: Serving, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    one, two, three = await crowd_of(crowded, 3)
-    _, second, _ = crowded.server.sessions.values()
-
-    def defect(data: bytes) -> list[list[bytes]]:
-        raise RuntimeError("broken")
-
-    second.wire.parser = SimpleNamespace(feed=defect)
-    read_together(crowded, encoded("PING"))
-    assert [await one.reply(), await three.reply()] == [b"+PONG\r\n"] * 2
-    assert await two.ended()
-    assert "please report it" in caplog.text
-    assert "broken" in caplog.text
 
 
 # -- waiting requests
