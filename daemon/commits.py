@@ -1,6 +1,7 @@
 """The way of what the engine orders to be stored, to the disk and back: a batch at a time, in order.
 
-Knows: which of them the worker thread writes beside the loop, and which the loop waits for.
+Knows: which of them the worker thread writes beside the loop, which the loop waits for, and which need not wait for the
+disk to be synced.
 Promises: no batch is reported to the engine before it and all before it are stored; one that cannot be stored ends the
 daemon: nothing unsaved is promised. Must not know: when to commit, what a batch holds, what the engine orders next.
 """
@@ -33,6 +34,7 @@ class Commits:
         self._space = space
         self._fail = fail
         self._loop = asyncio.get_running_loop()
+        self._unsynced = False  # something was stored and may not have reached the disk yet
         self._worker = ThreadPoolExecutor(1, thread_name_prefix=f"store-{space.name}")
         self._queue: deque[Persist] = deque()  # ordered and not confirmed; the head may be under way
         self.underway: tuple[Persist, Future[None]] | None = None  # what the worker has
@@ -62,6 +64,12 @@ class Commits:
             space.promise()
             space.carry_out(space.replica.handle(Persisted(effect.batch), self._loop.time()))
 
+    def sync(self) -> None:
+        """A commit interval is over: have the worker bring to the disk what was stored meanwhile without a sync."""
+        if self._unsynced:
+            self._unsynced = False
+            self._worker.submit(self._sync)
+
     def between(self, work: Callable[[], None]) -> asyncio.Future[None]:
         """Have the worker do something else between two batches."""
         return self._loop.run_in_executor(self._worker, work)
@@ -73,18 +81,30 @@ class Commits:
     def _store(self, effect: Persist) -> None:
         """Write one batch; on any thread."""
         began = time.perf_counter()
+        space = self._space
+        # Where each turn commits although no reply waits for that, it is what peers read that waits: not for a sync.
+        sync = space.replica.tuning.durable or not space.inline
         try:
             if effect.snapshot:
-                self._space.checkpointer.finish(effect.frames, dict(effect.floors))
+                space.checkpointer.finish(effect.frames, dict(effect.floors))
             else:
-                self._space.store.commit(effect.frames, floors=dict(effect.floors))
+                space.store.commit(effect.frames, floors=dict(effect.floors), sync=sync)
         except Exception as error:
             self._fail(1, str(error))
             raise
         if effect.snapshot:
             self.logged = 0
+        elif not sync:
+            self._unsynced = True
         self.logged += sum(len(frame.data) for frame in effect.frames)
         self.seconds.observe(time.perf_counter() - began)
+
+    def _sync(self) -> None:
+        try:
+            self._space.store.sync()
+        except Exception as error:
+            self._fail(1, str(error))
+            raise
 
     def _next(self) -> None:
         effect = self._queue[0]

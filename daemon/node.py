@@ -373,6 +373,7 @@ class Node:
                 if space.replica.dirty:
                     space.begin()
                     space.commit()
+                space.commits.sync()
 
         def housekeep() -> None:
             if not self._stopping.done():

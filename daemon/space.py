@@ -75,7 +75,8 @@ class Space:
     ) -> None:
         """`session` names the connection of this daemon, the same in all its spaces (63 bits).
 
-        `inline`: commit on the loop's thread at the end of each turn; else in a worker, every commit interval.
+        `inline`: commit on the loop's thread at the end of each turn; else in a worker, every commit interval. Only
+        where replies wait for it (`tuning.durable`) does such a commit wait for the disk to be synced.
         `fail(exit code, text)`: what happened leaves no way to go on.
         """
         self.name = name

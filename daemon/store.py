@@ -3,7 +3,8 @@
 Knows: what has to stand in one transaction, what of the log a restart needs, what may be dropped.
 Promises:
 - a commit is there in full or not at all, and after any crash the log is a prefix of what was committed; with
-  `always` and `interval` it contains every commit that returned, whatever stopped the machine.
+  `always` and `interval` it contains every commit that returned, whatever stopped the machine, but for those that were
+  told not to sync and that no `sync` has followed.
 - on disk, the floor of every actor is at or below the checkpoint's vector.
 - the checkpoint on disk is whole at every moment; replaying the log from its position over it gives the last state.
 - nothing in the file proves that a process continues its own history: a backup holds it too (see `witness.py`).
@@ -23,6 +24,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
+from secrets import token_bytes
 from types import MappingProxyType
 from typing import Final, Self
 
@@ -62,6 +64,8 @@ __all__ = [
     "StoreTooNew",
     "StoreUnwritable",
 ]
+
+SYNCED: Final = "synced"  # the meta that `sync` changes: SQLite syncs only where something has
 
 NO_META: Final[Mapping[str, bytes]] = MappingProxyType({})
 NO_FLOORS: Final[Mapping[Actor, int]] = MappingProxyType({})
@@ -165,21 +169,28 @@ class Store:
         frames: Sequence[LogFrame],
         meta: Mapping[str, bytes] = NO_META,
         floors: Mapping[Actor, int] = NO_FLOORS,
+        sync: bool = True,
     ) -> None:
         """Append frames in this order, set `meta` keys, raise floors: one transaction, durable on return.
 
-        Raises ValueError (nothing written) for a frame that ends at or below the actor's last one in the log, and for
-        a floor above the checkpoint: what a joined snapshot taught goes through `finish_checkpoint`.
+        `sync=False`: a kill -9 does not undo it, a loss of power may until the next `sync`. Raises ValueError (nothing
+        written) for a frame that ends at or below the actor's last one in the log, and for a floor above the
+        checkpoint: what a joined snapshot taught goes through `finish_checkpoint`.
         """
         with self._file.lock:
             self._log.check(frames)
             _check_floors(floors, self._segments.vv)
-            with self._file.transaction() as db:
+            with self._file.transaction(sync=sync) as db:
                 self._log.append(db, frames)
                 self._file.set_meta(meta)
                 self._log.raise_floors(db, floors)
             self._log.raised(floors)
             self._log.written(frames)
+
+    def sync(self) -> None:
+        """What was committed without it is on the disk on return, but with `never`. Raises StoreFailed."""
+        if self._file.syncs:
+            self.commit((), {SYNCED: token_bytes(8)})
 
     def prune(self, budget: int, limit: int = 1000) -> Pruned:
         """Drop the oldest frames, at most `limit` of them, until the log has at most `budget` bytes; raise floors.

@@ -2,7 +2,7 @@
 
 Knows: SQLite, its pragmas, the schema and its version, the lock that keeps a second daemon out.
 Promises: a file that is open here is open nowhere else and has the schema of this program; a transaction is
-there in full or not at all; with `always` and `interval` it is on the disk when it returns.
+there in full or not at all; with `always` and `interval` it is on the disk when it returns, if it is to wait for that.
 Must not know: what a frame, a segment or a floor means (`store.py`, `store_segments.py`).
 
 Why SQLite: a group commit of a log of our own took 180 us on the reference machine, one of SQLite 228 us, and the
@@ -132,8 +132,9 @@ class StoreFile:
         self._ids: dict[Actor, int] = {}
         self._new_ids: list[Actor] = []
         self._flock = lock
-        self._sync = "NORMAL" if durability == "never" else "FULL"
-        self.write.execute(f"PRAGMA synchronous = {self._sync}")
+        self.syncs = durability != "never"
+        self._synchronous = ""
+        self._wait_for_disk(self.syncs)
         self.write.execute(f"PRAGMA wal_autocheckpoint = {FOLD_AT_PAGES}")
         for number, name, nonce in self.write.execute("SELECT id, name, nonce FROM actors"):
             actor = Actor(name, int.from_bytes(nonce, "big"))
@@ -156,12 +157,11 @@ class StoreFile:
 
     @contextmanager
     def transaction(self, *, sync: bool = True) -> Iterator[sqlite3.Connection]:
-        """All or nothing. `sync=False`: for what only the next synced transaction makes valid. Raises StoreFailed."""
+        """All or nothing. `sync=False`: it reaches the disk with the next one that syncs. Raises StoreFailed."""
         db = self.write
         with self.lock:
             try:
-                if not sync:
-                    db.execute("PRAGMA synchronous = NORMAL")
+                self._wait_for_disk(sync and self.syncs)
                 db.execute("BEGIN IMMEDIATE")
                 yield db
                 db.execute("COMMIT")
@@ -172,8 +172,12 @@ class StoreFile:
                 raise
             finally:
                 self._new_ids.clear()
-                if not sync:
-                    db.execute(f"PRAGMA synchronous = {self._sync}")
+
+    def _wait_for_disk(self, truth: bool) -> None:
+        synchronous = "FULL" if truth else "NORMAL"
+        if synchronous != self._synchronous:
+            self.write.execute(f"PRAGMA synchronous = {synchronous}")
+            self._synchronous = synchronous
 
     def number(self, actor: Actor) -> int:
         """The small int that stands for `actor` in this file; only inside a transaction."""

@@ -8,9 +8,13 @@ every byte that reaches a file, in order. From the record the disk is rebuilt as
     power    what was not synced is gone, or there in part; and it is another boot
 
 Each of these disks is opened again, and must hold a prefix of what was acknowledged, all of it if it was acknowledged
-as durable (invariant I14), and must not spend a dot that has left the machine (I6).
+as durable (invariant I14), and must not spend a dot that has left the machine (I6). In three modes:
 
-    python tests/crash_matrix.py [--length 3] [--durability always]      every workload; needs strace
+    always    every turn is stored and synced before it is acknowledged
+    interval  acknowledged at once, stored and synced by the worker
+    soon      interval, with `gossip.interval = 0`: every turn is stored and published, and synced later by the worker
+
+    python tests/crash_matrix.py [--length 3] [--mode always]            every workload; needs strace
     python tests/crash_matrix.py --sample 60 --seed 1                    so many of them, drawn at random
 """
 
@@ -47,6 +51,12 @@ from tests.crdt.algebra import check_books
 from tests.daemon.spaces import Between, Member
 
 ROOT: Final = Path(__file__).resolve().parent.parent
+MODES: Final[dict[str, tuple[Durability, float]]] = {
+    "always": ("always", 0.0),
+    "interval": ("interval", 0.002),
+    "soon": ("interval", 0.0),
+}
+"""`store.durability` and `gossip.interval`"""
 OPERATIONS: Final = "aidrc"
 """add to a set, increment, delete the set, receive a peer's frame, checkpoint and prune"""
 BOOT: Final = "this boot"
@@ -62,13 +72,14 @@ _text = re.compile(r'"((?:\\x[0-9a-f]{2})*)"')
 # -- the workload, in a process of its own ----------------------------------------------------------------------------
 
 
-async def work(workload: str, home: Path, durability: Durability) -> None:
-    """Do it, and note in `notes` what was acknowledged and what has left."""
+async def work(workload: str, home: Path, mode: str) -> None:
+    """Do it, and note in `notes` what was acknowledged, what is durable, and what has left."""
     notes = os.open(home / "notes", os.O_WRONLY | os.O_CREAT, 0o600)
     between = Between()
+    durability, interval = MODES[mode]
     member = Member(between, "a", home, durability)
     member.boot = BOOT
-    member.tuning["interval"] = 0.0 if durability == "always" else 0.002
+    member.tuning["interval"] = interval
     publish = between.publish
 
     def noting(sender: str, lane: str, to: str | None, data: bytes) -> bool:
@@ -85,8 +96,12 @@ async def work(workload: str, home: Path, durability: Durability) -> None:
         os.write(notes, b"issued %d\n" % step)
         await _operate(member, peer, operation, step)
         os.write(notes, b"acked %d\n" % step)
-        if durability != "always":
+        if mode == "interval":
             await asyncio.sleep(0.004 if step % 2 else 0)
+        elif mode == "soon" and step % 2:  # the commit interval is over
+            member.space.commits.sync()
+            await member.space.commits.between(lambda: None)
+            os.write(notes, b"synced %d\n" % step)
     os._exit(0)
 
 
@@ -137,11 +152,12 @@ class Disk:
     synced: dict[str, bytes] = field(default_factory=dict)
     issued: int = 0
     acked: int = 0
+    durable: int = 0  # operations that were acknowledged, and later synced, where that is not the same
     sent: tuple[int, int] = (0, 0)  # nonce, highest own seq that has left
     last: tuple[str, int, int] | None = None  # path, offset and length of the last write, if that was the last call
 
 
-def record(workload: str, durability: Durability, home: Path) -> list[tuple[str, str, list[bytes | int]]]:
+def record(workload: str, mode: str, home: Path) -> list[tuple[str, str, list[bytes | int]]]:
     """The calls of a workload, in order: (call, path, arguments)."""
     trace = home / "trace"
     command = [
@@ -158,7 +174,7 @@ def record(workload: str, durability: Durability, home: Path) -> list[tuple[str,
         "-o",
         str(trace),
     ]
-    command += [sys.executable, str(Path(__file__).resolve()), "--child", workload, str(home), durability]
+    command += [sys.executable, str(Path(__file__).resolve()), "--child", workload, str(home), mode]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, timeout=60, check=False)
     if ended.returncode:
         raise RuntimeError(f"{workload}: {ended.stderr.decode()[-600:]}")
@@ -245,6 +261,8 @@ def _note(disk: Disk, line: bytes) -> None:
         disk.issued = int(numbers[0]) + 1
     elif word == b"acked":
         disk.acked = int(numbers[0]) + 1
+    elif word == b"synced":
+        disk.durable = int(numbers[0]) + 1
     else:
         disk.sent = int(numbers[0]), int(numbers[1])
 
@@ -268,7 +286,7 @@ def crashes(disk: Disk) -> Iterator[tuple[str, dict[str, bytes], bool]]:
             yield f"power, {path} kept", {**lost, path: whole[path]}, False
 
 
-def examine(workload: str, durability: Durability, disk: Disk, files: dict[str, bytes], same_boot: bool) -> list[str]:
+def examine(workload: str, mode: str, disk: Disk, files: dict[str, bytes], same_boot: bool) -> list[str]:
     """What is wrong with a replica that starts on these files."""
     with tempfile.TemporaryDirectory(prefix="gs-crash-", dir=MEMORY) as folder:
         home = Path(folder)
@@ -279,7 +297,7 @@ def examine(workload: str, durability: Durability, disk: Disk, files: dict[str, 
                 (home / path).write_bytes(data)
         if same_boot and "run/a.witness" in files:
             _transplant(home)
-        return asyncio.run(_started(workload, durability, disk, home, same_boot))
+        return asyncio.run(_started(workload, mode, disk, home, same_boot))
 
 
 def _transplant(home: Path) -> None:
@@ -297,17 +315,24 @@ def _transplant(home: Path) -> None:
     store.close()
 
 
-async def _started(workload: str, durability: Durability, disk: Disk, home: Path, same_boot: bool) -> list[str]:
-    member = Member(Between(), "a", home, durability)
+def _least(mode: str, disk: Disk, same_boot: bool) -> int:
+    """How many operations have to be there."""
+    if mode == "interval":
+        return 0
+    return disk.acked if mode == "always" or same_boot else disk.durable
+
+
+async def _started(workload: str, mode: str, disk: Disk, home: Path, same_boot: bool) -> list[str]:
+    member = Member(Between(), "a", home, MODES[mode][0])
     member.boot = BOOT if same_boot else "another boot"
     space = await member.start()
     try:
         state = space.state
         faults = list(check_books(state))
         found = set(sets.members(state, b"s")), strings.get(state, b"n")
-        least = disk.acked if durability == "always" else 0
+        least = _least(mode, disk, same_boot)
         if not any(found == expected(workload, done) for done in range(least, disk.issued + 1)):
-            faults.append(f"found {found} after {disk.acked} of {disk.issued} were acknowledged")
+            faults.append(f"found {found} after {disk.acked} of {disk.issued} were acknowledged, {least} for sure")
         nonce, seq = disk.sent
         member.add(b"new", b"write")
         if state.actor.nonce == nonce and state.seq <= seq:
@@ -326,10 +351,10 @@ class Tally:
     faults: list[str] = field(default_factory=list)
 
 
-def run(workload: str, durability: Durability, tally: Tally, every: int = 1, birth: bool = True) -> None:
+def run(workload: str, mode: str, tally: Tally, every: int = 1, birth: bool = True) -> None:
     """One workload, all its crashes (or each `every`-th of them). `birth`: those while the files are made as well."""
     with tempfile.TemporaryDirectory(prefix="gs-record-") as folder:
-        calls = record(workload, durability, Path(folder))
+        calls = record(workload, mode, Path(folder))
     tally.workloads += 1
     number = 0
     for at, disk in enumerate(replay(calls)):
@@ -340,8 +365,8 @@ def run(workload: str, durability: Durability, tally: Tally, every: int = 1, bir
             if number % every or "data/default.db" not in files:
                 continue
             tally.disks += 1
-            for fault in examine(workload, durability, disk, files, same_boot):
-                tally.faults.append(f"{workload} {durability}, call {at}, {name}: {fault}")
+            for fault in examine(workload, mode, disk, files, same_boot):
+                tally.faults.append(f"{workload} {mode}, call {at}, {name}: {fault}")
 
 
 def workloads(length: int) -> Iterator[str]:
@@ -362,7 +387,7 @@ def main() -> int:
     """All of it; 1 and the faults if there are any."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else "")
     parser.add_argument("--length", type=int, default=3)
-    parser.add_argument("--durability", choices=("always", "interval"), action="append")
+    parser.add_argument("--mode", choices=tuple(MODES), action="append")
     parser.add_argument("--sample", type=int, help="so many workloads drawn at random, instead of all")
     parser.add_argument("--seed", type=int, default=0, help="of --sample (default 0)")
     parser.add_argument("--share", default="1/1", help="I/N: the I-th of N parts, to use several cores")
@@ -375,13 +400,13 @@ def main() -> int:
         print(reason, file=sys.stderr)
         return 1
     part, parts = map(int, options.share.split("/"))
-    todo = list(itertools.product(options.durability or ("always", "interval"), workloads(options.length)))
+    todo = list(itertools.product(options.mode or MODES, workloads(options.length)))
     if options.sample is not None:
         todo = Random(options.seed).sample(todo, min(options.sample, len(todo)))
     todo = todo[part - 1 :: parts]
     tally = Tally()
-    for number, (durability, workload) in enumerate(todo):
-        run(workload, durability, tally, birth=number == 0)
+    for number, (mode, workload) in enumerate(todo):
+        run(workload, mode, tally, birth=number == 0)
         if sys.stderr.isatty():
             print(f"\r{number + 1} of {len(todo)} workloads, {tally.disks} crashes", end="", file=sys.stderr)
         if tally.faults:

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from daemon.store import Durability
 from daemon.witness import Witness
 from tests import crash_matrix
 from tests.crash_matrix import Disk, Tally, examine, expected, record, replay, run
@@ -17,10 +16,12 @@ needs_strace = pytest.mark.skipif(REASON is not None, reason=REASON or "")
 
 
 @needs_strace
-@pytest.mark.parametrize(("workload", "durability", "every"), [("aci", "always", 11), ("rda", "interval", 7)])
-def test_every_crash_recovers_to_what_was_acknowledged(workload: str, durability: Durability, every: int) -> None:
+@pytest.mark.parametrize(
+    ("workload", "mode", "every"), [("aci", "always", 11), ("rda", "interval", 7), ("aird", "soon", 9)]
+)
+def test_every_crash_recovers_to_what_was_acknowledged(workload: str, mode: str, every: int) -> None:
     tally = Tally()
-    run(workload, durability, tally, every)
+    run(workload, mode, tally, every)
     assert tally.faults == []
     assert tally.disks > 20
 
@@ -34,21 +35,33 @@ def test_what_is_expected() -> None:
 @needs_strace
 def test_a_lost_log_is_noticed(tmp_path: Path) -> None:
     disk = _end("ai", tmp_path)
-    files = {path: bytes(held) for path, held in disk.files.items() if not path.endswith("-wal")}
+    files = _without_log(disk)
     assert any("acknowledged" in fault for fault in examine("ai", "always", disk, files, True))
+
+
+@needs_strace
+def test_a_sync_that_was_none_is_noticed(tmp_path: Path) -> None:
+    disk = _end("ai", tmp_path, "soon")
+    assert disk.durable == disk.acked == 2
+    assert not examine("ai", "soon", disk, dict(disk.synced), False)
+    assert any("2 for sure" in fault for fault in examine("ai", "soon", disk, _without_log(disk), False))
 
 
 @needs_strace
 def test_a_dot_that_is_spent_twice_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     disk = _end("ai", tmp_path)
-    files = {path: bytes(held) for path, held in disk.files.items() if not path.endswith("-wal")}
+    files = _without_log(disk)
     assert not any("spent again" in fault for fault in examine("ai", "always", disk, files, True))
     monkeypatch.setattr(Witness, "claim", lambda self, last: disk.sent[0])
     assert any("spent again" in fault for fault in examine("ai", "always", disk, files, True))
 
 
-def _end(workload: str, home: Path) -> Disk:
+def _end(workload: str, home: Path, mode: str = "always") -> Disk:
     """The disk when a workload is over."""
-    calls: list[Any] = record(workload, "always", home)
+    calls: list[Any] = record(workload, mode, home)
     *_, disk = replay(calls)
     return disk
+
+
+def _without_log(disk: Disk) -> dict[str, bytes]:
+    return {path: bytes(held) for path, held in disk.files.items() if not path.endswith("-wal")}

@@ -64,6 +64,51 @@ async def test_what_peers_wrote_is_stored_beside_the_loop_and_before_what_follow
     assert stored[0][0].startswith("store-") and stored[1][0] == threading.main_thread().name
 
 
+@pytest.mark.parametrize(
+    ("durability", "interval", "waits"), [("always", 0.0, True), ("interval", 0.005, True), ("interval", 0.0, False)]
+)
+async def test_a_turn_that_is_only_published_does_not_wait_for_the_disk(
+    make: Make, monkeypatch: pytest.MonkeyPatch, durability: Durability, interval: float, waits: bool
+) -> None:
+    """It is synced when the next commit interval is over, once, by the worker."""
+    a = make("a", durability)
+    a.tuning["interval"] = interval
+    await a.start()
+    waited: list[bool] = []
+    synced: list[str] = []
+    commit, sync = a.space.store.commit, a.space.store.sync
+
+    def noted(frames: Sequence[LogFrame], **rest: Any) -> None:
+        waited.append(rest.get("sync", True))
+        commit(frames, **rest)
+
+    def by_whom() -> None:
+        synced.append(threading.current_thread().name)
+        sync()
+
+    monkeypatch.setattr(a.space.store, "commit", noted)
+    monkeypatch.setattr(a.space.store, "sync", by_whom)
+    a.add(b"s", b"1")
+    a.space.commit()
+    await until(lambda: a.space.replica.own_stored == 1, "it to be stored")
+    a.space.commits.sync()
+    a.space.commits.sync()
+    await a.space.commits.between(lambda: None)
+    assert waited[0] == waits
+    assert len(synced) == (not waits) and all(name.startswith("store-") for name in synced)
+
+
+async def test_a_disk_that_cannot_be_synced_ends_the_daemon(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    a = make("a", "interval")
+    a.tuning["interval"] = 0.0
+    await a.start()
+    a.add(b"s", b"1")
+    monkeypatch.setattr(a.space.store, "sync", _full)
+    a.space.commits.sync()
+    await a.space.commits.between(lambda: None)
+    assert a.failures == [(1, "disk full")]
+
+
 def _full(*_args: object, **_options: object) -> None:
     raise StoreFailed("disk full")
 
