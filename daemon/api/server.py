@@ -21,6 +21,7 @@ from daemon.api.dispatch import refuse_long_keys, run
 from daemon.api.hub import Hub
 from daemon.api.limits import Limits
 from daemon.api.listeners import Listener
+from daemon.api.patience import Patience
 from daemon.api.registry import commands
 from daemon.api.requests import RequestParser
 from daemon.api.resp import RESP2
@@ -75,6 +76,7 @@ class Server:
         self._due: list[Session] = []
         self.arrived: list[tuple[Connection, bytes]] = []  # read in this turn, and not run yet
         self.crowd = Crowd()  # whether reads wait for each other
+        self.patience = Patience()  # whether the loop looks at the sockets again before it sleeps
         self.turning = False  # its end is on its way
         self.unsettled = False  # something was done in it that `hub.settle` has to see
         self._looks = 0  # of this turn
@@ -160,6 +162,9 @@ class Server:
         """A timer on the server's loop."""
         return (self._loop or asyncio.get_running_loop()).call_later(seconds, callback)
 
+    def _soon(self, callback: Callable[[], None]) -> None:
+        (self._loop or asyncio.get_running_loop()).call_soon(callback)
+
     def schedule(self, session: Session) -> None:
         """Something of this session is to be done at the end of the turn: bytes to write or a backlog to run."""
         if not session.due:
@@ -181,7 +186,7 @@ class Server:
         """See to it that this turn of the loop has an end of its own."""
         if not self.turning:
             self.turning = True
-            (self._loop or asyncio.get_running_loop()).call_soon(self._gather if self.hub.hold_replies else self._turn)
+            self._soon(self._gather if self.hub.hold_replies else self._turn)
 
     def _serve_arrived(self) -> None:
         arrived, self.arrived = self.arrived, []
@@ -224,6 +229,11 @@ class Server:
             except Exception as error:  # a defect: who else has come is not to suffer from it
                 connection.fail(error)
 
+    def look_again(self) -> None:
+        """Come back, and so look at the sockets, as long as that is worth it."""
+        if self.patience.lasts():
+            self._soon(self.look_again)
+
     def _gather(self) -> None:
         """Requests that came while others were run share their commit: look again while that brings any."""
         if self.arrived:
@@ -231,7 +241,7 @@ class Server:
         if self._looks < LOOKS and self._looked_at != self._reads and len(self._due) < len(self.sessions):
             self._looks += 1
             self._looked_at = self._reads
-            (self._loop or asyncio.get_running_loop()).call_soon(self._gather)
+            self._soon(self._gather)
         else:
             self._looks = 0
             self._turn()
@@ -356,6 +366,8 @@ class Connection(asyncio.Protocol):
             out.clear()
         if server.unsettled and not server.turning:
             server.end_turn()
+        if server.patience.begins():
+            server.look_again()
 
     def pause_writing(self) -> None:
         """More than `limits.reply_buffer` waits for this client to read."""
