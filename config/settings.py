@@ -82,8 +82,8 @@ class Store(Layer):
     dir: FilePath
     """One SPACE.db per space. Never share it between two daemons."""
     durability: Annotated[Durability, Takes("always, interval or never")] = "always"
-    """always: the reply waits for commit and fsync. interval: replies at once, commit and fsync every commit_interval.
-    never: the same without fsync.
+    """always: the reply waits for commit and fsync. interval: replies at once, commit and fsync every commit_interval
+    (with gossip.interval = 0: commit in the same turn). never: the same without fsync.
     """
     commit_interval: Annotated[Seconds, Field(ge=0.001, le=3600), Takes("a duration such as 200ms, from 1ms to 1h")] = (
         0.2

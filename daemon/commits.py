@@ -75,7 +75,8 @@ class Commits:
         return self._loop.run_in_executor(self._worker, work)
 
     def close(self) -> None:
-        """Let the worker end; what it has begun it finishes."""
+        """Let the worker end; what it has begun it finishes, and what it has to sync."""
+        self.sync()
         self._worker.shutdown()
 
     def _store(self, effect: Persist) -> None:

@@ -24,7 +24,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from secrets import token_bytes
 from types import MappingProxyType
 from typing import Final, Self
 
@@ -64,8 +63,6 @@ __all__ = [
     "StoreTooNew",
     "StoreUnwritable",
 ]
-
-SYNCED: Final = "synced"  # the meta that `sync` changes: SQLite syncs only where something has
 
 NO_META: Final[Mapping[str, bytes]] = MappingProxyType({})
 NO_FLOORS: Final[Mapping[Actor, int]] = MappingProxyType({})
@@ -173,9 +170,9 @@ class Store:
     ) -> None:
         """Append frames in this order, set `meta` keys, raise floors: one transaction, durable on return.
 
-        `sync=False`: a kill -9 does not undo it, a loss of power may until the next `sync`. Raises ValueError (nothing
-        written) for a frame that ends at or below the actor's last one in the log, and for a floor above the
-        checkpoint: what a joined snapshot taught goes through `finish_checkpoint`.
+        With `sync=False` it is safe from kill -9 on return, from a loss of power after the next `sync`. Raises
+        ValueError (nothing written) for a frame that ends at or below the actor's last one in the log, and for a floor
+        above the checkpoint: what a joined snapshot taught goes through `finish_checkpoint`.
         """
         with self._file.lock:
             self._log.check(frames)
@@ -188,9 +185,8 @@ class Store:
             self._log.written(frames)
 
     def sync(self) -> None:
-        """What was committed without it is on the disk on return, but with `never`. Raises StoreFailed."""
-        if self._file.syncs:
-            self.commit((), {SYNCED: token_bytes(8)})
+        """What was committed without it is on the disk on return, but with `never`. From any thread, beside commits."""
+        self._file.sync()
 
     def prune(self, budget: int, limit: int = 1000) -> Pruned:
         """Drop the oldest frames, at most `limit` of them, until the log has at most `budget` bytes; raise floors.
@@ -296,7 +292,8 @@ class Store:
             return self._segments.sweep(count) | self._staging.sweep(count)
 
     def fold(self) -> None:
-        """Copy the WAL into the database file, beside commits that go on: call it in a worker, some times a second.
+        """Copy the WAL into the database file once it has a megabyte, beside commits that go on: call it in a worker,
+        some times a second.
 
         Without it the WAL is folded by the commit that finds 16 MB of it, which takes 10 to 30 ms then.
         """

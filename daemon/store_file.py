@@ -2,7 +2,7 @@
 
 Knows: SQLite, its pragmas, the schema and its version, the lock that keeps a second daemon out.
 Promises: a file that is open here is open nowhere else and has the schema of this program; a transaction is
-there in full or not at all; with `always` and `interval` it is on the disk when it returns, if it is to wait for that.
+there in full or not at all; with `always` and `interval` it is on the disk when it returns, or after the next `sync`.
 Must not know: what a frame, a segment or a floor means (`store.py`, `store_segments.py`).
 
 Why SQLite: a group commit of a log of our own took 180 us on the reference machine, one of SQLite 228 us, and the
@@ -34,6 +34,9 @@ APPLICATION_ID: Final = 0x474F5353  # "GOSS": tells our files from anybody else'
 
 # 16 MB of WAL, where a commit folds it by itself. SQLite's 4 MB come round too often for one who folds in a worker.
 FOLD_AT_PAGES: Final = 4096
+FOLD_FROM: Final = 1 << 20
+"""Bytes, about, from which on folding the WAL pays: the commit behind it begins it anew, and waits for the disk."""
+PAGES: Final = 3 * 4096  # bytes that a small transaction adds to the WAL
 
 SCHEMA: Final = (
     "CREATE TABLE actors (id INTEGER PRIMARY KEY, name TEXT NOT NULL, nonce BLOB NOT NULL, UNIQUE (name, nonce))",
@@ -132,9 +135,10 @@ class StoreFile:
         self._ids: dict[Actor, int] = {}
         self._new_ids: list[Actor] = []
         self._flock = lock
+        self.unfolded = 0  # bytes that were written since the last fold, about
         self.syncs = durability != "never"
         self._synchronous = ""
-        self._wait_for_disk(self.syncs)
+        self._set_synchronous(self.syncs)
         self.write.execute(f"PRAGMA wal_autocheckpoint = {FOLD_AT_PAGES}")
         for number, name, nonce in self.write.execute("SELECT id, name, nonce FROM actors"):
             actor = Actor(name, int.from_bytes(nonce, "big"))
@@ -157,14 +161,15 @@ class StoreFile:
 
     @contextmanager
     def transaction(self, *, sync: bool = True) -> Iterator[sqlite3.Connection]:
-        """All or nothing. `sync=False`: it reaches the disk with the next one that syncs. Raises StoreFailed."""
+        """All or nothing. `sync=False`: it reaches the disk with the next that syncs, or `sync`. Raises StoreFailed."""
         db = self.write
         with self.lock:
             try:
-                self._wait_for_disk(sync and self.syncs)
+                self._set_synchronous(sync and self.syncs)
                 db.execute("BEGIN IMMEDIATE")
                 yield db
                 db.execute("COMMIT")
+                self.unfolded += PAGES
             except BaseException as error:
                 self._undo()
                 if isinstance(error, sqlite3.Error):
@@ -173,11 +178,35 @@ class StoreFile:
             finally:
                 self._new_ids.clear()
 
-    def _wait_for_disk(self, truth: bool) -> None:
-        synchronous = "FULL" if truth else "NORMAL"
+    def _set_synchronous(self, full: bool) -> None:
+        synchronous = "FULL" if full else "NORMAL"
         if synchronous != self._synchronous:
             self.write.execute(f"PRAGMA synchronous = {synchronous}")
             self._synchronous = synchronous
+
+    def sync(self) -> None:
+        """What was committed is on the disk on return, but with `never`; beside other commits. Raises StoreFailed.
+
+        By a descriptor of our own, since a transaction would keep the others waiting. SQLite has no lock on the WAL
+        that closing it could drop, and has synced the name of the WAL when it began it.
+        """
+        if not self.syncs:
+            return
+        try:
+            descriptor = os.open(f"{self.path}-wal", os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return  # removed under the running daemon, which `in_place` tells
+        except OSError as error:
+            raise self._not_synced(error) from error
+        try:
+            _bring_to_disk(descriptor)
+        except OSError as error:
+            raise self._not_synced(error) from error
+        finally:
+            os.close(descriptor)
+
+    def _not_synced(self, error: OSError) -> StoreFailed:
+        return StoreFailed(f"syncing {self.path} failed: {error.strerror}; check the disk")
 
     def number(self, actor: Actor) -> int:
         """The small int that stands for `actor` in this file; only inside a transaction."""
@@ -221,7 +250,10 @@ class StoreFile:
             )
 
     def fold(self) -> None:
-        """Copy the WAL into the file; from any thread but one at a time. A failure is left to the next commit."""
+        """Copy the WAL into the file, if there is much; from any thread but one at a time. It may fail without harm."""
+        if self.unfolded < FOLD_FROM:
+            return
+        self.unfolded = 0
         with suppress(sqlite3.Error):
             self._folder.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
 
@@ -297,6 +329,14 @@ def _connect(path: Path) -> sqlite3.Connection:
     # On macOS fsync alone leaves data in the drive's cache. No effect elsewhere.
     db.execute("PRAGMA fullfsync = ON")
     return db
+
+
+def _bring_to_disk(descriptor: int) -> None:
+    full = getattr(fcntl, "F_FULLFSYNC", None)  # macOS, see `_connect`
+    if full is None:
+        os.fdatasync(descriptor)
+    else:
+        fcntl.fcntl(descriptor, full)
 
 
 def _lock(directory: Path, space: str) -> int:

@@ -64,6 +64,7 @@ class Log:
         """Write checked frames at the end, in this order; then call `written`."""
         for lsn, frame in enumerate(frames, self.next_lsn):
             number = self._file.number(frame.actor)
+            self._file.unfolded += len(frame.data)
             db.execute(
                 "INSERT INTO log (lsn, actor, first, last, size, checksum, data) VALUES (?, ?, ?, ?, ?, ?, ?)",
                 (lsn, number, frame.first, frame.last, len(frame.data), checksum(frame), frame.data),

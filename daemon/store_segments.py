@@ -66,6 +66,7 @@ class Segments:
         checksum = None if data is None else _checksum(actor, start, data)
         with self._file.transaction(sync=False) as db:
             number = self._file.number(actor)
+            self._file.unfolded += len(data or b"")
             old = db.execute(
                 "SELECT id FROM segments WHERE actor = ? AND start = ? AND generation <= ?",
                 (number, start, self.generation),

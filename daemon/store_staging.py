@@ -34,6 +34,7 @@ class Staging:
         """Keep these; a number that is still to be thrown away may be used again."""
         with self._file.transaction(sync=False) as db:
             values = (order.number, self._file.number(order.actor), _checksum(order), order.seqs, order.data)
+            self._file.unfolded += len(order.data)
             db.execute("INSERT OR REPLACE INTO staged VALUES (?, ?, ?, ?, ?)", values)
         if order.number in self._stale:
             self._stale.remove(order.number)

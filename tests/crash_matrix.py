@@ -45,6 +45,7 @@ from crdt.dots import Actor
 from crdt.replica import messages
 from crdt.state import State
 from crdt.types import counters, keyspace, sets, strings
+from daemon import store_file
 from daemon.store import Durability, Store
 from daemon.witness import RECORD, SIZE, Witness
 from tests.crdt.algebra import check_books
@@ -74,6 +75,7 @@ _text = re.compile(r'"((?:\\x[0-9a-f]{2})*)"')
 
 async def work(workload: str, home: Path, mode: str) -> None:
     """Do it, and note in `notes` what was acknowledged, what is durable, and what has left."""
+    store_file.FOLD_FROM = 0
     notes = os.open(home / "notes", os.O_WRONLY | os.O_CREAT, 0o600)
     between = Between()
     durability, interval = MODES[mode]

@@ -98,6 +98,18 @@ async def test_a_turn_that_is_only_published_does_not_wait_for_the_disk(
     assert len(synced) == (not waits) and all(name.startswith("store-") for name in synced)
 
 
+async def test_who_stops_syncs_before(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SQLite does it when the last connection closes, but not while another process has the file open."""
+    a = make("a", "interval")
+    a.tuning["interval"] = 0.0
+    await a.start()
+    a.add(b"s", b"1")
+    synced: list[int] = []
+    monkeypatch.setattr(a.space.store, "sync", lambda: synced.append(a.space.store.last(a.space.state.actor)))
+    a.close()
+    assert synced == [1]
+
+
 async def test_a_disk_that_cannot_be_synced_ends_the_daemon(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     a = make("a", "interval")
     a.tuning["interval"] = 0.0

@@ -21,7 +21,7 @@ from crdt.types import strings
 from daemon.housekeeping import Housekeeping
 from daemon.node import Node
 from daemon.space import Space
-from daemon.store import StoreBusy, StoreCorrupt
+from daemon.store import Store, StoreBusy, StoreCorrupt
 from tests.daemon.nodes import a_folder, ask, running, settings
 from tests.daemon.spaces import until
 from transport.embedded import EmbeddedBroker
@@ -130,6 +130,21 @@ async def test_an_interval_of_0_commits_each_turn(folder: Path) -> None:
         assert node.spaces[0].inline
         await ask(folder / "a.sock", "SADD s 1")
         assert node.spaces[0].replica.own_stored == 1
+
+
+async def test_what_is_published_at_once_is_synced_every_commit_interval(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[Store] = []
+    monkeypatch.setattr(Store, "sync", lambda store: synced.append(store))
+    given = settings(folder, durability="interval", interval="0")
+    store = given.store.model_copy(update={"commit_interval": 0.01})
+    async with running(given.model_copy(update={"store": store})) as node:
+        for number in (1, 2):
+            await ask(folder / "a.sock", f"SADD s {number}")
+            await until(lambda count=number: len(synced) == count, "a sync")
+        await asyncio.sleep(0.05)
+        assert synced == [node.spaces[0].store] * 2, "an idle one has nothing to sync"
 
 
 async def test_housekeeping_goes_on(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -89,27 +89,6 @@ def test_meta_is_kept_key_by_key(store: Store) -> None:
     store.close()
 
 
-@pytest.mark.parametrize(("durability", "goes"), [("always", True), ("interval", True), ("never", False)])
-def test_what_was_committed_without_waiting_goes_to_the_disk_with_a_sync(
-    tmp_path: Path, durability: Durability, goes: bool
-) -> None:
-    """SQLite syncs what has gathered in the WAL when a transaction that waits for it changes anything."""
-    store = Store.open(tmp_path, "default", durability)
-    done: list[str] = []
-    store._file.write.set_trace_callback(done.append)
-    wal = tmp_path / "default.db-wal"
-    for number in (1, 2):
-        store.commit([frame(ADA, number)], sync=False)
-        assert "PRAGMA synchronous = FULL" not in done
-        before = wal.stat().st_size
-        store.sync()
-        assert ("PRAGMA synchronous = FULL" in done) == goes
-        assert (wal.stat().st_size > before) == goes
-        done.clear()
-    store._file.write.set_trace_callback(None)
-    store.close()
-
-
 def test_a_refused_commit_changes_nothing(store: Store) -> None:
     store.commit([frame(ADA, 1, 5)])
     for wrong in (

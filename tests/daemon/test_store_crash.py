@@ -25,9 +25,11 @@ import sys
 from pathlib import Path
 from crdt.dots import Actor
 from crdt.replica.effects import LogFrame
+from daemon import store_file
 from daemon.store import Store
 
 directory, durability, work = sys.argv[1:]
+store_file.FOLD_FROM = 0
 store = Store.open(Path(directory), "default", durability)
 ada, bob = Actor("ada", 1), Actor("bob", 2)
 loaded = store.load()

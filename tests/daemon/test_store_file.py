@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import shutil
@@ -197,7 +198,54 @@ def test_how_far_a_commit_goes(tmp_path: Path, durability: Durability, level: in
     file.close()
 
 
-def test_folding_beside_commits_loses_nothing(tmp_path: Path) -> None:
+def test_little_is_not_folded(tmp_path: Path) -> None:
+    """The first commit after a fold begins the WAL anew, which waits for the disk, whatever it was told."""
+    store = Store.open(tmp_path, "default")
+    database = tmp_path / "default.db"
+    before = database.stat().st_size
+    for each in frames(1, 50):
+        store.commit([each])
+        store.fold()
+    assert database.stat().st_size == before
+    store.commit([LogFrame(ADA, 51, 51, bytes(1 << 20))])
+    store.fold()
+    assert database.stat().st_size > before + (1 << 20)
+    store.close()
+
+
+@pytest.mark.parametrize("durability, syncs", [("always", True), ("interval", True), ("never", False)])
+def test_what_was_committed_is_synced_beside_other_commits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, durability: Durability, syncs: bool
+) -> None:
+    """Also while somebody is in the middle of a transaction; of a store that was removed there is nothing to sync."""
+    synced: list[int] = []
+    monkeypatch.setattr("daemon.store_file._bring_to_disk", lambda number: synced.append(os.fstat(number).st_ino))
+    file = open_file(tmp_path, "default", durability)
+    wal = tmp_path / "default.db-wal"
+    expected = [wal.stat().st_ino] if syncs else []
+    with file.transaction(sync=False):
+        worker = threading.Thread(target=file.sync)
+        worker.start()
+        worker.join()
+    wal.unlink()
+    file.sync()
+    file.close()
+    assert synced == expected
+
+
+def test_a_disk_that_cannot_be_synced_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(number: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr("daemon.store_file._bring_to_disk", broken)
+    file = open_file(tmp_path, "default", "interval")
+    with pytest.raises(StoreFailed, match=r"default\.db failed: Input/output error; check the disk"):
+        file.sync()
+    file.close()
+
+
+def test_folding_beside_commits_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("daemon.store_file.FOLD_FROM", 0)
     store = Store.open(tmp_path, "default", "never")
     done = threading.Event()
 

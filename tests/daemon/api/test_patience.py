@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from daemon.api.patience import LOOKS, REST, Patience
+from daemon.api.patience import LONGEST, LOOKS, SHORTEST, TRUST, Patience
 from tests.daemon.api.serving import Serving
 
 
@@ -18,21 +18,55 @@ def looks(patience: Patience, most: int = 10 * LOOKS) -> int:
     return most
 
 
-def test_it_is_given_up_and_tried_again_after_a_rest() -> None:
+def pause(patience: Patience) -> int:
+    """Reads that are followed by sleep until it begins."""
+    for number in range(10 * LONGEST):
+        if patience.begins():
+            return number
+    return 10 * LONGEST
+
+
+def found(patience: Patience, after: int) -> bool:
+    """A read comes after so many looks; whether they go on."""
+    for _ in range(after):
+        assert patience.lasts()
+    assert not patience.begins(), "it has begun"
+    return patience.lasts()
+
+
+def test_what_is_in_vain_is_tried_ever_more_rarely() -> None:
+    patience = Patience()
+    assert pause(patience) == 0
+    pauses = []
+    for _ in range(10):
+        assert looks(patience) == LOOKS
+        pauses.append(pause(patience))
+    assert pauses == sorted(pauses)
+    assert (pauses[0], pauses[-1]) == (2 * SHORTEST, LONGEST)
+
+
+def test_what_is_found_by_looking_makes_it_last() -> None:
     patience = Patience()
     for _ in range(3):
-        assert patience.begins()
+        assert pause(patience) <= 2 * SHORTEST
+        assert all(found(patience, LOOKS // 2) for _ in range(100))
+        looks(patience)
+        assert pause(patience) == SHORTEST
         assert looks(patience) == LOOKS
-        assert [patience.begins() for _ in range(REST)] == [False] * REST
 
 
-def test_what_it_finds_makes_it_last() -> None:
+def test_what_would_have_been_there_anyway_does_not() -> None:
     patience = Patience()
-    assert patience.begins()
+    assert pause(patience) == 0
+    assert [found(patience, 0) for _ in range(TRUST)] == [True] * (TRUST - 1) + [False]
+    assert pause(patience) == 2 * SHORTEST
+
+
+def test_a_few_that_are_there_at_once_do_no_harm() -> None:
+    patience = Patience()
+    assert pause(patience) == 0
     for _ in range(100):
-        assert all(patience.lasts() for _ in range(LOOKS - 1))
-        assert not patience.begins(), "it has begun"
-    assert looks(patience) == LOOKS
+        assert all(found(patience, after) for after in (5, 5, 0, 6, 0, 4))
 
 
 # -- in a server
@@ -47,7 +81,7 @@ async def test_a_server_falls_asleep(serving: Serving, monkeypatch: pytest.Monke
     for _ in range(10 * LOOKS):
         await asyncio.sleep(0)
     assert seen == [True] * (LOOKS - 1) + [False]
-    for _ in range(REST):
+    for _ in range(2 * SHORTEST):
         assert await client.ask("PING") == b"+PONG\r\n"
     assert len(seen) == LOOKS, "it rests"
     assert await client.ask("PING") == b"+PONG\r\n"
