@@ -38,18 +38,22 @@ class Patience:
     def begins(self) -> bool:
         """A read was answered. True: look again from now on, and ask `lasts` each time."""
         if self._left:
-            if self._left >= LOOKS - 1:
-                self._trust -= 1
-            else:
-                self._paid = True
-                self._trust = min(self._trust + 1, TRUST)
-            self._left = LOOKS if self._trust else 1
+            if self._trust:  # else the next look is the last
+                self._found()
             return False
         if self._rest:
             self._rest -= 1
             return False
         self._left, self._trust, self._paid = LOOKS, TRUST, False
         return True
+
+    def _found(self) -> None:
+        if self._left >= LOOKS - 1:
+            self._trust -= 1
+        else:
+            self._paid = True
+            self._trust = min(self._trust + 1, TRUST)
+        self._left = LOOKS if self._trust else 1
 
     def lasts(self) -> bool:
         """A look is over. False: enough, the loop may sleep."""

@@ -60,6 +60,10 @@ def test_what_would_have_been_there_anyway_does_not() -> None:
     assert pause(patience) == 0
     assert [found(patience, 0) for _ in range(TRUST)] == [True] * (TRUST - 1) + [False]
     assert pause(patience) == 2 * SHORTEST
+    for _ in range(2 * TRUST):  # from as many clients in one turn of the loop
+        assert not patience.begins()
+    assert not patience.lasts()
+    assert pause(patience) == 4 * SHORTEST
 
 
 def test_a_few_that_are_there_at_once_do_no_harm() -> None:
