@@ -11,8 +11,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from crdt.replica.effects import Persist
@@ -85,14 +86,11 @@ class Commits:
         space = self._space
         # Where each turn commits although no reply waits for that, it is what peers read that waits: not for a sync.
         sync = space.replica.tuning.durable or not space.inline
-        try:
+        with self._vital():
             if effect.snapshot:
                 space.checkpointer.finish(effect.frames, dict(effect.floors))
             else:
                 space.store.commit(effect.frames, floors=dict(effect.floors), sync=sync)
-        except Exception as error:
-            self._fail(1, str(error))
-            raise
         if effect.snapshot:
             self.logged = 0
         elif not sync:
@@ -101,8 +99,14 @@ class Commits:
         self.seconds.observe(time.perf_counter() - began)
 
     def _sync(self) -> None:
-        try:
+        with self._vital():
             self._space.store.sync()
+
+    @contextmanager
+    def _vital(self) -> Iterator[None]:
+        """What fails in here ends the daemon."""
+        try:
+            yield
         except Exception as error:
             self._fail(1, str(error))
             raise

@@ -36,7 +36,7 @@ APPLICATION_ID: Final = 0x474F5353  # "GOSS": tells our files from anybody else'
 FOLD_AT_PAGES: Final = 4096
 FOLD_FROM: Final = 1 << 20
 """Bytes, about, from which on folding the WAL pays: the commit behind it begins it anew, and waits for the disk."""
-PAGES: Final = 3 * 4096  # bytes that a small transaction adds to the WAL
+OVERHEAD: Final = 3 * 4096  # bytes that a transaction adds to the WAL beside its data, about
 
 SCHEMA: Final = (
     "CREATE TABLE actors (id INTEGER PRIMARY KEY, name TEXT NOT NULL, nonce BLOB NOT NULL, UNIQUE (name, nonce))",
@@ -169,7 +169,7 @@ class StoreFile:
                 db.execute("BEGIN IMMEDIATE")
                 yield db
                 db.execute("COMMIT")
-                self.unfolded += PAGES
+                self.unfolded += OVERHEAD
             except BaseException as error:
                 self._undo()
                 if isinstance(error, sqlite3.Error):
@@ -194,19 +194,14 @@ class StoreFile:
             return
         try:
             descriptor = os.open(f"{self.path}-wal", os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                _bring_to_disk(descriptor)
+            finally:
+                os.close(descriptor)
         except FileNotFoundError:
-            return  # removed under the running daemon, which `in_place` tells
+            pass  # removed under the running daemon, which `in_place` tells
         except OSError as error:
-            raise self._not_synced(error) from error
-        try:
-            _bring_to_disk(descriptor)
-        except OSError as error:
-            raise self._not_synced(error) from error
-        finally:
-            os.close(descriptor)
-
-    def _not_synced(self, error: OSError) -> StoreFailed:
-        return StoreFailed(f"syncing {self.path} failed: {error.strerror}; check the disk")
+            raise StoreFailed(f"syncing {self.path} failed: {error.strerror}; check the disk") from error
 
     def number(self, actor: Actor) -> int:
         """The small int that stands for `actor` in this file; only inside a transaction."""

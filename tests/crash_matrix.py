@@ -75,7 +75,7 @@ _text = re.compile(r'"((?:\\x[0-9a-f]{2})*)"')
 
 async def work(workload: str, home: Path, mode: str) -> None:
     """Do it, and note in `notes` what was acknowledged, what is durable, and what has left."""
-    store_file.FOLD_FROM = 0
+    store_file.FOLD_FROM = 0  # however little: a crash may come in the middle of folding too
     notes = os.open(home / "notes", os.O_WRONLY | os.O_CREAT, 0o600)
     between = Between()
     durability, interval = MODES[mode]
