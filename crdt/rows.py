@@ -3,10 +3,10 @@
 Knows: for every row that was committed, its dot, the entry and field that hold it and its timestamp. That answers what
 the entries themselves cannot: which row does a peer's removal of (actor, seq) mean, what does a vector not cover yet,
 which rows must be rewritten in a checkpoint.
-Promises: O(live) memory: a chunk that is mostly dead is compacted at the next cut; looking a dot up is one bisection of
-the chunks, and then a subtraction where the chunk is dense (rows are written in a row, and stay so until an eighth of
-them is left), or a second bisection. Rows that die are found in ascending order in a plain loop, which asks anew only
-where a chunk or a run of timestamps ends: random ones meet nearly as many chunks as they are.
+Promises: O(live) memory: chunks that are mostly dead are compacted, one with each cut; looking a dot up is one
+bisection of the chunks, and then a subtraction where the chunk is dense (rows are written in a row, and stay so until
+an eighth of them is left), or a second bisection. Rows that die are found in ascending order in a plain loop, which
+asks anew only where a chunk or a run of timestamps ends: random ones meet nearly as many chunks as they are.
 Must not know: types, frames, disks.
 
 Rows of one actor arrive in sequence order by construction (causal delivery), so a chunk is only ever appended to.
@@ -194,7 +194,19 @@ class Chunk:
 class ActorRows:
     """One actor as a State sees it: what of it was applied (`applied`), and its live rows in `chunks`."""
 
-    __slots__ = ("_divided", "_thin", "actor", "applied", "base", "chunks", "firsts", "hash", "index", "seed")
+    __slots__ = (
+        "_divided",
+        "_thin",
+        "_walked",
+        "actor",
+        "applied",
+        "base",
+        "chunks",
+        "firsts",
+        "hash",
+        "index",
+        "seed",
+    )
 
     def __init__(self, actor: Actor, index: int, base: int) -> None:
         self.actor = actor
@@ -207,6 +219,7 @@ class ActorRows:
         self.firsts: list[int] = []  # first dot of each chunk
         self._divided = False
         self._thin = 0  # chunks that became mostly dead since the last compaction
+        self._walked = 0  # chunks that the one under way has been at
 
     def term(self) -> int:
         """This actor's share of the vector's hash."""
@@ -333,23 +346,35 @@ class ActorRows:
 
     @property
     def thin(self) -> bool:
-        """Whether so much is dead that compacting pays: it walks all chunks."""
-        return self._thin * 8 > len(self.chunks)
+        """Whether so much is dead that compacting pays, which walks all chunks; or whether that is under way."""
+        return self._walked > 0 or self._thin * 8 > len(self.chunks)
 
-    def compact(self) -> None:
-        """Drop empty chunks, shrink those that are mostly dead, and join neighbours that became small."""
-        self._thin = 0
-        kept: list[Chunk] = []
-        for chunk in self.chunks:
+    def compact(self) -> bool:
+        """Drop empty chunks, shrink those that are mostly dead, and join neighbours that became small: one step of it,
+        which looks at about a chunk of rows. True while there is more to walk.
+        """
+        chunks, start = self.chunks, max(0, self._walked - 1)  # the one before may be joined
+        at, work = self._walked, 0
+        if not at:
+            self._thin = 0
+        kept = chunks[start:at]
+        while at < len(chunks) and work < CHUNK:
+            chunk = chunks[at]
+            at += 1
             if chunk.dead == len(chunk):
                 continue
             if chunk.thin:
+                work += len(chunk)
                 chunk.compact()
             if kept and len(kept[-1]) + len(chunk) <= CHUNK // 2:
+                work += len(kept[-1]) + len(chunk)
                 kept[-1].compact()
                 chunk.compact()
                 kept[-1].append(*chunk.columns(0, len(chunk)))
             else:
                 kept.append(chunk)
-        self.chunks = kept
-        self.firsts = [chunk.dots[0] for chunk in kept]
+        more = at < len(chunks)
+        chunks[start:at] = kept
+        self.firsts[start:at] = [chunk.dots[0] for chunk in kept]
+        self._walked = start + len(kept) if more else 0
+        return more

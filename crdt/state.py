@@ -350,13 +350,14 @@ class State(Expiries):
         """What is hashed of a column of structured payloads."""
         return [numberwire.content(self, raw) if type(raw) is tuple else raw.data for raw in raws]
 
-    def compact(self) -> None:
-        """Give back what dead rows held."""
+    def compact(self) -> bool:
+        """Give back some of what dead rows held. True while there is more, and it may be given back."""
         if self.chunks_held:
-            return
-        for index in self.thin:
-            self.actors[index].compact()
-        self.thin.clear()
+            return False
+        for index in list(self.thin):
+            if not self.actors[index].compact():
+                self.thin.discard(index)
+        return bool(self.thin)
 
     # -- apply ------------------------------------------------------------------------------------------------------
 

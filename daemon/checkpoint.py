@@ -1,8 +1,9 @@
 """Writing the live rows of a space to its store, a chunk at a time, while the space goes on changing.
 
 Knows: which chunks of the state are on disk as they are now (`Chunk.saved`), and which segments on disk nobody needs
-any more. Promises: no step takes longer than packing one chunk (about 2,000 rows); unchanged chunks are not written
-again; what is finished is a valid checkpoint at the vector at which it was begun (fuzzy: see store.py).
+any more. Promises: no step takes longer than gathering PART rows or packing one chunk (about 2,000 rows); unchanged
+chunks are not written again; what is finished is a valid checkpoint at the vector at which it was begun (fuzzy: see
+store.py).
 Must not know: when a checkpoint is due.
 """
 
@@ -14,6 +15,7 @@ from types import MappingProxyType
 
 from crdt.codec import encode_rows
 from crdt.dots import SEQ_MASK, Actor
+from crdt.frame import Group
 from crdt.joining import Joining
 from crdt.replica.effects import LogFrame
 from crdt.rows import ActorRows, Chunk
@@ -21,6 +23,7 @@ from crdt.state import State
 from crdt.types.streams import pack_latecomers
 from daemon.store import Store, StoreError
 
+PART = 512  # rows gathered in one step: out of sets and hashes a microsecond each
 LATECOMERS = "latecomers"  # in the meta of a checkpoint: crdt/types/streams.py
 
 
@@ -56,7 +59,7 @@ class Checkpointer:
         self._walk = self._join_steps(joining)
 
     def step(self) -> bool:
-        """Write one chunk; True while there are more."""
+        """Gather some rows, or write those of a chunk; True while there are more."""
         assert self._walk is not None
         return next(self._walk, True) is None
 
@@ -93,8 +96,7 @@ class Checkpointer:
         self._visited = set()
         for rows in list(state.actors.values()):
             for chunk in list(rows.chunks):
-                if self._save(state, rows, chunk):
-                    yield None
+                yield from self._save(state, rows, chunk)
         for actor, start in sorted(self._on_disk - self._visited):
             self._store.drop_segment(actor, start)
             yield None
@@ -110,17 +112,25 @@ class Checkpointer:
         while joining.step():
             yield None
 
-    def _save(self, state: State, rows: ActorRows, chunk: Chunk) -> bool:
-        """Put a chunk that changed since it was last written; whether there was anything to do."""
+    def _save(self, state: State, rows: ActorRows, chunk: Chunk) -> Iterator[None]:
+        """Put a chunk that changed since it was last written.
+
+        What of it is removed between two steps may stand in the segment: the log has those removals, as it has those of
+        rows that are removed afterwards. Either makes the chunk one that has changed.
+        """
         if chunk.saved is not None:
             self._visited.add((rows.actor, chunk.saved))
-            return False
-        groups = state.groups(chunk)
+            return
+        groups: list[Group] = []
+        chunk.saved = start = chunk.dots[0] & SEQ_MASK
+        size = len(chunk)
+        for at in range(0, size, PART):
+            groups += state.groups(chunk, at, min(at + PART, size))
+            yield None
         if not groups:
-            return False
-        start = chunk.dots[0] & SEQ_MASK
+            chunk.saved = None
+            return
         self._store.put_segment(rows.actor, start, encode_rows(groups))
         self._visited.add((rows.actor, start))
-        chunk.saved = start
         self.written += 1
-        return True
+        yield None

@@ -1,4 +1,5 @@
-"""What a space does in the background: checkpoints, folding the WAL, pruning the log, what was saved of a damaged one.
+"""What a space does in the background: checkpoints, folding the WAL, pruning the log, what was saved of a damaged one,
+giving back what dead rows held.
 
 Knows: when a checkpoint is due; how much log may stay; whether the file of the store is still where it was.
 Promises: everything goes in slices between other work; what fails is tried again, and one line says so; a checkpoint is
@@ -37,7 +38,7 @@ class Housekeeping:
         self._failed = False
 
     def turn(self) -> None:
-        """A few times a second: fold the WAL, prune the log, write a checkpoint when one is due."""
+        """A few times a second: fold the WAL, prune the log, compact, write a checkpoint when one is due."""
         self._look_for_file()
         if len(self._salvage):
             self._feed()
@@ -104,6 +105,8 @@ class Housekeeping:
     async def _keep_house(self) -> None:
         """What fails here is tried again: commits that fail in the same way end the daemon anyway."""
         space = self._space
+        while space.state.compact():  # noqa: ASYNC110  cuts go on with it, if there are any
+            await asyncio.sleep(0.001)
         try:
             if self._checkpoint_due() and space.replica.merging.joining is None:
                 await self._checkpoint()

@@ -26,7 +26,6 @@ from typing import TYPE_CHECKING, Any, Final
 from crdt.codec import encode_frame
 from crdt.dots import Actor
 from crdt.errors import PeerError
-from crdt.frame import Frame
 from crdt.replica import messages
 from crdt.replica.acks import Acks
 from crdt.replica.attendance import Attendance
@@ -54,7 +53,7 @@ from crdt.replica.messages import (
     Taken,
     Want,
 )  # fmt: skip
-from crdt.replica.outbox import Outbox, Unsent
+from crdt.replica.outbox import Outbox, Unsent, Written, line_up
 from crdt.replica.peers import Peer, Peers
 from crdt.replica.pieces import Pieces
 from crdt.replica.ports import LogReader
@@ -119,8 +118,8 @@ class Replica:
         self.counts = dict.fromkeys(
             ("frames_in", "frames_out", "records", "repairs", "snapshots", "divergences", "healed", "duplicates"), 0
         )
-        self._fresh: list[tuple[Frame, bytes]] = []  # own frames of the commit that is being put together
-        self._views: dict[int, tuple[View, list[tuple[Frame, bytes]]]] = {}
+        self._fresh: list[Written] = []  # own frames of the commit that is being put together
+        self._views: dict[int, tuple[View, list[Written]]] = {}
         self._unsent = Unsent(self.out.room)
         self._addressed = False  # whether the message at hand came to the inbox
         self._publish_at = NEVER
@@ -282,7 +281,7 @@ class Replica:
         self.merging.follow(frame)
         data = encode_frame(frame)
         self.intake.unsaved.append(LogFrame(frame.actor, frame.first, frame.last, data))
-        self._fresh.append((frame, data))
+        line_up(self._fresh, frame, data)
         return len(data)
 
     def flush(self, floors: dict[Actor, int] | None = None) -> None:
@@ -326,17 +325,26 @@ class Replica:
 
     def publish(self, now: float) -> None:
         """Send what is stored and was not sent yet to everybody."""
+        while self._publish_some(now):
+            pass
+
+    def _publish_some(self, now: float) -> bool:
+        """Send as much of it as goes into one message. True, and a Tick is due at once, if there is more."""
         self._publish_at = NEVER
         if not self._unsent or not self.connected:
             self._unsent.clear()
-            return
+            return False
         self.witness(self._unsent.last(self.state.actor))
         self._published = now
         frames = self._unsent.take()
         self.intake.expect(frames)
         self.counts["frames_out"] += len(frames)
         self.out.publish(frames)
+        if self._unsent:
+            self._publish_at = now
+            return True
         self.greeting.soon(now)
+        return False
 
     def send_hello(self, to: str | None, asked: tuple[str, ...]) -> None:
         """Tell everybody, or one peer, where we stand, and ask some who has applied what."""
@@ -370,7 +378,7 @@ class Replica:
 
     def _on_tick(self, now: float) -> None:
         if now >= self._publish_at:
-            self.publish(now)
+            self._publish_some(now)
         if now >= self.acks.at:
             self.acks.ask(now)
         if self.greeting.tick(now):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import pytest
 
 from crdt import rows
@@ -99,7 +101,8 @@ def test_half_dead_chunks_shrink_and_small_neighbours_join() -> None:
     kept = owner.chunks[2]
     kill(owner, [1, 2, 3, 5, 6, 7, 9, 13, 14, 15, 16])
     assert owner.thin
-    owner.compact()
+    while owner.compact():
+        pass
     assert [list(chunk.dots) for chunk in owner.chunks] == [[BASE + 4, BASE + 8], [BASE + n for n in (9, 10, 11, 12)]]
     assert owner.chunks[1] is kept
     assert kept.dead == 1
@@ -109,10 +112,52 @@ def test_half_dead_chunks_shrink_and_small_neighbours_join() -> None:
     assert [hlc for chunk in owner.chunks for hlc in chunk.times(list(chunk.live()))] == [40, 80, 100, 110, 120]
 
 
+@pytest.mark.parametrize("seed", range(30))
+def test_compacting_goes_on_in_steps_while_rows_come_and_go(seed: int) -> None:
+    dice = Random(seed)
+    owner, entry = filled([1])
+    there, last = {1}, 1
+    for _ in range(200):
+        for _ in range(dice.randrange(4)):
+            last += dice.choice((1, 1, 1, 2, 9))
+            append(owner, entry, [last])
+            there.add(last)
+        gone = sorted(dice.sample(sorted(there), min(len(there), dice.randrange(6))))
+        assert kill(owner, gone) == gone if gone else True
+        there -= set(gone)
+        if owner.thin:
+            owner.compact()
+        assert live(owner) == sorted(there)
+        assert owner.firsts == [chunk.dots[0] for chunk in owner.chunks]
+        for seq in there:
+            found = owner.locate(BASE + seq)
+            assert found is not None and found[0].times([found[1]]) == [seq * 10]
+    while owner.compact():
+        pass
+    assert sum(len(chunk) for chunk in owner.chunks) <= 2 * len(there) + rows.CHUNK
+
+
+def test_a_step_of_compacting_is_short() -> None:
+    """However much is dead: here half of all, in every chunk."""
+    owner, _ = filled(list(range(1, 401)))
+    kill(owner, [seq for seq in range(1, 401) if seq % 4])
+    steps = 0
+    more = True
+    while more:
+        before = [id(chunk) for chunk in owner.chunks if len(chunk) == rows.CHUNK]
+        more = owner.compact()
+        after = {id(chunk) for chunk in owner.chunks if len(chunk) == rows.CHUNK}
+        assert len([chunk for chunk in before if chunk not in after]) <= 2
+        steps += 1
+    assert steps >= 50
+    assert not owner.thin
+
+
 def test_nothing_is_left_of_nothing() -> None:
     owner, entry = filled([1, 2, 3])
     kill(owner, [1, 2, 3])
-    owner.compact()
+    while owner.compact():
+        pass
     assert (owner.chunks, owner.firsts) == ([], [])
     append(owner, entry, [4])
     assert owner.locate(BASE + 4) is not None
@@ -125,7 +170,8 @@ def test_what_changed_has_to_be_written_again() -> None:
     append(owner, entry, [6])
     assert [chunk.saved for chunk in owner.chunks] == [1, None]
     kill(owner, [1, 2, 3])
-    owner.compact()
+    while owner.compact():
+        pass
     assert owner.chunks[0].saved is None
 
 

@@ -11,12 +11,14 @@ from crdt.codec import decode_frame, decode_rows, encode_frame
 from crdt.dots import Actor, Runs
 from crdt.joining import Joining
 from crdt.replica.effects import LogFrame
+from crdt.rows import CHUNK
 from crdt.state import State
 from crdt.types import keyspace, sets, strings
-from daemon.checkpoint import Checkpointer
+from daemon.checkpoint import PART, Checkpointer
 from daemon.store import Store
 
 ME = Actor("me", 1)
+PARTS = CHUNK // PART + 1  # steps of a whole chunk
 
 
 class Disk:
@@ -107,18 +109,53 @@ def test_segments_that_nobody_needs_are_dropped(disk: Disk) -> None:
     assert (state.hash, state.live, segments) == (0, 0, 0)
 
 
-def test_one_step_is_one_chunk(disk: Disk) -> None:
+def test_a_step_is_part_of_a_chunk_or_writes_it(disk: Disk) -> None:
     disk.write(lambda state: sets.add(state, b"s", [b"%d" % n for n in range(10_000)]))
     disk.checkpointer.begin()
     steps = 1
     while disk.checkpointer.step():
-        assert disk.checkpointer.written == steps
+        assert disk.checkpointer.written == steps // PARTS
         steps += 1
-    assert steps == 6
+    assert steps == 5 * PARTS + 1
     assert disk.checkpointer.running
     disk.checkpointer.finish()
     assert not disk.checkpointer.running
     assert not disk.state.chunks_held
+
+
+@pytest.mark.parametrize("when", range(2 * PARTS + 1))
+def test_what_changes_between_the_steps_of_a_chunk_is_in_the_log(disk: Disk, when: int) -> None:
+    disk.write(lambda state: sets.add(state, b"s", [b"%d" % n for n in range(3000)]))
+    disk.checkpointer.begin()
+    steps, more = 0, True
+    while more:
+        if steps == when:
+            disk.write(lambda state: sets.remove(state, b"s", [b"%d" % n for n in range(0, 3000, 100)]))
+            disk.write(lambda state: sets.add(state, b"s", [b"%d" % n for n in range(0, 4000, 70)]))
+        more = disk.checkpointer.step()
+        steps += 1
+    disk.checkpointer.finish()
+    expected = disk.state.hash, disk.state.live
+    disk.checkpoint()
+    assert (disk.state.hash, disk.state.live) == expected
+    state, _ = disk.reopened()
+    assert (state.hash, state.live) == expected, "a chunk that changed while it was gathered is written again"
+
+
+@pytest.mark.parametrize("when", range(2 * PARTS + 1))
+def test_a_kill_behind_a_checkpoint_during_which_rows_came_and_went(disk: Disk, when: int) -> None:
+    disk.write(lambda state: sets.add(state, b"s", [b"%d" % n for n in range(3000)]))
+    disk.checkpointer.begin()
+    for _ in range(when):
+        disk.checkpointer.step()
+    disk.write(lambda state: sets.remove(state, b"s", [b"%d" % n for n in range(0, 3000, 100)]))
+    disk.write(lambda state: sets.add(state, b"s", [b"%d" % n for n in range(0, 4000, 70)]))
+    while disk.checkpointer.step():
+        pass
+    disk.checkpointer.finish()
+    expected = disk.state.hash, disk.state.live
+    state, _ = disk.reopened()
+    assert (state.hash, state.live) == expected
 
 
 def test_given_up_and_begun_anew(disk: Disk) -> None:
@@ -126,7 +163,8 @@ def test_given_up_and_begun_anew(disk: Disk) -> None:
     disk.checkpoint()
     disk.write(lambda state: sets.remove(state, b"s", [b"%d" % n for n in range(0, 5000, 7)]))
     disk.checkpointer.begin()
-    disk.checkpointer.step()
+    for _ in range(PARTS + 1):
+        disk.checkpointer.step()
     disk.checkpointer.abandon()
     disk.checkpointer.abandon()
     assert not disk.checkpointer.running
@@ -144,7 +182,9 @@ def test_a_failed_abandon_leaves_nothing_that_a_later_checkpoint_loses(
 
     disk.write(lambda state: sets.add(state, b"s", [b"%d" % n for n in range(5000)]))
     disk.checkpointer.begin()
-    disk.checkpointer.step()
+    for _ in range(PARTS):
+        disk.checkpointer.step()
+    assert disk.checkpointer.written == 1
 
     def full(count: int) -> bool:
         raise StoreFailed("disk full")

@@ -78,6 +78,22 @@ async def test_removals_pending_when_a_chunk_is_packed_are_not_lost(
     assert len(a.members(b"s")) == 4997
 
 
+async def test_what_dead_rows_held_is_given_back_although_nothing_more_is_written(make: Make) -> None:
+    a = make("a")
+    await a.start()
+    a.add(b"s", *(b"%d" % n for n in range(40_000)))
+    a.space.begin()
+    sets.remove(a.space.state, b"s", [b"%d" % n for n in range(40_000) if n % 50])
+    a.space.commit()
+    assert sum(map(len, a.space.state.me.chunks)) > 20_000
+    before = a.space.state.hash
+    a.space.housekeeping.turn()
+    assert a.space.housekeeping.task is not None
+    await a.space.housekeeping.task
+    assert sum(map(len, a.space.state.me.chunks)) < 4_000
+    assert a.space.state.hash == before and len(a.members(b"s")) == 800
+
+
 async def test_killed_in_the_middle_of_a_checkpoint(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     a = make("a")
     await a.start()

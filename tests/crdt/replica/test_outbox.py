@@ -13,7 +13,7 @@ from crdt.frame import Frame
 from crdt.replica import messages, outbox
 from crdt.replica.effects import Lane, Send
 from crdt.replica.messages import LETTER, Delta, Piece, Presence, Pull
-from crdt.replica.outbox import HEADROOM, STRETCH, Outbox, Unsent, Written, packed, span
+from crdt.replica.outbox import BESIDE, HEADROOM, STRETCH, Outbox, Unsent, Written, line_up, packed, span
 from crdt.state import State
 from crdt.types import counters, sets, strings
 
@@ -138,3 +138,81 @@ def test_nothing_is_kept_for_nobody() -> None:
         unsent.add(frames)
     unsent.clear()
     assert not unsent and unsent.take() == []
+
+
+def test_what_leaves_is_taken_a_message_at_a_time() -> None:
+    author, peer = State(ME), State(Actor("b", 2))
+    unsent, room = Unsent(5_000), 5_000
+    for n in range(20):
+        sets.add(author, b"s", [b"%d:%0100d" % (n, i) for i in range(15)])
+        cut = author.cut()
+        assert cut is not None
+        unsent.add([(cut, encode_frame(cut))])
+    messages_taken = 0
+    while unsent:
+        assert unsent.last(ME) == author.me.applied, "whoever announces what leaves announces all of it"
+        frames = unsent.take()
+        messages_taken += 1
+        assert frames and sum(len(data) + BESIDE for data in frames) <= room
+        for data in frames:
+            peer.apply(decode_frame(data))
+    assert messages_taken == 10
+    assert peer.hash == author.hash and peer.vector_hash == author.vector_hash
+
+
+def test_what_is_stored_between_two_messages_follows() -> None:
+    author, peer = State(ME), State(Actor("b", 2))
+    unsent = Unsent(2_000)
+    for n in range(8):
+        sets.add(author, b"s", [b"%d:%0100d" % (n, i) for i in range(15)])
+        cut = author.cut()
+        assert cut is not None
+        unsent.add([(cut, encode_frame(cut))])
+        if n % 3 == 2:
+            (data,) = unsent.take()
+            peer.apply(decode_frame(data))
+            assert unsent.last(ME) == author.me.applied
+    while unsent:
+        for data in unsent.take():
+            peer.apply(decode_frame(data))
+    assert peer.hash == author.hash and peer.vector_hash == author.vector_hash
+
+
+def lined_up(state: State, keys: list[range]) -> list[Written]:
+    """Frames that set these keys, one each, cut one after the other."""
+    out: list[Written] = []
+    for n, some in enumerate(keys):
+        for k in some:
+            strings.put(state, b"%d" % k, b"%020d" % n)
+        cut = state.cut()
+        assert cut is not None
+        line_up(out, cut, encode_frame(cut))
+    return out
+
+
+def test_a_frame_that_joins_none_is_kept_as_bytes() -> None:
+    """Frames are large objects: what is not looked at again is given back while it is still in the caches."""
+    state, peer = State(ME), State(Actor("b", 2))
+    apart = lined_up(state, [range(300 * n, 300 * n + 300) for n in range(6)])
+    assert [frame is None for frame, _ in apart] == [False, True, True, True, True, False]
+    again = lined_up(state, [range(300), range(300), range(300, 600), range(600, 900), range(900, 1200), range(600)])
+    assert [frame is None for frame, _ in again] == [False, False, True, True, True, False]
+    unsent = Unsent(60_000)
+    unsent.add(apart)
+    unsent.add(again)
+    frames = []
+    while unsent:
+        frames += unsent.take()
+    assert len(frames) < len(apart) + len(again), "those that take each other back go as one"
+    for data in frames:
+        peer.apply(decode_frame(data))
+    assert peer.hash == state.hash and peer.vector_hash == state.vector_hash
+
+
+def test_small_frames_are_kept_whole_until_they_are_put_together() -> None:
+    state = State(ME)
+    small = lined_up(state, [range(5 * n, 5 * n + 5) for n in range(6)])
+    assert all(frame is not None for frame, _ in small)
+    unsent = Unsent(60_000)
+    unsent.add(small)
+    assert len(unsent.take()) == 1

@@ -10,7 +10,7 @@ from crdt.codec import encode_frame
 from crdt.dots import Actor
 from crdt.replica import messages
 from crdt.replica.effects import Lane, Notify, Persist, Send, Witness
-from crdt.replica.events import Connected, Disconnected, Received
+from crdt.replica.events import Connected, Disconnected, Received, Tick
 from crdt.replica.messages import Delta, Hello, Presence
 from crdt.replica.tuning import Tuning
 from crdt.state import State
@@ -46,6 +46,30 @@ def test_one_message_an_interval_with_merged_frames() -> None:
     a.wait(0.2)
     (delta,) = a.take(Delta)
     assert isinstance(delta, Delta) and len(delta.frames) == 1
+
+
+def test_what_is_more_than_a_message_leaves_in_steps() -> None:
+    """Each is a Tick of its own: clients are served between them."""
+    a, b = Desk("a", tuning=Tuning(interval=0.2, max_message=2_000)), Desk("b", 2)
+    for i in range(20):
+        for k in range(50):
+            strings.put(a.state, b"%d-%d" % (k, i), b"a value of 20 bytes.")
+        a.commit()
+    a.now = a.replica.deadline
+    steps = 0
+    while a.replica.deadline <= a.now:
+        a.run(a.replica.handle(Tick(), a.now))
+        deltas = a.take(Delta)
+        steps += 1
+        assert len(deltas) <= 1
+        for delta in deltas:
+            b.receive("a", delta, inbox=False)
+    assert steps > 5 and b.state.hash == a.state.hash
+    for i in range(20):
+        strings.put(a.state, b"again-%d" % i, b"%0500d" % i)
+        a.commit()
+    a.run(a.replica.sync(a.now))
+    assert len(a.take(Delta)) > 5, "whoever asks for all of it gets it at once"
 
 
 def test_large_frames_are_put_together_only_if_that_saves_much() -> None:
