@@ -180,5 +180,7 @@ def _pays(run: list[Written], frame: Frame, data: bytes) -> bool:
 def _one(run: list[Written]) -> Written:
     if len(run) == 1:
         return run[0]
-    frame = merge(frame for frame, _ in run if frame is not None)
+    frames = [frame for frame, _ in run if frame is not None]
+    assert len(frames) == len(run), "what is kept as bytes stands alone"
+    frame = merge(frames)
     return frame, encode_frame(frame)
