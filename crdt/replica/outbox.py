@@ -110,7 +110,8 @@ class Unsent:
             self._loose.append((frame, data))
             self._operations += STRETCH if frame is None else frame.last - frame.first + 1
             if self._operations >= STRETCH:
-                self._merged += merged(self._loose, self._room)
+                for one in merged(self._loose, self._room):
+                    line_up(self._merged, *one)
                 self._loose, self._operations = [], 0
 
     def last(self, actor: Actor) -> int:
@@ -136,20 +137,20 @@ class Unsent:
         self._leaving, self._merged, self._loose, self._operations = [], [], [], 0
 
 
-def line_up(fresh: list[Written], frame: Frame, data: bytes) -> None:
-    """One more, cut behind the others. Of the one before it the bytes are enough if it joins neither of its neighbours.
+def line_up(line: list[Written], frame: Frame | None, data: bytes) -> None:
+    """One more behind the others. Of the one before it the bytes are enough if it joins neither of its neighbours.
 
     To free a frame of 256 operations takes 30 us while it is in the caches, and all of an interval's at its end 2 ms.
     """
-    fresh.append((frame, data))
-    if len(fresh) > 2 and not _pays(fresh[-2:-1], frame, data):
-        middle, its = fresh[-2]
-        if middle is not None and not _pays(fresh[-3:-2], middle, its):
-            fresh[-2] = None, its
+    line.append((frame, data))
+    if len(line) > 2 and not _joins(line[-2:-1], frame, data):
+        middle, its = line[-2]
+        if middle is not None and not _joins(line[-3:-2], middle, its):
+            line[-2] = None, its
 
 
 def merged(frames: list[Written], room: int) -> list[Written]:
-    """Adjacent frames of which the later saw nothing new, as one, while a message has room for it and it saves much.
+    """Adjacent frames as one, where that pays and while a message has room for it.
 
     Putting two frames together costs about as much as cutting them did.
     """
@@ -157,7 +158,7 @@ def merged(frames: list[Written], room: int) -> list[Written]:
     run: list[Written] = []
     size = 0
     for frame, data in frames:
-        if run and (frame is None or frame.deps or size + len(data) > room or not _pays(run, frame, data)):
+        if run and (size + len(data) > room or not _joins(run, frame, data)):
             out.append(_one(run))
             run, size = [], 0
         run.append((frame, data))
@@ -167,10 +168,10 @@ def merged(frames: list[Written], room: int) -> list[Written]:
     return out
 
 
-def _pays(run: list[Written], frame: Frame, data: bytes) -> bool:
-    """Whether to put a frame together with those before it."""
+def _joins(run: list[Written], frame: Frame | None, data: bytes) -> bool:
+    """Whether to put a frame together with those before it: it saw nothing new, and that saves much."""
     first, last = run[0][0], run[-1][1]
-    if first is None:
+    if first is None or frame is None or frame.deps:
         return False
     if len(data) < SMALL and len(last) < SMALL:
         return True

@@ -216,3 +216,15 @@ def test_small_frames_are_kept_whole_until_they_are_put_together() -> None:
     unsent = Unsent(60_000)
     unsent.add(small)
     assert len(unsent.take()) == 1
+
+
+def test_so_it_is_with_frames_of_one_commit_each() -> None:
+    state, peer = State(ME), State(Actor("b", 2))
+    unsent = Unsent(60_000)
+    for n in range(12):
+        unsent.add(lined_up(state, [range(90 * n, 90 * n + 90)]))
+    assert sum(frame is not None for frame, _ in unsent._merged + unsent._loose) <= 6
+    for data in unsent.take():
+        peer.apply(decode_frame(data))
+    assert not unsent
+    assert peer.hash == state.hash and peer.vector_hash == state.vector_hash
