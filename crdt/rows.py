@@ -3,7 +3,7 @@
 Knows: for every row that was committed, its dot, the entry and field that hold it and its timestamp. That answers what
 the entries themselves cannot: which row does a peer's removal of (actor, seq) mean, what does a vector not cover yet,
 which rows must be rewritten in a checkpoint.
-Promises: O(live) memory: chunks that are mostly dead are compacted, one with each cut; looking a dot up is one
+Promises: O(live) memory: chunks that are mostly dead are compacted, about one a step; looking a dot up is one
 bisection of the chunks, and then a subtraction where the chunk is dense (rows are written in a row, and stay so until
 an eighth of them is left), or a second bisection. Rows that die are found in ascending order in a plain loop, which
 asks anew only where a chunk or a run of timestamps ends: random ones meet nearly as many chunks as they are.
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from crdt.entry import Entry
 
 CHUNK: Final = 2048
+LOOK: Final = 8  # what it costs to pass a chunk, in rows that are moved; an eighth of its slots to drop it
 
 # Dots, entries (None: no row), fields and timestamps, in ascending order of dots.
 Columns = tuple[Sequence[int], list["Entry | None"], list[bytes | None], list[int]]
@@ -219,7 +220,7 @@ class ActorRows:
         self.firsts: list[int] = []  # first dot of each chunk
         self._divided = False
         self._thin = 0  # chunks that became mostly dead since the last compaction
-        self._walked = 0  # chunks that the one under way has been at
+        self._walked = -1  # chunks that the one under way has been at; -1: none is
 
     def term(self) -> int:
         """This actor's share of the vector's hash."""
@@ -347,21 +348,23 @@ class ActorRows:
     @property
     def thin(self) -> bool:
         """Whether so much is dead that compacting pays, which walks all chunks; or whether that is under way."""
-        return self._walked > 0 or self._thin * 8 > len(self.chunks)
+        return self._walked >= 0 or self._thin * 8 > len(self.chunks)
 
     def compact(self) -> bool:
-        """Drop empty chunks, shrink those that are mostly dead, and join neighbours that became small: one step of it,
-        which looks at about a chunk of rows. True while there is more to walk.
+        """Drop empty chunks, shrink those that are mostly dead, and join neighbours that became small: a step of the
+        walk through all of them, which touches about as many rows as a chunk has. True while there is more to do.
         """
-        chunks, start = self.chunks, max(0, self._walked - 1)  # the one before may be joined
-        at, work = self._walked, 0
-        if not at:
-            self._thin = 0
+        if self._walked < 0:
+            self._thin = self._walked = 0
+        chunks, at, work = self.chunks, self._walked, 0
+        start = max(0, at - 1)  # the one before may be joined
         kept = chunks[start:at]
         while at < len(chunks) and work < CHUNK:
             chunk = chunks[at]
             at += 1
+            work += LOOK
             if chunk.dead == len(chunk):
+                work += len(chunk) // 8
                 continue
             if chunk.thin:
                 work += len(chunk)
@@ -373,8 +376,7 @@ class ActorRows:
                 kept[-1].append(*chunk.columns(0, len(chunk)))
             else:
                 kept.append(chunk)
-        more = at < len(chunks)
+        self._walked = start + len(kept) if at < len(chunks) else -1
         chunks[start:at] = kept
         self.firsts[start:at] = [chunk.dots[0] for chunk in kept]
-        self._walked = start + len(kept) if more else 0
-        return more
+        return self.thin  # what died behind the walk may be reason for another

@@ -351,12 +351,12 @@ class State(Expiries):
         return [numberwire.content(self, raw) if type(raw) is tuple else raw.data for raw in raws]
 
     def compact(self) -> bool:
-        """Give back some of what dead rows held. True while there is more, and it may be given back."""
-        if self.chunks_held:
+        """Give back some of what dead rows held: a step for one actor. True while there is more, and it may be."""
+        if self.chunks_held or not self.thin:
             return False
-        for index in list(self.thin):
-            if not self.actors[index].compact():
-                self.thin.discard(index)
+        index = next(iter(self.thin))
+        if not self.actors[index].compact():
+            self.thin.discard(index)
         return bool(self.thin)
 
     # -- apply ------------------------------------------------------------------------------------------------------

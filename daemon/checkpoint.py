@@ -37,6 +37,7 @@ class Checkpointer:
         self._visited: set[tuple[Actor, int]] = set()
         self._walk: Iterator[None] | None = None
         self._joining: Joining | None = None
+        self._author = state.actor
         self.written = 0  # segments written since the start
 
     @property
@@ -47,8 +48,16 @@ class Checkpointer:
     def begin(self) -> None:
         """Begin a checkpoint at the present vector, which must be a frame boundary."""
         assert self._walk is None and self._state.dot == self._state.cut_dot
+        self._author = self._state.actor
         self._store.begin_checkpoint(self._state.vector())
         self._walk = self._steps(self._state)
+
+    @property
+    def stale(self) -> bool:
+        """Whether the state goes on as another actor since `begin`: removals that were pending then may have been
+        undone (crdt/moving.py), and a segment may lack what is live. Then abandon it.
+        """
+        return self._state.actor != self._author
 
     def begin_join(self, joining: Joining) -> None:
         """Begin a join and the checkpoint of what comes of it; at a frame boundary. Each `step` is one of either."""
@@ -125,8 +134,10 @@ class Checkpointer:
         chunk.saved = start = chunk.dots[0] & SEQ_MASK
         size = len(chunk)
         for at in range(0, size, PART):
-            groups += state.groups(chunk, at, min(at + PART, size))
-            yield None
+            part = state.groups(chunk, at, min(at + PART, size))
+            groups += part
+            if part:
+                yield None
         if not groups:
             chunk.saved = None
             return

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 log = get_logger("space")
 
+COMPACTED: Final = 32  # steps of compacting in a turn
 CHECKPOINT_AFTER: Final = 16 << 20  # bytes of log since the last checkpoint; more where there are many rows to write
 
 
@@ -105,13 +106,12 @@ class Housekeeping:
     async def _keep_house(self) -> None:
         """What fails here is tried again: commits that fail in the same way end the daemon anyway."""
         space = self._space
-        while space.state.compact():  # noqa: ASYNC110  cuts go on with it, if there are any
-            await asyncio.sleep(0.001)
         try:
             if self._checkpoint_due() and space.replica.merging.joining is None:
                 await self._checkpoint()
             else:
                 await space.commits.between(self._tidy)
+                await self._compact()
         except StoreError as error:
             space.checkpointer.abandon()
             if not self._failed:
@@ -119,6 +119,13 @@ class Housekeeping:
             self._failed = True
         else:
             self._failed = False
+
+    async def _compact(self) -> None:
+        """Cuts give back what dead rows held, if there are any."""
+        for _ in range(COMPACTED):
+            if not self._space.state.compact():
+                return
+            await asyncio.sleep(0.001)
 
     def _tidy(self) -> None:
         store = self._space.store
@@ -147,5 +154,8 @@ class Housekeeping:
         space.commit()  # the segments lack what was removed meanwhile: those removals have to be in the log
         space.commits.drain()
         space.run([])
+        if space.checkpointer.stale:
+            space.checkpointer.abandon()  # the next turn begins another
+            return
         space.checkpointer.finish()
         space.commits.logged -= begun

@@ -104,6 +104,11 @@ class Unsent:
     def __bool__(self) -> bool:
         return bool(self._loose or self._merged or self._leaving)
 
+    @property
+    def leaving(self) -> bool:
+        """Whether some of what belongs together was taken, and some was not."""
+        return bool(self._leaving)
+
     def add(self, frames: list[Written]) -> None:
         """They were cut one after the other, and are stored."""
         for frame, data in frames:
@@ -143,10 +148,18 @@ def line_up(line: list[Written], frame: Frame | None, data: bytes) -> None:
     To free a frame of 256 operations takes 30 us while it is in the caches, and all of an interval's at its end 2 ms.
     """
     line.append((frame, data))
-    if len(line) > 2 and not _joins(line[-2:-1], frame, data):
-        middle, its = line[-2]
-        if middle is not None and not _joins(line[-3:-2], middle, its):
-            line[-2] = None, its
+    last = len(line) - 2
+    if last > 0 and not _joins(_leader(line, last), line[last][1], frame, data):
+        before, its = line[last]
+        if not _joins(_leader(line, last - 1), line[last - 1][1], before, its):
+            line[last] = None, its
+
+
+def _leader(line: list[Written], at: int) -> Frame | None:
+    """The earliest frame that the one there may have joined: a later leader would only join less."""
+    while at and line[at][0] is not None and line[at - 1][0] is not None:
+        at -= 1
+    return line[at][0]
 
 
 def merged(frames: list[Written], room: int) -> list[Written]:
@@ -158,7 +171,7 @@ def merged(frames: list[Written], room: int) -> list[Written]:
     run: list[Written] = []
     size = 0
     for frame, data in frames:
-        if run and (size + len(data) > room or not _joins(run, frame, data)):
+        if run and (size + len(data) > room or not _joins(run[0][0], run[-1][1], frame, data)):
             out.append(_one(run))
             run, size = [], 0
         run.append((frame, data))
@@ -168,14 +181,15 @@ def merged(frames: list[Written], room: int) -> list[Written]:
     return out
 
 
-def _joins(run: list[Written], frame: Frame | None, data: bytes) -> bool:
-    """Whether to put a frame together with those before it: it saw nothing new, and that saves much."""
-    first, last = run[0][0], run[-1][1]
-    if first is None or frame is None or frame.deps:
+def _joins(leader: Frame | None, before: bytes, frame: Frame | None, data: bytes) -> bool:
+    """Whether to put a frame together with those from `leader` to the one before it: it saw nothing new, and that
+    saves much.
+    """
+    if leader is None or frame is None or frame.deps:
         return False
-    if len(data) < SMALL and len(last) < SMALL:
+    if len(data) < SMALL and len(before) < SMALL:
         return True
-    return bool(frame.ranges) or overlap(first.first, frame) * GAIN >= frame.last - frame.first + 1
+    return bool(frame.ranges) or overlap(leader.first, frame) * GAIN >= frame.last - frame.first + 1
 
 
 def _one(run: list[Written]) -> Written:

@@ -329,22 +329,25 @@ class Replica:
             pass
 
     def _publish_some(self, now: float) -> bool:
-        """Send as much of it as goes into one message. True, and a Tick is due at once, if there is more."""
+        """Send as many frames as go into one message, or the pieces of one. True if there is more to send: a Tick is
+        due at once for the rest of them, an interval later for what was stored since the first of them left.
+        """
         self._publish_at = NEVER
         if not self._unsent or not self.connected:
             self._unsent.clear()
             return False
         self.witness(self._unsent.last(self.state.actor))
-        self._published = now
+        if not self._unsent.leaving:
+            self._published = now
         frames = self._unsent.take()
         self.intake.expect(frames)
         self.counts["frames_out"] += len(frames)
         self.out.publish(frames)
         if self._unsent:
-            self._publish_at = now
-            return True
-        self.greeting.soon(now)
-        return False
+            self._publish_at = now if self._unsent.leaving else self._published + self.tuning.interval
+        if not self._unsent.leaving:
+            self.greeting.soon(now)
+        return bool(self._unsent)
 
     def send_hello(self, to: str | None, asked: tuple[str, ...]) -> None:
         """Tell everybody, or one peer, where we stand, and ask some who has applied what."""

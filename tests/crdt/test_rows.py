@@ -153,6 +153,20 @@ def test_a_step_of_compacting_is_short() -> None:
     assert not owner.thin
 
 
+def test_to_look_and_to_join_is_work_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rows, "LOOK", 1)
+    for size, least in ((4, 24), (1, 45)):
+        owner, entry = ActorRows(Actor("a", 1), 3, BASE), SetEntry(b"k")
+        for n in range(100):
+            append(owner, entry, list(range(10 * n + 1, 10 * n + 1 + size)))
+            owner.divide()
+        steps = 1
+        while owner.compact():
+            steps += 1
+        assert steps > least
+        assert len(live(owner)) == 100 * size
+
+
 def test_nothing_is_left_of_nothing() -> None:
     owner, entry = filled([1, 2, 3])
     kill(owner, [1, 2, 3])

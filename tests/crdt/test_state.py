@@ -293,6 +293,52 @@ def test_nothing_moves_while_a_checkpoint_walks() -> None:
     assert state.me.chunks == []
 
 
+def walked_past(removed: int) -> tuple[State, State]:
+    """Two states whose compaction is in the middle of 200 chunks when all that it has passed dies."""
+    a, b = State(A), State(B)
+
+    def ship() -> None:
+        b.apply(a.cut() or pytest.fail("nothing to cut"))
+
+    for i in range(200):
+        sets.add(a, b"k%d" % i, [b"%d" % n for n in range(CHUNK)])
+        ship()
+    for i in range(100, 126):
+        sets.remove(a, b"k%d" % i, [b"%d" % n for n in range(removed)])
+    ship()
+    keyspace.flush(a)
+    ship()
+    return a, b
+
+
+def test_what_dies_behind_a_compaction_is_given_back_as_well() -> None:
+    """Nothing more may ever come from the author whose rows they were."""
+    for state in walked_past(2000):
+        assert state.live == 0 and state.thin
+        steps = 1
+        while state.compact() and steps < 1000:
+            steps += 1
+        assert not state.thin and held(state) < CHUNK
+        assert steps > 20, "to drop a chunk is work too"
+
+
+def test_a_step_is_one_actor_s() -> None:
+    state = State(A)
+    for n in range(30):
+        other = State(Actor("peer", n + 2))
+        sets.add(other, b"k%d" % n, [b"%d" % i for i in range(CHUNK)])
+        state.apply(other.cut() or pytest.fail("nothing to cut"))
+    state.chunks_held = True
+    for n in range(30):
+        sets.remove(state, b"k%d" % n, [b"%d" % i for i in range(1700)])
+    state.cut()
+    assert not state.compact(), "nothing moves, and there is nothing to come back for"
+    state.chunks_held = False
+    for left in range(29, -1, -1):
+        assert state.compact() is (left > 0)
+        assert sum(len(owner.chunks[0]) == CHUNK for owner in state.actors.values() if owner.chunks) == left
+
+
 def test_data_paths_leave_no_garbage() -> None:
     """The daemon runs without the cycle collector: nothing that comes and goes may be part of a cycle."""
     gc.collect()

@@ -10,10 +10,11 @@ import pytest
 from crdt.codec import decode_frame, decode_rows, encode_frame
 from crdt.dots import Actor, Runs
 from crdt.joining import Joining
+from crdt.moving import go_on_as
 from crdt.replica.effects import LogFrame
 from crdt.rows import CHUNK
 from crdt.state import State
-from crdt.types import keyspace, sets, strings
+from crdt.types import counters, keyspace, sets, strings
 from daemon.checkpoint import PART, Checkpointer
 from daemon.store import Store
 
@@ -156,6 +157,29 @@ def test_a_kill_behind_a_checkpoint_during_which_rows_came_and_went(disk: Disk, 
     expected = disk.state.hash, disk.state.live
     state, _ = disk.reopened()
     assert (state.hash, state.live) == expected
+
+
+@pytest.mark.parametrize("when", range(3))
+def test_a_checkpoint_does_not_outlive_its_actor(disk: Disk, when: int) -> None:
+    """Going on as another actor undoes removals that were pending while their chunk was gathered."""
+    disk.write(lambda state: (counters.incr(state, b"n", 5), strings.put(state, b"other", b"x")))
+    disk.checkpointer.begin()
+    disk.state.begin(disk.ms + 1)
+    counters.incr(disk.state, b"n", 1)  # until it is cut, what was committed counts as removed
+    for _ in range(when):
+        disk.checkpointer.step()
+    assert not disk.checkpointer.stale
+    go_on_as(disk.state, Actor("me", 2))
+    disk.write(lambda state: None)
+    while disk.checkpointer.step():
+        pass
+    assert disk.checkpointer.stale
+    disk.checkpointer.abandon()
+    disk.checkpoint()
+    assert not disk.checkpointer.stale
+    expected = disk.state.hash
+    state, _ = disk.reopened()
+    assert state.hash == expected and strings.get(state, b"n") == b"6"
 
 
 def test_given_up_and_begun_anew(disk: Disk) -> None:

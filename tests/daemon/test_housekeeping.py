@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from crdt.types import sets
+from crdt.types import counters, sets, strings
 from daemon import housekeeping as module
+from daemon.checkpoint import PART
 from daemon.housekeeping import Housekeeping
 from daemon.store import StoreFailed
 from tests.daemon.spaces import Between, Make, Member, same, until
@@ -76,6 +77,38 @@ async def test_removals_pending_when_a_chunk_is_packed_are_not_lost(
     await a.start()
     assert a.space.state.hash == before
     assert len(a.members(b"s")) == 4997
+
+
+async def test_a_checkpoint_during_which_the_actor_changes_is_begun_anew(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a = make("a", "interval")
+    await a.start()
+    a.add(b"s", *(b"%d" % n for n in range(2 * PART)))  # the count stands behind what the first step gathers
+    a.space.begin()
+    counters.incr(a.space.state, b"n", 5)
+    a.space.commit()
+    a.space.replica.lives.heard()
+    a.space.replica.lives.connected()  # what was written before is no clone's, and not written anew
+    due = [True]
+    monkeypatch.setattr(Housekeeping, "_checkpoint_due", lambda self: due[0])
+    a.space.housekeeping.turn()
+    await asyncio.sleep(0)
+    a.space.begin()
+    counters.incr(a.space.state, b"n", 1)
+    while not a.space.checkpointer.running or a.space.checkpointer.step():
+        pass
+    a.space.replica.lives.fork()
+    a.space.run(a.space.replica.out.take())
+    task = a.space.housekeeping.task
+    assert task is not None
+    await task
+    assert not a.space.checkpointer.running
+    due[0] = False
+    before = a.space.state.hash
+    a.kill()
+    await a.start()
+    assert a.space.state.hash == before and strings.get(a.space.state, b"n") == b"6"
 
 
 async def test_what_dead_rows_held_is_given_back_although_nothing_more_is_written(make: Make) -> None:

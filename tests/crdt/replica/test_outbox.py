@@ -218,6 +218,52 @@ def test_small_frames_are_kept_whole_until_they_are_put_together() -> None:
     assert len(unsent.take()) == 1
 
 
+def test_what_the_next_one_takes_back_is_kept() -> None:
+    state, peer = State(ME), State(Actor("b", 2))
+    keys = [range(300), range(300, 600), range(600, 900), range(600, 900), range(900, 1200)]
+    line = lined_up(state, keys)
+    assert [frame is None for frame, _ in line] == [False, True, False, False, False]
+    frames = outbox.merged(line, 60_000)
+    assert len(frames) == 4
+    for _, data in frames:
+        peer.apply(decode_frame(data))
+    assert peer.hash == state.hash
+
+
+def test_no_merge_is_lost_by_not_keeping_frames() -> None:
+    """What a frame takes back may lie in any of those that are put together before it."""
+    spots = [range(1000, 1300), range(300), range(300, 600), range(50, 300), range(2000, 2300), range(3000, 3300)]
+    keys = [list(some) for some in spots]
+    keys[2] = [*range(50), *range(300, 550)]
+    keys[3] += range(700, 750)
+    states = State(ME), State(ME)
+    kept: list[Written] = []
+    for some in keys:
+        for k in some:
+            strings.put(states[0], b"%d" % k, b"%020d" % len(kept))
+        cut = states[0].cut()
+        assert cut is not None
+        kept.append((cut, encode_frame(cut)))
+    lean: list[Written] = []
+    for n, some in enumerate(keys):
+        for k in some:
+            strings.put(states[1], b"%d" % k, b"%020d" % n)
+        cut = states[1].cut()
+        assert cut is not None
+        line_up(lean, cut, encode_frame(cut))
+    assert any(frame is None for frame, _ in lean)
+    assert [data for _, data in outbox.merged(lean, 60_000)] == [data for _, data in outbox.merged(kept, 60_000)]
+
+
+def test_what_nobody_is_sent_is_forgotten_in_the_middle_as_well() -> None:
+    unsent = Unsent(2_000)
+    for frames in writings(State(ME), 100, 30):
+        unsent.add(frames)
+    assert unsent.take() and unsent.leaving
+    unsent.clear()
+    assert not unsent and not unsent.leaving and unsent.take() == []
+
+
 def test_so_it_is_with_frames_of_one_commit_each() -> None:
     state, peer = State(ME), State(Actor("b", 2))
     unsent = Unsent(60_000)

@@ -72,6 +72,44 @@ def test_what_is_more_than_a_message_leaves_in_steps() -> None:
     assert len(a.take(Delta)) > 5, "whoever asks for all of it gets it at once"
 
 
+def test_what_is_stored_while_others_leave_waits_for_the_next_interval() -> None:
+    a = Desk("a", tuning=Tuning(interval=0.2, max_message=2_000))
+    for i in range(10):
+        sets.add(a.state, b"s", [b"%d-%0100d" % (i, n) for n in range(15)])
+        a.commit()
+    a.now = began = a.replica.deadline
+    a.run(a.replica.handle(Tick(), a.now))
+    sets.add(a.state, b"s", [b"later"])
+    a.commit()
+    steps = 1
+    while a.replica.deadline <= a.now:
+        a.run(a.replica.handle(Tick(), a.now))
+        steps += 1
+    seen = [data for delta in a.take(Delta) for data in delta.frames]
+    assert steps > 5 and not any(b"later" in data for data in seen)
+    a.wait(0.2)
+    (delta,) = a.take(Delta)
+    assert b"later" in delta.frames[0] and a.now <= began + 0.2 + 1e-9
+
+
+def test_a_connection_lost_between_two_messages() -> None:
+    """What left before may be lost as well: the log has it, and whoever lacks it asks."""
+    a, b = Desk("a", tuning=Tuning(interval=0.2, max_message=2_000)), Desk("b", 2)
+    for i in range(10):
+        sets.add(a.state, b"s", [b"%d-%0100d" % (i, n) for n in range(15)])
+        a.commit()
+    a.now = a.replica.deadline
+    a.run(a.replica.handle(Tick(), a.now))
+    a.run(a.replica.handle(Disconnected(7), a.now))
+    sets.add(a.state, b"s", [b"offline"])
+    a.commit()
+    assert a.replica.deadline > a.now
+    a.take(Delta)
+    a.run(a.replica.handle(Connected(), a.now))
+    exchange(a, b)
+    assert b.state.hash == a.state.hash
+
+
 def test_large_frames_are_put_together_only_if_that_saves_much() -> None:
     """A merge costs what a cut does; beside thousands of rows a header is nothing."""
     for fresh, expected in ((True, 3), (False, 1)):
