@@ -196,18 +196,8 @@ class ActorRows:
     """One actor as a State sees it: what of it was applied (`applied`), and its live rows in `chunks`."""
 
     __slots__ = (
-        "_divided",
-        "_thin",
-        "_walked",
-        "actor",
-        "applied",
-        "base",
-        "chunks",
-        "firsts",
-        "hash",
-        "index",
-        "seed",
-    )
+        "_divided", "_thin", "_walked", "actor", "applied", "base", "chunks", "firsts", "hash", "index", "seed",
+    )  # fmt: skip
 
     def __init__(self, actor: Actor, index: int, base: int) -> None:
         self.actor = actor

@@ -255,6 +255,40 @@ def test_in_one_transaction_with_what_a_snapshot_taught(disk: Disk) -> None:
     assert [strings.get(state, key) for key in (b"mine", b"theirs", b"meanwhile")] == [b"1"] * 3
 
 
+@pytest.mark.parametrize("when", range(0, 6 * PARTS, 2))
+def test_what_follows_into_a_join_between_the_steps_of_a_chunk(disk: Disk, when: int) -> None:
+    other = State(Actor("other", 2))
+    other.begin(disk.ms)
+    sets.add(other, b"theirs", [b"%d" % n for n in range(1500)])
+    other.cut()
+    disk.write(lambda state: sets.add(state, b"mine", [b"%d" % n for n in range(2500)]))
+    (rows,) = other.actors.values()
+    groups = [group for chunk in rows.chunks for group in other.groups(chunk)]
+    live = {other.actor: Runs(range(1, 1501))}
+    joining = Joining(disk.state, other.vector(), live, lambda actor: [(1, 1500, lambda: groups)])
+    disk.checkpointer.begin_join(joining)
+    logged: list[LogFrame] = []
+    steps, more = 0, True
+    while more or not logged:
+        if steps == when or not more:
+            for change in (sets.remove, sets.add):
+                disk.state.begin(disk.ms)
+                change(disk.state, b"mine", [b"%d" % n for n in range(0, 3000, 70)])
+                frame = disk.state.cut()
+                assert frame is not None
+                joining.follow(frame)
+                logged.append(LogFrame(frame.actor, frame.first, frame.last, encode_frame(frame)))
+        more = disk.checkpointer.step()
+        steps += 1
+    joining.finish()
+    disk.checkpointer.finish(logged, {other.actor: 1500})
+    expected = disk.state.hash, disk.state.live
+    disk.checkpoint()
+    state, _ = disk.reopened()
+    assert (state.hash, state.live) == expected
+    assert len(sets.members(state, b"theirs")) == 1500
+
+
 def test_a_join_given_up_leaves_the_checkpoint_as_it_was(disk: Disk) -> None:
     disk.write(lambda state: strings.put(state, b"mine", b"1"))
     disk.checkpoint()
