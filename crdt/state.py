@@ -251,8 +251,7 @@ class State(Expiries):
         self.seen.clear()
         self.advance(self.me, frame.last)
         self._open()
-        if self.thin:
-            self.compact()
+        self.compact()
         return frame
 
     def _drop_orphans(self) -> None:
@@ -413,8 +412,7 @@ class State(Expiries):
         applying.drop()
         self.advance(rows, frame.last)
         applying.settle()
-        if self.thin:
-            self.compact()
+        self.compact()
         return applying.changes
 
     def committed(self, dot: int) -> int:

@@ -65,12 +65,8 @@ class Outbox:
 def packed(frames: Iterable[bytes], room: int, parts: Parts) -> list[list[bytes] | Piece]:
     """Frames as what goes into one message each: several whole ones, or a piece of one; without the known `parts`."""
     out: list[list[bytes] | Piece] = []
-    batch: list[bytes] = []
-    size = 0
-    for data in frames:
-        if batch and size + len(data) + BESIDE > room:
-            out.append(batch)
-            batch, size = [], 0
+    for batch in _batches(frames, room):
+        data = batch[0]
         if len(data) + BESIDE > room:
             actor, _, last = span(data)
             pieces = cut_up(data, room, FRAME, actor, last)
@@ -78,10 +74,20 @@ def packed(frames: Iterable[bytes], room: int, parts: Parts) -> list[list[bytes]
             known = int.from_bytes(bits, "little") if total == len(pieces) else 0
             out += [piece for piece in pieces if not known >> piece.index & 1]
         else:
-            batch.append(data)
-            size += len(data) + BESIDE
-    if batch:
-        out.append(batch)
+            out.append(batch)
+    return out
+
+
+def _batches(frames: Iterable[bytes], room: int) -> list[list[bytes]]:
+    """As many frames in a row as one message has room for; one that is too large for any is alone."""
+    out: list[list[bytes]] = []
+    size = room
+    for data in frames:
+        size += len(data) + BESIDE
+        if size > room:
+            out.append([])
+            size = len(data) + BESIDE
+        out[-1].append(data)
     return out
 
 
@@ -96,7 +102,7 @@ class Unsent:
 
     def __init__(self, room: int) -> None:
         self._room = room
-        self._leaving: list[bytes] = []  # put together as far as it pays, the next one last
+        self._leaving: list[list[bytes]] = []  # a message's each, put together as far as it pays, the next one last
         self._merged: list[Written] = []
         self._loose: list[Written] = []  # the latest, not put together yet
         self._operations = 0  # of the loose ones
@@ -122,20 +128,16 @@ class Unsent:
     def last(self, actor: Actor) -> int:
         """The latest operation of this actor that is among them; 0 if the latest is another's."""
         written = self._loose or self._merged
-        author, _, last = span(written[-1][1] if written else self._leaving[0])
+        author, _, last = span(written[-1][1] if written else self._leaving[0][-1])
         return last if author == actor else 0
 
     def take(self) -> list[bytes]:
         """What goes into the next message, at least one if there are any."""
         if not self._leaving:
-            self._leaving = [data for _, data in reversed(merged(self._merged + self._loose, self._room))]
-            self._merged, self._loose, self._operations = [], [], 0
-        out: list[bytes] = []
-        size = 0
-        while self._leaving and (not out or size + len(self._leaving[-1]) + BESIDE <= self._room):
-            out.append(self._leaving.pop())
-            size += len(out[-1]) + BESIDE
-        return out
+            frames = [data for _, data in merged(self._merged + self._loose, self._room)]
+            self.clear()
+            self._leaving = _batches(frames, self._room)[::-1]
+        return self._leaving.pop() if self._leaving else []
 
     def clear(self) -> None:
         """Nobody is to be sent them."""

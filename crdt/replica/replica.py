@@ -343,10 +343,12 @@ class Replica:
         self.intake.expect(frames)
         self.counts["frames_out"] += len(frames)
         self.out.publish(frames)
-        if self._unsent:
-            self._publish_at = now if self._unsent.leaving else self._published + self.tuning.interval
-        if not self._unsent.leaving:
+        if self._unsent.leaving:
+            self._publish_at = now
+        else:
             self.greeting.soon(now)
+            if self._unsent:
+                self._publish_at = self._published + self.tuning.interval
         return bool(self._unsent)
 
     def send_hello(self, to: str | None, asked: tuple[str, ...]) -> None:

@@ -201,7 +201,6 @@ class Arena:
         else:
             self.count_as_lost(daemon.name)
             daemon.kill()
-            self.count_as_lost(daemon.name)  # again, for readers that looked between the two
 
     def _lose_disk(self, fault: Fault, daemon: Daemon) -> None:
         """Its disk goes; what it acknowledged since a peer was seen to have stored everything goes with it."""
@@ -304,7 +303,6 @@ class Arena:
             daemon.kill()
         elif status != 1:
             raise Failed(f"{daemon.name} ended with status {status} when its disk was full")
-        self.count_as_lost(daemon.name)  # again: it showed what it could not store until it ended
 
     def _copy(self, name: str) -> None:
         """A second daemon on a copy of the directory, under a name of its own; it lives until the round is over."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.chaos_parts.ledger import Ledger
+from tests.chaos_parts.ledger import Ledger, Loss
 from tests.chaos_parts.writer import Program
 
 
@@ -22,7 +22,7 @@ class Reader(Program):
         self._names = names
         self._prefix = key
         self._seen: dict[str, set[int]] = {}
-        self._losses = 0
+        self._losses: list[Loss] = []
         self.looks = 0
 
     def step(self) -> None:
@@ -54,12 +54,12 @@ class Reader(Program):
     def _in_order(self, writer: str) -> None:
         """One writer's elements arrive in order, without gaps, and what was seen stays."""
         key = f"{self._prefix}:say:{writer}"
-        if len(self.ledger.losses) != self._losses:
-            self._losses = len(self.ledger.losses)
+        if self.ledger.losses != self._losses:  # one began, or has ended: it shows what may go until it is dead
+            self._losses = list(self.ledger.losses)
             self._seen.clear()
         losses = self._losses
         here = {int(member) for member in self.redis.execute_command("GSET.MEMBERS", key)}
-        if len(self.ledger.losses) != losses or writer.rstrip("0123456789") in self.ledger.rolled:
+        if self.ledger.losses != losses or writer.rstrip("0123456789") in self.ledger.rolled:
             return
         gone = self._seen.get(key, set()) - here
         assert not gone, f"{self.replica} showed {sorted(gone)[:5]} of {key} and no longer does"

@@ -293,7 +293,7 @@ def test_nothing_moves_while_a_checkpoint_walks() -> None:
     assert state.me.chunks == []
 
 
-def walked_past(removed: int) -> tuple[State, State]:
+def walked_past() -> tuple[State, State]:
     """Two states whose compaction is in the middle of 200 chunks when all that it has passed dies."""
     a, b = State(A), State(B)
 
@@ -304,7 +304,7 @@ def walked_past(removed: int) -> tuple[State, State]:
         sets.add(a, b"k%d" % i, [b"%d" % n for n in range(CHUNK)])
         ship()
     for i in range(100, 126):
-        sets.remove(a, b"k%d" % i, [b"%d" % n for n in range(removed)])
+        sets.remove(a, b"k%d" % i, [b"%d" % n for n in range(2000)])
     ship()
     keyspace.flush(a)
     ship()
@@ -313,7 +313,7 @@ def walked_past(removed: int) -> tuple[State, State]:
 
 def test_what_dies_behind_a_compaction_is_given_back_as_well() -> None:
     """Nothing more may ever come from the author whose rows they were."""
-    for state in walked_past(2000):
+    for state in walked_past():
         assert state.live == 0 and state.thin
         steps = 1
         while state.compact() and steps < 1000:

@@ -124,6 +124,12 @@ def test_a_step_is_part_of_a_chunk_or_writes_it(disk: Disk) -> None:
     assert not disk.state.chunks_held
 
 
+def come_and_go(disk: Disk) -> None:
+    """Rows of every part of a set of 3,000."""
+    disk.write(lambda state: sets.remove(state, b"s", [b"%d" % n for n in range(0, 3000, 100)]))
+    disk.write(lambda state: sets.add(state, b"s", [b"%d" % n for n in range(0, 4000, 70)]))
+
+
 @pytest.mark.parametrize("when", range(2 * PARTS + 1))
 def test_what_changes_between_the_steps_of_a_chunk_is_in_the_log(disk: Disk, when: int) -> None:
     disk.write(lambda state: sets.add(state, b"s", [b"%d" % n for n in range(3000)]))
@@ -131,8 +137,7 @@ def test_what_changes_between_the_steps_of_a_chunk_is_in_the_log(disk: Disk, whe
     steps, more = 0, True
     while more:
         if steps == when:
-            disk.write(lambda state: sets.remove(state, b"s", [b"%d" % n for n in range(0, 3000, 100)]))
-            disk.write(lambda state: sets.add(state, b"s", [b"%d" % n for n in range(0, 4000, 70)]))
+            come_and_go(disk)
         more = disk.checkpointer.step()
         steps += 1
     disk.checkpointer.finish()
@@ -149,8 +154,7 @@ def test_a_kill_behind_a_checkpoint_during_which_rows_came_and_went(disk: Disk, 
     disk.checkpointer.begin()
     for _ in range(when):
         disk.checkpointer.step()
-    disk.write(lambda state: sets.remove(state, b"s", [b"%d" % n for n in range(0, 3000, 100)]))
-    disk.write(lambda state: sets.add(state, b"s", [b"%d" % n for n in range(0, 4000, 70)]))
+    come_and_go(disk)
     while disk.checkpointer.step():
         pass
     disk.checkpointer.finish()

@@ -178,15 +178,18 @@ def test_what_is_stored_between_two_messages_follows() -> None:
     assert peer.hash == author.hash and peer.vector_hash == author.vector_hash
 
 
-def lined_up(state: State, keys: list[range]) -> list[Written]:
-    """Frames that set these keys, one each, cut one after the other."""
+def lined_up(state: State, keys: Iterable[Iterable[int]], lean: bool = True) -> list[Written]:
+    """Frames that set these keys, one each, cut one after the other; not `lean`: all of them kept whole."""
     out: list[Written] = []
     for n, some in enumerate(keys):
         for k in some:
             strings.put(state, b"%d" % k, b"%020d" % n)
         cut = state.cut()
         assert cut is not None
-        line_up(out, cut, encode_frame(cut))
+        if lean:
+            line_up(out, cut, encode_frame(cut))
+        else:
+            out.append((cut, encode_frame(cut)))
     return out
 
 
@@ -236,21 +239,7 @@ def test_no_merge_is_lost_by_not_keeping_frames() -> None:
     keys = [list(some) for some in spots]
     keys[2] = [*range(50), *range(300, 550)]
     keys[3] += range(700, 750)
-    states = State(ME), State(ME)
-    kept: list[Written] = []
-    for some in keys:
-        for k in some:
-            strings.put(states[0], b"%d" % k, b"%020d" % len(kept))
-        cut = states[0].cut()
-        assert cut is not None
-        kept.append((cut, encode_frame(cut)))
-    lean: list[Written] = []
-    for n, some in enumerate(keys):
-        for k in some:
-            strings.put(states[1], b"%d" % k, b"%020d" % n)
-        cut = states[1].cut()
-        assert cut is not None
-        line_up(lean, cut, encode_frame(cut))
+    kept, lean = lined_up(State(ME), keys, lean=False), lined_up(State(ME), keys)
     assert any(frame is None for frame, _ in lean)
     assert [data for _, data in outbox.merged(lean, 60_000)] == [data for _, data in outbox.merged(kept, 60_000)]
 
