@@ -43,9 +43,9 @@ lint: $(VENV)/.dev ## style, types and import contracts
 # Beside the sources, so that nothing but what names it on its PYTHONPATH can come to run old code.
 NATIVE := build/compiled
 
-compile: $(NATIVE)/.stamp ## make machine code of the core, for bench (needs a C compiler; a minute)
+compile: $(NATIVE)/.stamp ## make machine code of the core, for bench (needs a C compiler; minutes)
 
-$(NATIVE)/.stamp: hatch_build.py $(wildcard crdt/*.py crdt/types/*.py crdt/replica/*.py) | $(VENV)/.dev
+$(NATIVE)/.stamp: hatch_build.py $(shell find crdt daemon -name '*.py') | $(VENV)/.dev
 	@$(BIN)/python hatch_build.py $(NATIVE)
 	@touch $@
 

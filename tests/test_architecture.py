@@ -20,6 +20,8 @@ TESTED_ELSEWHERE = {
     "daemon/cli/errors.py": "exit statuses and one line on stderr: every verb's test checks them",
     "transport/interface.py": "a Protocol and frozen values; the conformance suite is written against it",
     "daemon/cli/document.py": "its rows are what test_status.py and test_members.py read",
+    "daemon/api/connections.py": "on the real sockets of test_server.py: waiting requests, limits, passwords, ends",
+    "daemon/api/refused.py": "one attribute; test_requests.py and test_dispatch.py are about what is refused",
     "daemon/api/commands/zblocking.py": "the scenes of test_blocking.py, beside a real Redis",
 }
 """Modules without a test file of their own, and why that is enough."""

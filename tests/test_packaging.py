@@ -96,6 +96,13 @@ def test_the_lock_for_compiling_holds_what_the_hook_asks_for() -> None:
     assert {re.split(r"[^a-z]", requirement)[0] for requirement in hook["dependencies"]} <= _pins("compile").keys()
 
 
+def test_what_is_to_be_compiled_is_there() -> None:
+    pytest.importorskip("hatchling.plugin")
+    modules = importlib.import_module("hatch_build").modules()
+    assert {"crdt/state.py", "crdt/types/strings.py", "daemon/api/requests.py"} <= set(modules)
+    assert [module for module in modules if not (ROOT / module).exists()] == []
+
+
 def test_make_lists_its_verbs() -> None:
     shown = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True, timeout=30).stdout
     for verb in ("help", "demo", "test", "lint", "lock", "bench", "simulate", "chaos", "clean"):

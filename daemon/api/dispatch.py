@@ -13,8 +13,8 @@ from typing import Final
 from crdt.errors import UsageError
 from daemon.api.arguments import printable
 from daemon.api.limits import Limits, key_too_long
+from daemon.api.refused import RefusedRequest
 from daemon.api.registry import TABLE, Command, lookup, resolve, unknown_subcommand, wrong_arity
-from daemon.api.requests import RefusedRequest
 from daemon.api.session import (
     CLOSING,
     LOADING,

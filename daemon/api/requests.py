@@ -21,6 +21,7 @@ import hiredis
 
 from daemon.api.arguments import printable
 from daemon.api.limits import Limits, request_too_long, value_too_long
+from daemon.api.refused import RefusedRequest
 
 LINE_LIMIT: Final = 64 * 1024
 """Redis's bound for an inline command and for the line of a count."""
@@ -82,17 +83,6 @@ class Shapes:
 
 
 _shapes = Shapes()
-
-
-class RefusedRequest(list[bytes]):
-    """A request that was read over because a value in it exceeds `limits.value`; `error` is the answer."""
-
-    __slots__ = ("error",)
-
-    def __init__(self, error: str) -> None:
-        # No command has this name, so the hot path needs no check of its own.
-        super().__init__([b""])
-        self.error = error
 
 
 class RequestParser:

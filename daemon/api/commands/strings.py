@@ -351,7 +351,7 @@ def _range(session: Session, args: list[bytes]) -> bytes:
     size = len(value)
     start = max(start + size, 0) if start < 0 else start
     end = max(end + size, 0) if end < 0 else end
-    return session.resp.bulk(value[start : end + 1])
+    return session.resp.bulk(value[start : max(start, end + 1)])
 
 
 @command(

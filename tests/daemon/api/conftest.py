@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from daemon.api.session import Session
+from tests.compiled import need_python
 from tests.daemon.api.serving import Client, Hub, Serving, serve
 
 Connect = Callable[[], Awaitable[Client]]
@@ -29,6 +30,7 @@ async def client(serving: Serving) -> Client:
 @pytest.fixture
 def seen(serving: Serving, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What the server does at the ends of its turns, in order: "settled", and "wrote" for each session with replies."""
+    need_python()
     order: list[str] = []
     settle, flush = serving.hub.settle, Session.flush
 

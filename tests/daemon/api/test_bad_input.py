@@ -17,6 +17,7 @@ from crdt.types import strings
 from daemon.api.registry import TABLE, Command, commands, subcommands
 from daemon.api.session import Session
 from tests import oracle
+from tests.compiled import as_python
 
 REASON = oracle.missing()
 JUNK = (b"1", b"x", b"", b"-1", b"1.5", b"9223372036854775808", b"\xff\x00", b"NX", b"WITHSCORES", b"nan")
@@ -81,6 +82,7 @@ def test_junk_is_refused_as_redis_does_and_changes_nothing(entry: Command, redis
     assert faults(entry, redis) == []
 
 
+@as_python
 def test_a_command_that_changes_something_before_it_refuses_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     def hasty(session: Session, args: list[bytes]) -> bytes:
         strings.put(session.db.state, args[1], b"changed")
@@ -91,6 +93,7 @@ def test_a_command_that_changes_something_before_it_refuses_is_caught(monkeypatc
     assert "changed something" in faults(entry, None)[0]
 
 
+@as_python
 def test_another_error_than_that_of_redis_is_caught(
     redis: oracle.Redis | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -47,7 +47,7 @@ async def test_messages_are_pushes_in_resp3() -> None:
     assert await heard(modern) == [b">3\r\n$7\r\nmessage\r\n$1\r\na\r\n$0\r\n\r\n"]
 
 
-def test_databases_are_observed_while_somebody_may_listen_to_events() -> None:
+async def test_databases_are_observed_while_somebody_may_listen_to_events() -> None:
     server = Server(Hub())
     listener = session(server)
     channels, database = server.channels, server.hub.databases[1]

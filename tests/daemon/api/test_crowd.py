@@ -11,6 +11,7 @@ from daemon.api import server
 from daemon.api.crowd import PROBED, Crowd
 from daemon.api.dispatch import run
 from daemon.api.server import MEASURED
+from tests.compiled import as_python
 from tests.daemon.api.serving import Serving, encoded, until
 
 
@@ -68,6 +69,7 @@ def crowded(serving: Serving, monkeypatch: pytest.MonkeyPatch) -> Serving:
     return serving
 
 
+@as_python
 @pytest.mark.parametrize("crowd", [0, 99])
 async def test_in_a_crowd_nobody_is_answered_before_all_have_run(
     crowded: Serving, monkeypatch: pytest.MonkeyPatch, crowd: int
@@ -166,6 +168,7 @@ async def test_a_defect_of_ours_does_not_end_the_turns(crowded: Serving, monkeyp
     assert [await two.reply(), await two.ask("PING")] == [b"+PONG\r\n"] * 2
 
 
+@as_python
 async def test_a_defect_in_serving_one_of_a_crowd_harms_no_other(
     crowded: Serving, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -12,7 +12,7 @@ from daemon.api.server import Server
 from tests.daemon.api.serving import Hub, session
 
 
-def test_a_touch_spoils_those_who_watch_the_key_in_this_space() -> None:
+async def test_a_touch_spoils_those_who_watch_the_key_in_this_space() -> None:
     server = Server(Hub())
     here, elsewhere = server.hub.databases
     one, two = session(server), session(server)
@@ -24,7 +24,7 @@ def test_a_touch_spoils_those_who_watch_the_key_in_this_space() -> None:
     assert (one.stale, two.stale) == (True, False)
 
 
-def test_observed_follows_the_watchers() -> None:
+async def test_observed_follows_the_watchers() -> None:
     server = Server(Hub())
     database = server.hub.databases[0]
     one, two = session(server), session(server)
@@ -54,7 +54,7 @@ async def test_a_touch_sends_both_events() -> None:
     )
 
 
-def test_a_change_without_event_spoils_as_well() -> None:
+async def test_a_change_without_event_spoils_as_well() -> None:
     server = Server(Hub())
     database = server.hub.databases[0]
     one = session(server)

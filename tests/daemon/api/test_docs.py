@@ -8,8 +8,10 @@ import pytest
 
 from daemon.api import docs
 from daemon.api.registry import Command, commands, subcommands
+from tests.compiled import as_python
 
 
+@as_python
 def test_the_page_is_up_to_date() -> None:
     page = docs.PAGE.read_text(encoding="utf-8")
     assert page == docs.renewed(page), "python -m daemon.api.docs"

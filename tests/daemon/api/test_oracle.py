@@ -9,6 +9,7 @@ import pytest
 
 from daemon.api.registry import TABLE, Command, commands, subcommands
 from tests import oracle
+from tests.compiled import as_python
 from tests.random_commands import COMMANDS
 
 REASON = oracle.missing()
@@ -44,6 +45,7 @@ def test_every_command_is_asked() -> None:
     assert {entry.name for entry in offered()} == asked
 
 
+@as_python
 def test_a_difference_is_found(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
     trial = oracle.Trial(oracle.Redis(server), 5)
     monkeypatch.setattr(TABLE[b"GET"], "handler", lambda session, args: session.resp.bulk(b"wrong"))

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from daemon.api.patience import LONGEST, LOOKS, SHORTEST, TRUST, Patience
+from tests.compiled import as_python
 from tests.daemon.api.serving import Serving
 
 
@@ -76,6 +77,7 @@ def test_a_few_that_are_there_at_once_do_no_harm() -> None:
 # -- in a server
 
 
+@as_python
 async def test_a_server_falls_asleep(serving: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
     client = await serving.client()
     seen: list[bool] = []

@@ -48,7 +48,7 @@ def test_a_name_is_announced_once() -> None:
         announce("XYZZY", 1)
 
 
-def test_a_subcommand_makes_its_container() -> None:
+async def test_a_subcommand_makes_its_container() -> None:
     announce("XYZZY ONE word", 3)
     announce("XYZZY TWO-B", 2)
     assert [entry.name for entry in subcommands(TABLE[b"xyzzy"])] == ["xyzzy|one", "xyzzy|two-b"]
@@ -58,7 +58,7 @@ def test_a_subcommand_makes_its_container() -> None:
     assert resolve([b"XYZZY", b"three"]) is TABLE[b"xyzzy"]
 
 
-def test_what_a_container_says() -> None:
+async def test_what_a_container_says() -> None:
     announce("XYZZY ONE word", 3)
     assert ask(b"XYZZY") == b"-ERR wrong number of arguments for 'xyzzy' command\r\n"
     assert ask(b"XYZZY", b"ONE") == b"-ERR wrong number of arguments for 'xyzzy|one' command\r\n"
@@ -85,7 +85,7 @@ def test_key_positions(keys: tuple[int, int, int], count: int, expected: list[in
     assert list(entry.key_positions([b""] * count)) == expected
 
 
-def test_a_refusal_is_counted() -> None:
+async def test_a_refusal_is_counted() -> None:
     @command("XYZZY", arity=1, group="test", summary="Refuses.")
     def refuse(session: Session, args: list[bytes]) -> bytes:
         raise UsageError("ERR not today")

@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 
 from daemon.api import requests as module
 from daemon.api.limits import Limits
-from daemon.api.requests import LINE_LIMIT, RefusedRequest, RequestParser, Shapes, split_words
+from daemon.api.refused import RefusedRequest
+from daemon.api.requests import LINE_LIMIT, RequestParser, Shapes, split_words
+from tests.compiled import as_python
 from tests.daemon.api.serving import encoded
 
 SMALL = Limits(key=8, value=16, request=200)
@@ -276,6 +278,7 @@ def split(monkeypatch: pytest.MonkeyPatch) -> list[list[bytes]]:
     return seen
 
 
+@as_python
 def test_a_request_like_an_earlier_one_is_not_split_again(split: list[list[bytes]]) -> None:
     for args in (
         [b"SET", b"a", b""],
@@ -288,6 +291,7 @@ def test_a_request_like_an_earlier_one_is_not_split_again(split: list[list[bytes
     assert split == [[b"SET", b"a", b""], [b"SET", b"", b"x"]]
 
 
+@as_python
 def test_where_no_two_are_alike_few_are_remembered(split: list[list[bytes]], monkeypatch: pytest.MonkeyPatch) -> None:
     """What is learned was wrong at the next one, and is forgotten."""
     monkeypatch.setattr(module, "LEARNED", 8)

@@ -12,6 +12,7 @@ from crdt import shards
 from crdt.shards import PARTS, Large, Shards, listed, roomy
 from daemon.api import scans
 from daemon.api.scans import Scans
+from tests.compiled import as_python
 
 NAMES = dict.fromkeys([b"%d" % i for i in range(100)], 1)
 NOTHING: dict[bytes, int] = {}
@@ -66,6 +67,7 @@ def test_a_walk_through_parts(count: int) -> None:
     assert Scans().page(0, b"k", divided(0), 10) == (0, [])
 
 
+@as_python
 def test_a_page_of_a_large_collection_lists_parts_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     lengths: list[int] = []
     names = Shards.names

@@ -16,6 +16,7 @@ from daemon.api.limits import Limits
 from daemon.api.registry import TABLE, command
 from daemon.api.server import LOOKS, SLICE
 from daemon.api.session import Session
+from tests.compiled import as_python
 from tests.daemon.api.serving import Client, Hub, Serving, encoded, serve, until
 
 PARKED: list[Session] = []
@@ -89,6 +90,7 @@ async def test_held_replies_leave_after_settling(serving: Serving, seen: list[st
     assert seen.count("settled") <= 5
 
 
+@as_python
 @pytest.mark.parametrize("looks", [LOOKS, 0])
 async def test_who_writes_while_others_are_run_shares_their_commit(
     serving: Serving, monkeypatch: pytest.MonkeyPatch, looks: int

@@ -56,9 +56,8 @@ def heard(hub: Hub) -> Callable[[], list[str]]:
     """The events since the last call, as "event key"."""
 
     def events() -> list[str]:
-        found = [event for database in hub.databases for event in database.events]
-        for database in hub.databases:
-            database.events.clear()
+        found = [*hub.told.events]
+        hub.told.events.clear()
         return [f"{channel.decode().partition(':')[2]} {key.decode()}" for channel, key in found]
 
     return events

@@ -20,6 +20,7 @@ from crdt.types import lists
 from daemon.api.commands.blocking import LONGEST, timeout
 from daemon.api.requests import split_words
 from tests import oracle
+from tests.compiled import as_python
 from tests.daemon.api.commands import spacious
 from tests.daemon.api.serving import Client, Hub, encoded, serve
 from tests.daemon.spaces import Between, Member, until
@@ -232,6 +233,7 @@ async def test_invented_scenes_are_redis(redis: str, tmp_path: Path, seed: int) 
     await compare(redis, tmp_path, invented(seed))
 
 
+@as_python
 @with_redis
 async def test_a_difference_would_be_seen(redis: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lists, "pop", lambda *args, pop=lists.pop: pop(*args)[::-1] and [b"wrong"])

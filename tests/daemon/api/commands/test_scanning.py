@@ -11,6 +11,7 @@ from crdt.types import hashes, sets, zsets
 from daemon.api.commands.scanning import Scan, nothing, parse_cursor
 from daemon.api.resp import RESP2
 from daemon.api.session import Session
+from tests.compiled import need_python
 from tests.daemon.api.commands.conftest import Ask
 
 
@@ -51,6 +52,7 @@ def test_replies() -> None:
 @pytest.fixture
 def large(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     """3,000 members, fields, and keys, each collection divided."""
+    need_python()
     monkeypatch.setattr(shards, "LIMIT", 500)
     state, names = session.db.state, [b"n%d" % i for i in range(2997)]
     for name in names:

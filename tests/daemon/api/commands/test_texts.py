@@ -68,5 +68,5 @@ def test_events(ask: Ask, hub: Hub) -> None:
     ask("TEXT.DELETE t 0 0")
     ask("TEXT.DELETE t 0 1")
     ask("TEXT.DELETE t 0 1")
-    names = [channel.decode().partition(":")[2] for channel, _ in hub.databases[0].events]
+    names = [channel.decode().partition(":")[2] for channel, _ in hub.told.events]
     assert names == ["text.insert", "text.delete", "text.delete", "del"]

@@ -13,6 +13,7 @@ from daemon.api.commands.zsets import double, strtod
 from daemon.api.dispatch import execute
 from daemon.api.resp import RESP3
 from daemon.api.session import Session
+from tests.oracle import Hub
 
 Ask = Callable[..., Any]
 
@@ -45,13 +46,13 @@ def test_scores_in_resp3(session: Session) -> None:
     assert execute(session, [b"ZPOPMIN", b"z", b"1"]) == b"*1\r\n*2\r\n$1\r\nx\r\n,1.5\r\n"
 
 
-def test_events(ask: Ask, session: Session) -> None:
+def test_events(ask: Ask, hub: Hub) -> None:
     ask("ZADD z 1 x")
     ask("ZADD z 1 x")  # nothing is new
     ask("ZADD z INCR 0 x")
     ask("ZINCRBY z 2 x")
     ask("ZPOPMAX z")
-    told = [name.rpartition(b":")[2] for name, _ in session.db.events]  # type: ignore[attr-defined]
+    told = [name.rpartition(b":")[2] for name, _ in hub.told.events]
     assert told == [b"zadd", b"zincr", b"zpopmax", b"del"]
 
 
