@@ -48,6 +48,15 @@ class Dead:
         """This one is not dead after all."""
         del self.dots[at], self.entries[at], self.fields[at], self.raws[at]
 
+    def before(self, at: int) -> Dead:
+        """The first of them."""
+        if at == len(self.dots):
+            return self
+        dead = Dead()
+        dead.dots, dead.entries = self.dots[:at], self.entries[:at]
+        dead.fields, dead.raws = self.fields[:at], self.raws[:at]
+        return dead
+
 
 class _Column:
     """Rows of one group, under way."""

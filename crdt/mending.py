@@ -68,13 +68,13 @@ def live_between(owner: ActorRows, first: int, last: int) -> list[int]:
 
 def recount(state: State, owner: ActorRows) -> bool:
     """Put an actor's hash right if it is not that of its rows; whether it was wrong. At a frame boundary."""
+    state.hash_all()
     if sum(map(len, owner.chunks)) > RECOUNTED:
         return False
     groups = (group for chunk in owner.chunks for group in state.groups(chunk))
     actual = sum(group_hash(owner.seed, group) for group in groups) & MASK_128
     wrong = actual != owner.hash
-    state.hash = (state.hash + actual - owner.hash) & MASK_128
-    owner.hash = actual
+    state.add_hash(owner, actual - owner.hash)
     return wrong
 
 

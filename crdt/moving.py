@@ -10,7 +10,7 @@ stands as it was last committed, because the other one may go on with it, and wh
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from crdt.columns import Dead
@@ -155,6 +155,6 @@ def _split(vector: dict[Actor, int], old: Actor, new: Actor, cut: int) -> dict[A
     return {**vector, old: cut, new: n - cut} if n > cut else vector
 
 
-def _committed(plain: Iterator[tuple[bytes | None, int, Raw]], cut: int, last: int) -> Iterator[Any]:
+def _committed(plain: Iterable[tuple[bytes | None, int, Raw]], cut: int, last: int) -> Iterator[Any]:
     """Swept rows without those that were pending: they were never counted."""
     return (row for row in plain if not cut < row[1] <= last)

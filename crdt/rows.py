@@ -196,7 +196,8 @@ class ActorRows:
     """One actor as a State sees it: what of it was applied (`applied`), and its live rows in `chunks`."""
 
     __slots__ = (
-        "_divided", "_thin", "_walked", "actor", "applied", "base", "chunks", "firsts", "hash", "index", "seed",
+        "_divided", "_thin", "_walked", "actor", "applied", "base", "chunks", "firsts", "hash", "hashed", "index",
+        "seed",
     )  # fmt: skip
 
     def __init__(self, actor: Actor, index: int, base: int) -> None:
@@ -205,7 +206,8 @@ class ActorRows:
         self.base = base  # index << SEQ_BITS: packed dot = base + seq
         self.seed = actor.seed()
         self.applied = 0
-        self.hash = 0  # 128-bit sum over the live rows, as of the last frame boundary
+        self.hash = 0  # 128-bit sum over the live rows up to `hashed`, as of the last frame boundary
+        self.hashed = base  # packed dot; the rows above it are hashed when somebody asks (State.hash_some)
         self.chunks: list[Chunk] = []
         self.firsts: list[int] = []  # first dot of each chunk
         self._divided = False

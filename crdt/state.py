@@ -2,7 +2,7 @@
 
 Knows: which rows are live, which own operations are not yet part of a frame, what of every actor has been applied.
 Promises: the state is a function of the set of applied operations (invariant I3); equal vectors mean equal
-state, and `hash` says so in O(1); memory is O(live rows + actors).
+state, and `hash` says so; memory is O(live rows + actors).
 Must not know: messages, peers, disks, the time (the clock is told it).
 
 A local operation (crdt/types) changes entries at once and leaves its trace in the pending lists; `cut` turns the trace
@@ -10,7 +10,9 @@ into a Frame; `apply` takes in a peer's (crdt/applying.py). The rules both rest 
 
 - Every operation takes a dot, removals included; position i of the pending lists is dot `cut_dot + 1 + i`.
 - A pending row may be overwritten in place while nobody can have seen its dot, that is while it is above `mark`.
-- Row hashes are added and subtracted at the cut, in bulk; between cuts `hash` describes the last frame boundary.
+- Rows are hashed when somebody asks for `hash`, which describes the last frame boundary: of each actor those above
+  the last that was hashed. Of those below it the ones that die are subtracted, in bulk. What comes and goes between two
+  questions costs nothing.
 
 Source: Almeida, Shoker, Baquero 2018 (dots, causal contexts); the join without tombstones follows Bieniusa et al.,
 "An optimized conflict-free replicated set" (2012), given causal delivery.
@@ -47,9 +49,10 @@ class State(Expiries):
     """One space's rows. `actor` names the life of the store that writes here."""
 
     __slots__ = (
-        "actors", "chunks_held", "clock", "cut_dot", "dot", "entries", "fields", "frozen", "hash", "heals",
-        "indexes", "latecomers", "live", "loading", "mark", "me", "orphans", "ranges", "reached", "removed", "seen",
-        "stamp_hlcs", "stamp_starts", "streamed", "swept", "thin", "told", "vector_hash", "vector_sum",
+        "_hash", "_unhashed", "actors", "backlog", "chunks_held", "clock", "cut_dot", "dot", "entries", "fields",
+        "frozen", "heals", "indexes", "latecomers", "live", "loading", "mark", "me", "orphans", "ranges", "reached",
+        "removed", "seen", "stamp_hlcs", "stamp_starts", "streamed", "swept", "thin", "told", "vector_hash",
+        "vector_sum",
     )  # fmt: skip
 
     def __init__(self, actor: Actor, clock: HybridClock | None = None) -> None:
@@ -59,7 +62,9 @@ class State(Expiries):
         self.indexes: dict[Actor, int] = {}
         self.chunks_held = False  # a checkpoint walks the chunks: none may move
         self.frozen: list[Frozen] = []  # those who still read what was live at an earlier moment
-        self.hash = 0  # 128-bit sum over live rows, as of the last frame boundary
+        self._hash = 0  # 128-bit sum over the live rows that were hashed, as of the last frame boundary
+        self._unhashed: set[int] = set()  # actors that may have others
+        self.backlog = 0  # how many those are
         self.vector_hash = 0
         self.vector_sum = 0
         self.latecomers: dict[bytes, dict[bytes, tuple[bytes, int]]] = {}  # of streams (crdt/types/streams.py)
@@ -232,7 +237,7 @@ class State(Expiries):
         self.stamp_hlcs: list[int] = [self.clock.now]
         self.removed = Dead()
         self.ranges: list[tuple[tuple[bytes, ...], dict[Actor, int]]] = []
-        self.swept: list[tuple[Entry, Iterator[tuple[bytes | None, int, Raw]]]] = []
+        self.swept: list[tuple[Entry, Iterable[tuple[bytes | None, int, Raw]]]] = []
         self.heals: list[tuple[Actor, int, int]] = []  # see Frame
         self.streamed: set[bytes] = set()  # streams with pending entries: what comes to them, comes later
 
@@ -311,10 +316,12 @@ class State(Expiries):
             self.thin.add(owner.index)
         for frozen in self.frozen:
             frozen.keep(owner, dead, hlcs)
-        self.live -= len(dead.dots)
-        gone = dead_hash(owner.seed, dead, hlcs, self.contents)
-        owner.hash = (owner.hash - gone) & MASK_128
-        self.hash = (self.hash - gone) & MASK_128
+        total = len(dead.dots)
+        self.live -= total
+        known = bisect_right(dead.dots, owner.hashed)  # they ascend
+        self.backlog -= total - known
+        if known:
+            self.add_hash(owner, -dead_hash(owner.seed, dead.before(known), hlcs, self.contents))
 
     def _settle_added(self) -> list[Group]:
         """The pending rows that are still live, as groups; indexed and added to the hash."""
@@ -331,11 +338,77 @@ class State(Expiries):
         return groups
 
     def count(self, owner: ActorRows, groups: list[Group]) -> None:
-        """Rows that came: into the hash and the count."""
-        self.live += sum(map(len, groups))
-        came = sum(group_hash(owner.seed, group) for group in groups)
-        owner.hash = (owner.hash + came) & MASK_128
-        self.hash = (self.hash + came) & MASK_128
+        """Rows that came: into the count; into the hash when somebody asks for it."""
+        came = sum(map(len, groups))
+        self.live += came
+        self.backlog += came
+        self._unhashed.add(owner.index)
+
+    # -- hash -------------------------------------------------------------------------------------------------------
+
+    @property
+    def hash(self) -> int:
+        """128-bit sum over the live rows, as of the last frame boundary. O(backlog): see `hash_some`."""
+        self.hash_all()
+        return self._hash
+
+    def hash_all(self) -> None:
+        """Hash all of the backlog."""
+        self.hash_some(SEQ_MASK)
+
+    def add_hash(self, owner: ActorRows, difference: int) -> None:
+        """The hash of an actor's rows is another one."""
+        owner.hash = (owner.hash + difference) & MASK_128
+        self._hash = (self._hash + difference) & MASK_128
+
+    def hash_some(self, rows: int) -> bool:
+        """Hash some rows of the backlog, after a look at about so many; True if that was all."""
+        leaving: dict[int, Raw] | None = None
+        while self.backlog and rows > 0:
+            index = next(iter(self._unhashed))
+            owner = self.actors[index]
+            for chunk, start in owner.above(owner.hashed & SEQ_MASK):
+                stop = min(len(chunk), start + rows)
+                stale = self._hash_part(owner, chunk, start, stop)
+                if stale:  # their removal waits for the own cut
+                    if leaving is None:
+                        leaving = self._leaving()
+                    self._hash_stale(owner, chunk, stale, leaving)
+                owner.hashed = chunk.dots[stop - 1]
+                rows -= stop - start
+                if rows <= 0:
+                    break
+            else:
+                self._unhashed.discard(index)
+        return not self.backlog
+
+    def _hash_part(self, owner: ActorRows, chunk: Chunk, start: int, stop: int) -> list[int]:
+        """Hash the rows between two positions that their entries hold; where the others are."""
+        groups, stale = gathered(*chunk.columns(start, stop), self.wires)
+        self.add_hash(owner, sum(group_hash(owner.seed, group) for group in groups))
+        self.backlog -= sum(map(len, groups))
+        return [start + i for i in stale]
+
+    def _hash_stale(self, owner: ActorRows, chunk: Chunk, positions: list[int], leaving: dict[int, Raw]) -> None:
+        """Hash rows that their entries hold no longer."""
+        dead = Dead()
+        for i in positions:
+            entry, field = chunk.cell(i)
+            assert entry is not None, "dead in the books is not stale"
+            dead.append(chunk.dots[i], entry, field, leaving[chunk.dots[i]])
+        self.add_hash(owner, dead_hash(owner.seed, dead, chunk.times(positions), self.contents))
+        self.backlog -= len(dead)
+
+    def _leaving(self) -> dict[int, Raw]:
+        """The payloads of committed rows that left their entries since the last cut, by dot."""
+        self.swept = [(entry, list(rows)) for entry, rows in self.swept]
+        found: dict[int, Raw] = dict(zip(self.removed.dots, self.removed.raws, strict=True))
+        for _, rows in self.swept:
+            for _, dot, raw in rows:
+                found[dot] = raw
+        return found
+
+    # -- wire -------------------------------------------------------------------------------------------------------
 
     def wire(self, raw: Raw) -> Wire:
         """The form of a payload that is hashed, sent and stored."""
@@ -476,7 +549,8 @@ class State(Expiries):
         self.latecomers, other.latecomers = other.latecomers, self.latecomers
         self.mortal, self.deadline_sum = other.mortal, other.deadline_sum
         self.contested_limit, self.indexes, self.me = other.contested_limit, other.indexes, other.me
-        self.hash, self.live, self.thin = other.hash, other.live, other.thin
+        self._hash, self._unhashed, self.backlog = other._hash, other._unhashed, other.backlog
+        self.live, self.thin = other.live, other.thin
         self.vector_hash, self.vector_sum = other.vector_hash, other.vector_sum
         self.seen, self.orphans, self.chunks_held = other.seen, other.orphans, other.chunks_held
         self.frozen, self.reached = [], other.reached

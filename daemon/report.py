@@ -12,15 +12,18 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from crdt.replica import standing
 
 if TYPE_CHECKING:
     from crdt.replica.peers import Peer
+    from crdt.state import State
     from daemon.api.hub import Section
     from daemon.node import Node
     from daemon.space import Space
+
+SHOWN: Final = 65_536  # rows that are hashed at once for somebody who looks: 20 ms
 
 
 def status(node: Node) -> dict[str, Any]:
@@ -63,6 +66,11 @@ def figures(space: Space) -> dict[str, int]:
     }
 
 
+def state_hash(state: State) -> str | None:
+    """The hash of a space as everybody is shown it; None while so much is being written that to hash it takes long."""
+    return None if state.backlog > SHOWN else f"{state.hash:032x}"
+
+
 def _space(space: Space) -> dict[str, Any]:
     state, known = space.state, figures(space)
     return {
@@ -72,7 +80,7 @@ def _space(space: Space) -> dict[str, Any]:
         "keys": known.pop("keys"),
         "live_dots": known.pop("live_dots"),
         "vv": {str(actor): n for actor, n in sorted(state.vector().items())},
-        "state_hash": f"{state.hash:032x}",
+        "state_hash": state_hash(state),
         "log_bytes": known.pop("log_bytes"),
         "log_floor": {str(actor): n for actor, n in sorted(space.store.floor().items())},
         **known,
@@ -162,7 +170,7 @@ def _crdt(node: Node, space: Space) -> Section:
         ("crdt_name", replica.name),
         ("crdt_incarnation", incarnation(space) or ""),
         ("crdt_space", space.name),
-        ("crdt_state_hash", f"{state.hash:032x}"),
+        ("crdt_state_hash", state_hash(state) or ""),
         ("crdt_actors", len(state.vector())),
         ("crdt_live_dots", state.live),
         ("crdt_pending", state.dot - state.cut_dot),

@@ -160,7 +160,7 @@ class World(Network):
             and not r.dirty
             and r.stored == r.batch
             and r.view.vector_hash == first.view.vector_hash
-            and r.view.state_hash == first.view.state_hash
+            and r.view.state_hash == first.view.state_hash is not None
             for r in replicas
         )
 
@@ -304,6 +304,7 @@ class World(Network):
             if state.applied(actor) < n:
                 raise Violation(f"{node} confirmed {actor} up to {n} and finds {state.applied(actor)} at its start")
         node.replica = Replica(state, node.disk, Random(self.rng.getrandbits(32)), node.tuning)
+        node.replica.hashed, node.replica.hash_slice = self.plan.seed % 3 * 7, 1 + self.plan.seed % 5
         for number, stage in node.disk.image.staged.items():
             assert node.replica.merging.staged.found(number, stage.actor, stage.seqs)
         node.durable = state.vector()

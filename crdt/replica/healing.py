@@ -87,6 +87,8 @@ class Healing:
     def hello(self, peer: Peer, now: float) -> None:
         """A peer says that its vector is ours, and what the hash of its state is."""
         replica = self._replica
+        if peer.state_hash is None or replica.view.state_hash is None:
+            return  # too much is being written to tell; a later HELLO will
         if peer.state_hash == replica.view.state_hash:
             self._agrees(peer, now)
             return
@@ -183,6 +185,7 @@ class Healing:
         if index is None:
             return 0
         owner = state.actors[index]
+        state.hash_all()
         return short(owner.hash) if last == ALL else sum_between(state, owner, first, last)
 
     def _send(self, comparing: Comparing, now: float) -> None:

@@ -32,7 +32,7 @@ class Peer:
     seq: int = 0
     vector_hash: int = 0
     vector_sum: int = 0
-    state_hash: int = 0
+    state_hash: int | None = 0  # None: it cannot tell at the moment
     heard: bool = False
     """A HELLO of this session was heard."""
     skew_ms: int = 0

@@ -20,7 +20,7 @@ Effects are returned in the order in which they must be carried out (see effects
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from crdt.codec import encode_frame
@@ -68,6 +68,8 @@ if TYPE_CHECKING:
     from random import Random
 
 NOW: Final = 0.0
+HASHED: Final = 4096  # rows that commits may hash between two HELLOs, so that the next one can tell the state's hash
+HASH_SLICE: Final = 4096  # rows that are hashed in one step otherwise: a millisecond
 NEVER: Final = float("inf")
 
 
@@ -78,7 +80,7 @@ class View:
     seq: int
     vector_hash: int
     vector_sum: int
-    state_hash: int
+    state_hash: int | None  # None: what was written since it was last known is too much to hash at each commit
     actor: Actor
 
 
@@ -113,6 +115,9 @@ class Replica:
         self.connected = False
         self.acknowledged = False  # a client was promised a write since the start
         self.batch = self.stored = 0  # last ordered and last confirmed Persist
+        self.hashed, self.hash_slice = HASHED, HASH_SLICE
+        self._hashable = self.hashed
+        self._hash_at = NEVER
         self.view = self._standing()
         self.drops: dict[str, int] = {}
         self.counts = dict.fromkeys(
@@ -154,7 +159,7 @@ class Replica:
         if self.busy:
             return NOW
         parts = self.recovery.deadline, self.serving.deadline, self.healing.deadline, self.reaper.deadline
-        return min(self._publish_at, self.greeting.deadline, self.acks.at, *parts)
+        return min(self._publish_at, self._hash_at, self.greeting.deadline, self.acks.at, *parts)
 
     @property
     def patience(self) -> float:
@@ -266,7 +271,18 @@ class Replica:
 
     def _standing(self) -> View:
         state = self.state
-        return View(state.me.applied, state.vector_hash, state.vector_sum, state.hash, state.actor)
+        known = state.backlog <= self._hashable
+        if known:
+            self._hashable -= state.backlog
+        return View(state.me.applied, state.vector_hash, state.vector_sum, state.hash if known else None, state.actor)
+
+    def _catch_up(self) -> None:
+        """Hash what commits have left, if nothing happens meanwhile, for the next HELLO."""
+        view, state = self.view, self.state
+        if state.vector_hash != view.vector_hash or state.dot != state.cut_dot:
+            self._hash_at = NEVER
+        elif state.hash_some(self.hash_slice):
+            self.view, self._hash_at = replace(view, state_hash=state.hash), NEVER
 
     def restate(self) -> None:
         """The hash of the state was put right: say so from now on."""
@@ -359,6 +375,9 @@ class Replica:
             self.state.clock.wall_ms, int(self.hello_period * 1000), self.acks.seq if asked else 0, asked,
         )  # fmt: skip
         self.out.send(Lane.HELLO if to is None else Lane.INBOX, to, hello)
+        if to is None:
+            self._hashable = self.hashed
+            self._hash_at = NOW if view.state_hash is None else NEVER
 
     # -- time -------------------------------------------------------------------------------------------------------
 
@@ -386,6 +405,8 @@ class Replica:
             self._publish_some(now)
         if now >= self.acks.at:
             self.acks.ask(now)
+        if now >= self._hash_at:
+            self._catch_up()
         if self.greeting.tick(now):
             for _ in range(self.held.expire(now - self.tuning.held_time)):
                 self.drop("held_time")

@@ -32,7 +32,7 @@ def space_rows(spaces: list[dict[str, Any]]) -> list[list[str]]:
     return [
         head,
         *(
-            [*(str(space[key]) for key in keys), "yes" if space["converged"] else "no", str(space["state_hash"])]
+            [*(str(space[key]) for key in keys), "yes" if space["converged"] else "no", space["state_hash"] or "-"]
             for space in spaces
         ),
     ]

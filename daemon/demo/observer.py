@@ -93,7 +93,7 @@ def _glimpse(status: Mapping[str, Any], open_: int, doing: int, done: int, compl
     space = status["spaces"][0]
     return Glimpse(
         state="ready",
-        hash=space["state_hash"],
+        hash=space["state_hash"] or "",
         open=open_,
         doing=doing,
         done=done,

@@ -238,7 +238,19 @@ def hash_is_not_subtracted(patch: pytest.MonkeyPatch) -> None:
     def wrong(self: State, *args: Any) -> None:
         total = self.hash
         discount(self, *args)
-        self.hash = total
+        self._hash = total
+
+    patch.setattr(State, "discount", wrong)
+
+
+@mistake
+def what_was_not_hashed_is_subtracted(patch: pytest.MonkeyPatch) -> None:
+    discount = State.discount
+
+    def wrong(self: State, owner: ActorRows, *args: Any) -> None:
+        hashed, owner.hashed = owner.hashed, owner.base + SEQ_MASK
+        discount(self, owner, *args)
+        owner.hashed = hashed
 
     patch.setattr(State, "discount", wrong)
 

@@ -173,8 +173,7 @@ def test_books_that_are_wrong_are_put_right() -> None:
     a.cut()
     right = a.hash
     assert not recount(a, a.me)
-    a.hash += 5
-    a.me.hash += 5
+    a.add_hash(a.me, 5)
     assert recount(a, a.me) and a.hash == right == a.me.hash
 
 

@@ -481,3 +481,79 @@ def test_what_a_frame_speaks_of_is_looked_at_before_anything_of_it_is_applied(mo
     with pytest.raises(PeerError):
         state.apply(lie)
     assert check_books(state) != []
+
+
+# -- the hash ---------------------------------------------------------------------------------------------------------
+
+
+def _fill(state: State) -> None:
+    strings.put(state, K, b"v")
+    counters.incr(state, b"n", 5)
+    sets.add(state, b"s", [b"%d" % i for i in range(200)])
+    hashes.put(state, b"h", [(b"f", b"1"), (b"g", b"2")])
+
+
+LEAVING: dict[str, Callable[[State], object]] = {
+    "nothing": lambda state: None,
+    "overwritten": lambda state: strings.put(state, K, b"w"),
+    "counted": lambda state: counters.incr(state, b"n", 1),
+    "removed": lambda state: sets.remove(state, b"s", [b"7", b"9"]),
+    "swept": lambda state: keyspace.delete(state, b"s"),
+    "field": lambda state: hashes.put(state, b"h", [(b"f", b"3")]),
+}
+
+
+@pytest.mark.parametrize("rows", [1, 3, 1000])
+@pytest.mark.parametrize("what", LEAVING)
+def test_the_hash_is_that_of_the_last_boundary_whatever_waits_for_the_cut(what: str, rows: int) -> None:
+    state, peer = State(A), State(B)
+    _fill(state)
+    peer.apply(cut(state))
+    LEAVING[what](state)
+    while not state.hash_some(rows):
+        assert state.backlog > 0
+    assert (state.backlog, state.hash) == (0, peer.hash)
+    frame = state.cut()
+    if frame is not None:
+        peer.apply(frame)
+    assert (state.hash, check_books(state)) == (peer.hash, [])
+
+
+def test_what_waits_for_the_cut_has_to_be_hashed_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The control of the one before."""
+    state, peer = State(A), State(B)
+    _fill(state)
+    peer.apply(cut(state))
+    strings.put(state, K, b"w")
+    monkeypatch.setattr(State, "_leaving", lambda state: dict.fromkeys(state.removed.dots, b"w"))
+    assert state.hash != peer.hash
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_rows_that_come_and_go_between_two_questions(seed: int) -> None:
+    rng, state, peer, asked = Random(seed), State(A), State(B), State(Actor("c", 3))
+    for _ in range(60):
+        for _ in range(rng.randrange(12)):
+            name = b"%d" % rng.randrange(20)
+            rng.choice(
+                [
+                    lambda name: strings.put(state, b"k" + name, b"%d" % rng.randrange(9)),
+                    lambda name: counters.incr(state, b"n" + name, 1),
+                    lambda name: sets.add(state, b"s", [name]),
+                    lambda name: sets.remove(state, b"s", [name]),
+                    lambda name: keyspace.delete(state, b"k" + name),
+                ]
+            )(name)
+        frame = state.cut()
+        if frame is not None:
+            peer.apply(frame)
+            asked.apply(codec.decode_frame(codec.encode_frame(frame)))
+        assert 0 <= state.backlog <= state.live
+        for one in (state, peer):
+            if rng.random() < 0.4:
+                one.hash_some(rng.randrange(1, 20))
+        asked.hash_all()
+        if rng.random() < 0.2:
+            assert state.hash == asked.hash
+    assert state.hash == peer.hash == asked.hash
+    assert check_books(state) == check_books(peer) == []

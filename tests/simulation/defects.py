@@ -124,9 +124,8 @@ def exchange(state: State, owner: ActorRows, seq: int, rng: Random) -> None:
     state.settle(entry)
     after = row_at(state, owner, seq)
     assert after is not None
-    change = group_hash(owner.seed, after) - group_hash(owner.seed, before)
-    owner.hash = (owner.hash + change) % (1 << 128)
-    state.hash = (state.hash + change) % (1 << 128)
+    if dot <= owner.hashed:
+        state.add_hash(owner, group_hash(owner.seed, after) - group_hash(owner.seed, before))
 
 
 def clone(world: World, node: Node, rng: Random, most: int = 5, copies: int = 1) -> None:

@@ -73,9 +73,9 @@ class Oracle:
         if author:
             self.frames[frame.actor, frame.last] = frame
 
-    def viewed(self, vector_hash: int, vector_sum: int, state_hash: int, who: str) -> None:
-        """A replica stood at this vector with this state."""
-        if self.lenient:
+    def viewed(self, vector_hash: int, vector_sum: int, state_hash: int | None, who: str) -> None:
+        """A replica stood at this vector with this state; None: it could not tell."""
+        if self.lenient or state_hash is None:
             return
         if self._hashes.setdefault((vector_hash, vector_sum), state_hash) != state_hash:
             raise Violation(f"{who} has the vector of another replica (sum {vector_sum}) and another state")

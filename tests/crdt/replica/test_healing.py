@@ -129,8 +129,8 @@ def test_writing_goes_on_meanwhile() -> None:
 def test_wrong_books_alone_are_put_right() -> None:
     a, b = desks(2)
     owner = b.state.actors[b.state.indexes[A]]
-    owner.hash += 1
-    b.state.hash += 1
+    b.state.hash_all()
+    b.state.add_hash(owner, 1)
     b.replica.view = b.replica._standing()
     talk([a, b], 15)
     assert a.state.hash == b.state.hash and a.replica.counts["healed"] == b.replica.counts["healed"] == 0
