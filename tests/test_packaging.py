@@ -8,10 +8,13 @@ import re
 import subprocess
 import tomllib
 import zipfile
+from importlib.machinery import ExtensionFileLoader, SourceFileLoader
 from importlib.metadata import distribution, packages_distributions
 from pathlib import Path
 
 import pytest
+
+import crdt
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("crdt", "transport", "config", "daemon")
@@ -101,6 +104,15 @@ def test_what_is_to_be_compiled_is_there() -> None:
     modules = importlib.import_module("hatch_build").modules()
     assert {"crdt/state.py", "crdt/types/strings.py", "daemon/api/requests.py"} <= set(modules)
     assert [module for module in modules if not (ROOT / module).exists()] == []
+
+
+def test_it_is_compiled_as_a_whole_or_not_at_all() -> None:
+    pytest.importorskip("hatchling.plugin")
+    names = [
+        module.removesuffix(".py").replace("/", ".") for module in importlib.import_module("hatch_build").modules()
+    ]
+    loaders = {type(importlib.import_module(name).__loader__) for name in names}
+    assert loaders == {ExtensionFileLoader if crdt.COMPILED else SourceFileLoader}
 
 
 def test_make_lists_its_verbs() -> None:

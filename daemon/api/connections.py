@@ -129,15 +129,9 @@ class Connection:
 
     def fail(self, error: Exception) -> None:
         """A defect in serving this client: tell the loop, as if it had called us, and let the client go."""
-        asyncio.get_running_loop().call_exception_handler(
-            {
-                "message": f"client {self.session.id} disconnected by a defect: please report it",
-                "exception": error,
-                "protocol": self,
-                "transport": self._transport,
-            }
-        )
-        self.abort()
+        self._server.tell_defect(self, error)
+        if hasattr(self, "_transport"):  # else it has left in this very turn
+            self.abort()
 
     def hindered(self, data: bytes) -> None:
         """Bytes of a client that is not answered as they come: unknown yet, or parked, or leaving."""

@@ -219,6 +219,11 @@ class Server:
             except Exception as error:  # a defect: who else has come is not to suffer from it
                 connection.fail(error)
 
+    def tell_defect(self, connection: Connection, error: Exception) -> None:
+        """Something was raised while this client was served."""
+        message = f"client {connection.session.id} disconnected by a defect: please report it"
+        self._loop.call_exception_handler({"message": message, "exception": error, "protocol": connection})
+
     def look_again(self) -> None:
         """Come back, and so look at the sockets, as long as that is worth it."""
         if self.patience.lasts():

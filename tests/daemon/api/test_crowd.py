@@ -168,6 +168,25 @@ async def test_a_defect_of_ours_does_not_end_the_turns(crowded: Serving, monkeyp
     assert [await two.reply(), await two.ask("PING")] == [b"+PONG\r\n"] * 2
 
 
+async def test_a_defect_in_serving_one_who_has_left_harms_no_other(
+    crowded: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, two = await crowded.crowd(2)
+    begin, broken = crowded.hub.begin, iter([True])
+
+    def beginning() -> None:
+        for _ in broken:
+            raise RuntimeError("broken")
+        begin()
+
+    monkeypatch.setattr(crowded.hub, "begin", beginning)
+    monkeypatch.setattr(crowded.server, "_begun", -1.0)
+    gone = next(iter(crowded.server.sessions.values())).wire
+    crowded.read_together(encoded("PING"))
+    gone.connection_lost(None)
+    assert [await two.reply(), await two.ask("PING")] == [b"+PONG\r\n"] * 2
+
+
 @as_python
 async def test_a_defect_in_serving_one_of_a_crowd_harms_no_other(
     crowded: Serving, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
