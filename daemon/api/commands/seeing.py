@@ -24,6 +24,7 @@ from daemon.api.glob import compile_glob
 from daemon.api.registry import command
 
 if TYPE_CHECKING:
+    from crdt.state import State
     from daemon.api.resp import Resp
     from daemon.api.session import Session
     from daemon.space import Space
@@ -40,19 +41,30 @@ def hash_(session: Session, args: list[bytes]) -> bytes:
     state, resp = space_of(session).state, session.resp
     if state.backlog <= SLICE or not session.may_park():
         return resp.bulk(b"%032x" % state.hash)
-
-    def go_on() -> None:
-        if session.parking is not waiting:
-            return  # it has left
-        if state.hash_some(SLICE):
-            session.resume(resp.bulk(b"%032x" % state.hash))
-        else:
-            session.server.call_later(0, go_on)
-
     parked = session.park(None, lambda: resp.null)
-    waiting = session.parking
-    session.server.call_later(0, go_on)
+    _Hashing(session, state).go_on()
     return parked
+
+
+class _Hashing:
+    """A CRDT.HASH that waits for its slices. No closure that names itself: nobody collects cycles."""
+
+    __slots__ = ("_parking", "_session", "_state")
+
+    def __init__(self, session: Session, state: State) -> None:
+        self._session = session
+        self._state = state
+        self._parking = session.parking
+
+    def go_on(self) -> None:
+        """The next slice."""
+        session = self._session
+        if session.parking is not self._parking:
+            return  # the client has left, or was unblocked
+        if self._state.hash_some(SLICE):
+            session.resume(session.resp.bulk(b"%032x" % self._state.hash))
+        else:
+            session.server.call_later(0, self.go_on)
 
 
 @command("CRDT.STATUS", arity=1, group="seeing", summary="Returns the document of GET /status.")

@@ -12,6 +12,7 @@ from crdt.replica import messages
 from crdt.replica.effects import Lane, Notify, Persist, Send, Witness
 from crdt.replica.events import Connected, Disconnected, Received, Tick
 from crdt.replica.messages import Delta, Hello, Presence
+from crdt.replica.replica import NOW
 from crdt.replica.tuning import Tuning
 from crdt.state import State
 from crdt.types import counters, sets, strings
@@ -251,3 +252,61 @@ def test_frames_that_one_sends_are_those_the_other_gets() -> None:
     assert a.replica.counts["frames_out"] - b.replica.counts["frames_in"] == lost
     assert b.replica.counts["frames_out"] == a.replica.counts["frames_in"] > 0
     assert sets.size(b.state, b"s") == 20
+
+
+# -- the hash of the state --------------------------------------------------------------------------------------------
+
+
+def _hellos(desk: Desk) -> list[int | None]:
+    return [hello.state_hash for hello in desk.take() if isinstance(hello, Hello)]
+
+
+def test_a_hello_tells_the_hash_unless_more_was_written_than_commits_may_hash() -> None:
+    desk = Desk("a")
+    desk.replica.hashed = desk.replica.hash_slice = 10
+    desk.run(desk.replica.sync(desk.now))
+    sets.add(desk.state, b"s", [b"%d" % i for i in range(10)])
+    desk.commit()
+    known = desk.state.hash
+    desk.take(Hello)
+    desk.run(desk.replica.sync(desk.now))
+    assert _hellos(desk) == [known]
+    sets.add(desk.state, b"s", [b"%d" % i for i in range(100, 140)])
+    desk.commit()
+    assert desk.replica.view.state_hash is None and desk.state.backlog == 40
+    desk.run(desk.replica.sync(desk.now))
+    assert _hellos(desk) == [None]
+    for left in (30, 20, 10, 0):
+        assert desk.replica.deadline == NOW
+        desk.run(desk.replica.handle(Tick(), desk.now))
+        assert desk.state.backlog == left
+    assert desk.replica.deadline > desk.now
+    desk.run(desk.replica.sync(desk.now))
+    assert _hellos(desk) == [desk.state.hash]
+
+
+def test_while_there_is_writing_nothing_is_caught_up_with() -> None:
+    """Neither does the daemon stay awake for it; the next HELLO tries again."""
+    desk = Desk("a")
+    desk.replica.hashed = desk.replica.hash_slice = desk.replica._hashable = 0
+    sets.add(desk.state, b"s", [b"x"])
+    desk.commit()
+    desk.run(desk.replica.sync(desk.now))
+    sets.add(desk.state, b"s", [b"y"])
+    desk.run(desk.replica.handle(Tick(), desk.now))
+    assert desk.replica.deadline > desk.now and desk.state.backlog == 1
+
+
+def test_an_unknown_hash_is_no_other_hash() -> None:
+    a, b = Desk("a"), Desk("b", 2)
+    sets.add(a.state, b"s", [b"x"])
+    a.commit()
+    b.receive("a", *[message for _, _, message in a.sent if isinstance(message, Delta)])
+    b.commit()
+    view = b.replica.view
+    assert view.vector_sum == 1
+    alarms: list[str] = []
+    for known in (None, view.state_hash, 5):
+        b.receive("a", Hello(a.state.actor, 1, 1, view.vector_hash, view.vector_sum, known, 1000, 5000))
+        alarms += ["divergence"] if known == 5 else []
+        assert b.alarms == alarms

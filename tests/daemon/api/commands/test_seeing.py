@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
+from crdt.state import State
 from crdt.types.numberwire import FOSTER
+from daemon.api.commands import seeing
 from tests.daemon.api.commands.spacious import Client
 from tests.daemon.spaces import Between, Member, same, until
 
@@ -48,6 +50,40 @@ async def test_equal_states_have_equal_hashes(pair: Pair, between: Between) -> N
     between.mend()
     await until(lambda: same(a, b), "both to converge")
     assert found == await two.ask("CRDT.HASH")
+
+
+async def test_a_hash_that_takes_long_is_taken_in_slices(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(seeing, "SLICE", 7)
+    state = pair[0].space.state
+    one, two = Client(pair[0]), Client(pair[0])
+    slices: list[int] = []
+    some = State.hash_some
+    monkeypatch.setattr(State, "hash_some", lambda state, rows: (slices.append(rows), some(state, rows))[1])
+    monkeypatch.setattr(pair[0].space.replica, "_hashable", 0)
+    await one.ask("SADD s", *[b"%d" % i for i in range(300)])
+    pair[0].space.commit()
+    assert state.backlog == 300
+    one.send_all("CRDT.HASH", "SCARD s")
+    two.send("CRDT.HASH")
+    found = await one.reply()
+    assert (await one.reply(), await two.reply()) == (300, found)
+    assert slices.count(7) >= 300 // 7 and found == b"%032x" % state.hash
+
+
+async def test_a_hash_is_whole_within_a_transaction_and_forgotten_with_its_client(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(seeing, "SLICE", 7)
+    state, replica = pair[0].space.state, pair[0].space.replica
+    monkeypatch.setattr(replica, "_hashable", 0)
+    one, gone = Client(pair[0]), Client(pair[0])
+    await one.ask("SADD s", *[b"%d" % i for i in range(300)])
+    pair[0].space.commit()
+    gone.send("CRDT.HASH")
+    gone.server.close_session(gone.session)
+    assert [await one.ask(line) for line in ("MULTI", "CRDT.HASH")] == [b"OK", b"QUEUED"]
+    assert await one.ask("EXEC") == [b"%032x" % state.hash]
+    assert state.backlog == 0
 
 
 async def test_status_is_json(pair: Pair) -> None:
