@@ -87,6 +87,14 @@ def number(n: int) -> bytes:
     return (n + added).to_bytes(size, "big")
 
 
+def leading(prefix: bytes, n: int) -> tuple[bytes, int, int]:
+    """(lead, base, room): `prefix + number(m)` is the lead and the byte m - base, for n <= m < base + room."""
+    assert -NUMBER_LIMIT < n < NUMBER_LIMIT, "numbers of places are bounded"
+    _, high, size, added = _CLASSES[bisect_right(_LOWS, n) - 1]
+    base = n - (n + added & 0xFF)
+    return prefix + (n + added >> 8).to_bytes(size - 1, "big"), base, min(256, high - base, NUMBER_LIMIT - base)
+
+
 def _numbers(prefix: bytes, numbers: range) -> list[bytes]:
     """`prefix + number(n)` for each, ascending or descending."""
     out: list[bytes] = []
@@ -186,8 +194,8 @@ def between(
     what the actor knows. Ascending; `leftwards`: descending, each stands before the one before it (as LPUSH a b puts b
     before a).
     """
-    right_own = None if left is None else _continued(left, right, seed, seq)
-    left_own = None if right is None else _continued(right, left, seed, seq)
+    right_own = None if left is None else continued(left, right, seed, seq)
+    left_own = None if right is None else continued(right, left, seed, seq)
     if right_own is not None and (left_own is None or not leftwards):
         assert left is not None
         bunch, step = right_own, 3
@@ -205,7 +213,7 @@ def between(
     return made if leftwards == (step < 0) else made[::-1]
 
 
-def _continued(near: bytes, far: bytes | None, seed: bytes, seq: int) -> Bunch | None:
+def continued(near: bytes, far: bytes | None, seed: bytes, seq: int) -> Bunch | None:
     """The bunch of `near` if it is the own and goes on towards `far`: nothing known of it lies beyond `near`."""
     bunch = _known.get(near) or _bunch(near)
     if bunch.seed != seed or bunch.first >= seq:

@@ -20,7 +20,7 @@ from collections.abc import Iterator, Sequence
 from itertools import compress, repeat
 from typing import TYPE_CHECKING, Any, Final
 
-from crdt.dots import SEQ_MASK, Actor, Runs, vector_term
+from crdt.dots import SEQ_MASK, WORD, Actor, Runs, vector_term
 
 if TYPE_CHECKING:
     from crdt.entry import Entry
@@ -52,7 +52,7 @@ class Chunk:
         self.entries: list[Entry | None] = []
         self.fields: list[bytes | None] | None = None
         self.starts: list[int] = []
-        self.hlcs: array[int] = array("Q")
+        self.hlcs: array[int] = array(WORD)
         self.dead = 0
         self.limit = 0  # dead rows from which on it is thin
         # First dot under which the checkpoint holds these rows; None: not as they are now.
@@ -167,7 +167,7 @@ class Chunk:
     def _spread(self) -> None:
         """Name each dot: the chunk is dense no longer."""
         if type(self.dots) is range:
-            self.dots = array("Q", self.dots)
+            self.dots = array(WORD, self.dots)
 
     def compact(self) -> None:
         """Forget the dead."""
@@ -175,8 +175,8 @@ class Chunk:
             return
         alive = self.live()
         hlcs = self.times(alive)
-        self.starts, self.hlcs = [], array("Q")
-        self.dots = array("Q", [self.dots[i] for i in alive])
+        self.starts, self.hlcs = [], array(WORD)
+        self.dots = array(WORD, [self.dots[i] for i in alive])
         self.fields = None if self.fields is None else [self.fields[i] for i in alive]
         entries = [self.entries[i] for i in alive]
         self.entries = []

@@ -27,9 +27,11 @@ from collections.abc import Sequence as Column
 from typing import Any, Final
 
 from crdt import places as placing
+from crdt.dots import WORD
 
 LOAD: Final = 512
 At = tuple["Block", int]
+_BYTES: Final = [bytes((byte,)) for byte in range(256)]
 
 
 class Block:
@@ -43,16 +45,45 @@ class Block:
         self.items = items
 
 
+class Pen:
+    """Where somebody writes on: before the element with this index, at this position of a block; until another change.
+
+    The next places of the bunch are `lead` and one byte each, for numbers from `base` on: `room` of them.
+    """
+
+    __slots__ = ("at", "b", "base", "block", "first", "head", "index", "lead", "room", "seed")
+
+    def __init__(self, index: int, b: int, block: Block, at: int, head: bytes, first: int, seed: int) -> None:
+        self.index = index
+        self.b = b
+        self.block = block
+        self.at = at
+        self.head = head  # of the bunch's places, up to the number
+        self.first = first  # operation that opened the bunch
+        self.seed = seed
+        self.lead = b""
+        self.base = self.room = 0
+
+    def place(self, seq: int) -> bytes:
+        """The next place, named after this operation."""
+        number = 3 * (seq - self.first)  # as places.py spells the offset of a place itself
+        if number - self.base >= self.room:
+            self.lead, self.base, self.room = placing.leading(self.head, number)
+        return self.lead + _BYTES[number - self.base]
+
+
 class Sequence:
     """See the module. Places are whole places, as `crdt.places.is_place` says; each stands here at most once."""
 
-    __slots__ = ("_blocks", "_firsts", "_length", "_tree")
+    __slots__ = ("_blocks", "_firsts", "_length", "_pen", "_tree", "_written")
 
     def __init__(self) -> None:
         self._blocks: list[Block] = []
         self._firsts: list[bytes] = []  # everything in block i is >= _firsts[i], and below _firsts[i + 1]
         self._tree: list[int] = []  # Fenwick's, over the blocks' lengths; empty: to be rebuilt
         self._length = 0
+        self._pen: Pen | None = None
+        self._written = -1  # the index behind what `write` put in, if that was the last change
 
     def __len__(self) -> int:
         return self._length
@@ -123,8 +154,56 @@ class Sequence:
         right = self.place(index) if index < self._length else None
         return placing.between(left, right, seed, seq, count, leftwards)
 
+    def write(self, index: int, seed: int, seq: int, number: int, item: Any) -> bytes:
+        """Put a new element before the one with this index, as `between` and `insert` do; its place.
+
+        Whoever writes on where the last `write` ended, goes on there without looking for it.
+        """
+        pen = self._pen
+        if pen is None or pen.index != index or pen.seed != seed:
+            pen = self._take_up(index, seed, seq) if index and index == self._written else None
+        if pen is None:
+            place = self.between(index, placing.seed_bytes(seed), seq)[0]
+            self.insert(place, number, item)
+        else:
+            place = pen.place(seq)
+            block, at, b = pen.block, pen.at, pen.b
+            if at < len(block.places):
+                block.places.insert(at, place)
+                block.numbers.insert(at, number)
+                block.items.insert(at, item)
+            elif b + 1 == len(self._firsts) or place < self._firsts[b + 1]:
+                block.places.append(place)
+                block.numbers.append(number)
+                block.items.append(item)
+            else:  # somebody had made up a place beyond what was written: it parts the blocks here
+                self.insert(place, number, item)
+                return place
+            pen.index = index + 1
+            pen.at = at + 1
+            self._grown(b, 1)
+        self._written = index + 1
+        return place
+
+    def _take_up(self, index: int, seed: int, seq: int) -> Pen | None:
+        """A pen before the element with this index, if the bunch of the one before it goes on there."""
+        left = self.place(index - 1)
+        right = self.place(index) if index < self._length else None
+        bunch = placing.continued(left, right, placing.seed_bytes(seed), seq)
+        if bunch is None:
+            return None
+        b, i = self._locate(index - 1)
+        pen = self._pen = Pen(index, b, self._blocks[b], i + 1, left[: bunch.head], bunch.first, seed)
+        return pen
+
+    def _changed(self) -> None:
+        """Nobody may write on as if nothing had happened."""
+        self._pen = None
+        self._written = -1
+
     def insert(self, place: bytes, number: int, item: Any) -> None:
         """Put an element at a place that is free; 0 <= number < 2^64."""
+        self._changed()
         b = self._home(place)
         block = self._blocks[b]
         if not block.places or place > block.places[-1]:
@@ -170,9 +249,10 @@ class Sequence:
 
     def _put(self, b: int, i: int, places: list[bytes], numbers: Column[int], items: list[Any]) -> None:
         """Neighbours go before position i of a block."""
+        self._changed()
         block = self._blocks[b]
         block.places[i:i] = places
-        block.numbers[i:i] = array("Q", numbers)
+        block.numbers[i:i] = array(WORD, numbers)
         block.items[i:i] = items
         self._grown(b, len(places))
 
@@ -182,7 +262,7 @@ class Sequence:
         if b >= 0:
             return b
         if not self._blocks:
-            self._blocks.append(Block([], array("Q"), []))
+            self._blocks.append(Block([], array(WORD), []))
             self._firsts.append(place)
             self._tree = []
         self._firsts[0] = place
@@ -229,6 +309,7 @@ class Sequence:
         items: list[Any] = []
         if start >= min(stop, self._length):
             return places, numbers, items
+        self._changed()
         first = self._locate(start)[0]
         spans = list(self.spans(start, stop))
         for block, i, j in spans:
@@ -251,13 +332,14 @@ class Sequence:
         total = 0
         for block, i, j in self.spans(start, start + len(places) - at):
             wanted, own = places[at : at + j - i], block.numbers[i:j]
-            if block.places[i:j] != wanted or own != array("Q", numbers[at : at + j - i]):
+            if block.places[i:j] != wanted or own.tolist() != list(numbers[at : at + j - i]):
                 rows = zip(block.places[i:j], own, wanted, numbers[at : at + j - i], strict=True)
                 return total + next(n for n, (place, number, p, q) in enumerate(rows) if place != p or number != q)
             total, at = total + j - i, at + j - i
         return total
 
     def _take(self, b: int, i: int) -> tuple[int, Any]:
+        self._changed()
         block = self._blocks[b]
         del block.places[i]
         number, item = block.numbers.pop(i), block.items.pop(i)
@@ -272,6 +354,7 @@ class Sequence:
 
     def _split(self, b: int) -> None:
         """A block that is too long becomes several of LOAD."""
+        self._pen = None
         block = self._blocks[b]
         length = len(block.places)
         starts = range(0, length - LOAD // 2, LOAD)  # the last may be half as long again, never a stub

@@ -210,13 +210,18 @@ class ListEntry(Entry):
 
     def add(self, state: State, index: int, values: Sequence[bytes], leftwards: bool = False) -> None:
         """Put values before the element with this index; `leftwards`: each before the one before it."""
-        elements = self.elements
-        new = elements.between(index, places.seed_bytes(state.me.seed), state.seq + 1, len(values), leftwards)
-        if len(new) == 1:
-            elements.insert(new[0], state.add(self, new[0]), values[0])
+        if len(values) == 1:
+            self.add_one(state, index, values[0])
             return
-        fresh = elements.insert_run(new, state.add_all(self, new), list(values))
+        seed = places.seed_bytes(state.me.seed)
+        new = self.elements.between(index, seed, state.seq + 1, len(values), leftwards)
+        fresh = self.elements.insert_run(new, state.add_all(self, new), list(values))
         assert fresh, "new places lie side by side"
+
+    def add_one(self, state: State, index: int, value: bytes) -> None:
+        """Put a value before the element with this index."""
+        me, dot = state.me, state.dot + 1
+        state.add(self, self.elements.write(index, me.seed, dot - me.base, dot, value))
 
     def take(self, state: State, start: int, count: int) -> None:
         """Remove so many elements from an index on."""

@@ -61,13 +61,19 @@ def get(state: State, key: bytes, start: int = 0, stop: int | None = None) -> by
 
 def insert(state: State, key: bytes, index: int, text: str) -> int:
     """TEXT.INSERT before the code point with this index. The new length. Raises UsageError, WrongTypeError."""
-    if not 0 <= index <= size(state, key):
+    entry = of(state, key, TextEntry)
+    length = 0 if entry is None else len(entry.elements)
+    if not 0 <= index <= length:
         raise UsageError(OUT_OF_RANGE)
     if not text:
-        return size(state, key)
-    entry = made(state, key, TextEntry)
-    entry.add(state, index, [point.encode() for point in text])
-    return len(entry.elements)
+        return length
+    if entry is None:
+        entry = made(state, key, TextEntry)
+    if len(text) == 1:
+        entry.add_one(state, index, text.encode())
+    else:
+        entry.add(state, index, [point.encode() for point in text])
+    return length + len(text)
 
 
 def delete(state: State, key: bytes, index: int, count: int) -> int:

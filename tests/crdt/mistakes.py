@@ -404,9 +404,9 @@ def places_are_named_after_what_stands(patch: pytest.MonkeyPatch) -> None:
         bunch = near[: place.head]
         if place.seed != seed or (far.startswith(bunch) if far is not None else place.depth > 1):
             return None
-        return bunch, abs(place.offset) + 1
+        return places.Bunch(place.head, seed, seq - abs(place.offset) - 1, place.depth)
 
-    patch.setattr(places, "_continued", wrong)
+    patch.setattr(places, "continued", wrong)
 
 
 @mistake_in(acts=do.ON_LISTS)

@@ -54,6 +54,16 @@ def test_numbers_order_like_their_bytes(numbers: list[int]) -> None:
         ]
 
 
+@pytest.mark.parametrize("edge", EDGES)
+def test_numbers_that_lead_and_end_in_a_byte(edge: int) -> None:
+    for n in (edge - 300, edge - 3, edge - 1, edge, edge + 1, edge + 100):
+        if abs(n) < places.NUMBER_LIMIT:
+            lead, base, room = places.leading(b"x", n)
+            assert base <= n < base + room <= base + 256
+            for m in {n, (n + base + room) // 2, base + room - 1}:
+                assert lead + bytes((m - base,)) == b"x" + places.number(m)
+
+
 def test_runs_of_numbers_are_what_single_ones_are() -> None:
     for numbers in (range(-9000, 9000, 3), range(9000, -9000, -3), range(0, 0, 3), range(5, -5, -1)):
         assert places._numbers(b"x", numbers) == [b"x" + places.number(n) for n in numbers]

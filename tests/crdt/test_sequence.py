@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from random import Random
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -135,3 +136,74 @@ def test_a_queue_keeps_no_blocks() -> None:
         if len(one) > 10:
             one.pop(0)
     assert len(one._blocks) <= 2 and len(one._firsts) <= 2
+
+
+def write_on(rng: Random, rounds: int) -> None:
+    """Somebody writes on, here and there, while others change what stands there: every place is that of `between`."""
+    one, other, seqs = Sequence(), Sequence(), {1: 0, 2: 0}
+
+    def put(index: int, seed: int, by_pen: bool) -> None:
+        seq = seqs[seed] = seqs[seed] + 1
+        place = other.between(index, places.seed_bytes(seed), seq)[0]
+        other.insert(place, seq, seed)
+        if by_pen:
+            assert one.write(index, seed, seq, seq, seed) == place
+        else:
+            one.insert(place, seq, seed)
+
+    for _ in range(rounds):
+        index = rng.choice((0, len(one), rng.randint(0, len(one))))
+        for _ in range(rng.choice((1, 2, 3, 30, 700))):
+            put(index, 1, True)
+            index += 1
+        what = rng.randrange(5)
+        near = min(max(index + rng.randint(-2, 1), 0), len(one) - 1)
+        if what == 0:  # somebody else's comes to where the pen is
+            put(index, 2, False)
+        elif what == 1:
+            put(index, 2, True)
+        elif what == 2:
+            assert one.pop(near) == other.pop(near)
+        elif what == 3:
+            count = rng.choice((1, 40, 600))
+            assert one.cut(near, near + count) == other.cut(near, near + count)
+        elif what == 4:
+            place = one.place(near)
+            assert one.remove(place) == other.remove(place)
+        if rng.randrange(3):
+            put(min(index, len(one)), 1, True)
+        assert len(one) == len(other)
+        agree(one, list(other))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_who_writes_on_gets_the_places_of_between(seed: int) -> None:
+    write_on(Random(seed), 25)
+
+
+def test_a_pen_that_changes_do_not_end_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The control of the test above: it fails where a pen outlives a change."""
+    monkeypatch.setattr(Sequence, "_changed", lambda self: None)
+    with pytest.raises(AssertionError):
+        for seed in range(6):
+            write_on(Random(seed), 25)
+
+
+def test_who_writes_on_passes_a_place_that_parts_blocks() -> None:
+    """Only a made-up place can lie there: a peer named places after operations that its victim had not done yet."""
+    one, size = Sequence(), 300
+    for seq in range(1, size + 1):
+        one.write(seq - 1, 1, seq, seq, None)
+    made_up = places.between(None, None, SEED, 1, 3000)[1000:]
+    assert made_up[0].startswith(one.place(size - 1)[:-2])
+    assert one.insert_run(made_up, range(1, 2001), [None] * 2000)
+    last = places.between(one.place(len(one) - 1), None, places.seed_bytes(2), 1, size)
+    assert one.insert_run(last, range(1, size + 1), [None] * size)
+    one.cut(size, size + len(made_up))
+    first = one._firsts[-1]
+    assert len(one._firsts) == 2 and first in made_up
+    below = [one.write(size + i, 1, 400 + i, 400 + i, None) for i in range(2)]
+    above = [one.write(size + 2 + i, 1, 5000 + i, 5000 + i, None) for i in range(3)]
+    assert below[-1] < first < above[0] < one.place(size + 5)
+    agree(one, list(one))
+    assert one.places(size, size + 5) == below + above

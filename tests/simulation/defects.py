@@ -18,7 +18,7 @@ import msgpack
 
 from crdt import COMPILED
 from crdt.applying import Applying
-from crdt.dots import Runs
+from crdt.dots import WORD, Runs
 from crdt.hashing import group_hash
 from crdt.mending import row_at
 from crdt.replica.events import Disconnected
@@ -118,7 +118,7 @@ def exchange(state: State, owner: ActorRows, seq: int, rng: Random) -> None:
     else:
         hlcs = chunk.times(range(len(chunk)))
         hlcs[i] += 1 << 16
-        chunk.starts, chunk.hlcs = list(range(len(chunk))), array("Q", hlcs)
+        chunk.starts, chunk.hlcs = list(range(len(chunk))), array(WORD, hlcs)
     entry.discard(state, field, dot)
     entry.insert(state, field, payload, dot)
     state.settle(entry)
