@@ -92,7 +92,7 @@ class Applying:
     # -- rows that come -----------------------------------------------------------------------------------------------
 
     def add(self, rows: ActorRows, groups: list[Group], above: int) -> None:
-        """Rows of an actor above seq `above` come into their entries, the index and the hash."""
+        """Rows of an actor above seq `above` come into their entries, the index and the count."""
         kept = [group if group.seqs[0] > above else group.above(above) for group in groups]
         kept = [group for group in kept if len(group)]
         if not kept:
@@ -176,7 +176,7 @@ class Applying:
     # -- rows that nothing has replaced -------------------------------------------------------------------------------
 
     def drop(self) -> None:
-        """What nothing has replaced leaves its entry as well; all that was taken is out of the hash then."""
+        """What nothing has replaced leaves its entry as well; all that was taken is out of the count then."""
         for owner, taken, start in self._taken:
             self._drop(owner, taken, start)
 

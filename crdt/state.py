@@ -50,8 +50,8 @@ class State(Expiries):
 
     __slots__ = (
         "_hash", "_unhashed", "actors", "backlog", "chunks_held", "clock", "cut_dot", "dot", "entries", "fields",
-        "frozen", "heals", "indexes", "latecomers", "live", "loading", "mark", "me", "orphans", "ranges", "reached",
-        "removed", "seen", "stamp_hlcs", "stamp_starts", "streamed", "swept", "thin", "told", "vector_hash",
+        "frozen", "heals", "indexes", "latecomers", "left", "live", "loading", "mark", "me", "orphans", "ranges",
+        "reached", "removed", "seen", "stamp_hlcs", "stamp_starts", "streamed", "swept", "thin", "told", "vector_hash",
         "vector_sum",
     )  # fmt: skip
 
@@ -65,6 +65,7 @@ class State(Expiries):
         self._hash = 0  # 128-bit sum over the live rows that were hashed, as of the last frame boundary
         self._unhashed: set[int] = set()  # actors that may have others
         self.backlog = 0  # how many those are
+        self.left: tuple[int, int, dict[int, Raw]] | None = None  # see `_leaving`
         self.vector_hash = 0
         self.vector_sum = 0
         self.latecomers: dict[bytes, dict[bytes, tuple[bytes, int]]] = {}  # of streams (crdt/types/streams.py)
@@ -239,6 +240,7 @@ class State(Expiries):
         self.ranges: list[tuple[tuple[bytes, ...], dict[Actor, int]]] = []
         self.swept: list[tuple[Entry, Iterable[tuple[bytes | None, int, Raw]]]] = []
         self.heals: list[tuple[Actor, int, int]] = []  # see Frame
+        self.left = None
         self.streamed: set[bytes] = set()  # streams with pending entries: what comes to them, comes later
 
     def cut(self) -> Frame | None:
@@ -324,7 +326,7 @@ class State(Expiries):
             self.add_hash(owner, -dead_hash(owner.seed, dead.before(known), hlcs, self.contents))
 
     def _settle_added(self) -> list[Group]:
-        """The pending rows that are still live, as groups; indexed and added to the hash."""
+        """The pending rows that are still live, as groups; indexed and counted."""
         entries, fields, starts = self.entries, self.fields, self.stamp_starts
         dots = range(self.cut_dot + 1, self.cut_dot + 1 + len(entries))
         hlcs: list[int] = []
@@ -361,9 +363,13 @@ class State(Expiries):
         owner.hash = (owner.hash + difference) & MASK_128
         self._hash = (self._hash + difference) & MASK_128
 
+    def unhashed(self) -> int:
+        """How many rows `hash_some` has to look at, dead ones included, for the backlog to be hashed. O(chunks)."""
+        above = (self.actors[index].above(self.actors[index].hashed & SEQ_MASK) for index in self._unhashed)
+        return sum(len(chunk) - start for found in above for chunk, start in found)
+
     def hash_some(self, rows: int) -> bool:
         """Hash some rows of the backlog, after a look at about so many; True if that was all."""
-        leaving: dict[int, Raw] | None = None
         while self.backlog and rows > 0:
             index = next(iter(self._unhashed))
             owner = self.actors[index]
@@ -371,9 +377,7 @@ class State(Expiries):
                 stop = min(len(chunk), start + rows)
                 stale = self._hash_part(owner, chunk, start, stop)
                 if stale:  # their removal waits for the own cut
-                    if leaving is None:
-                        leaving = self._leaving()
-                    self._hash_stale(owner, chunk, stale, leaving)
+                    self._hash_stale(owner, chunk, stale, self._leaving())
                 owner.hashed = chunk.dots[stop - 1]
                 rows -= stop - start
                 if rows <= 0:
@@ -390,23 +394,33 @@ class State(Expiries):
         return [start + i for i in stale]
 
     def _hash_stale(self, owner: ActorRows, chunk: Chunk, positions: list[int], leaving: dict[int, Raw]) -> None:
-        """Hash rows that their entries hold no longer."""
-        dead = Dead()
-        for i in positions:
+        """Hash rows that their entries hold no longer.
+
+        One that nothing has removed was lost by a defect. It is passed over: then the hash is another one than peers
+        have, and the row is found and mended.
+        """
+        dead, held = Dead(), [i for i in positions if chunk.dots[i] in leaving]
+        for i in held:
             entry, field = chunk.cell(i)
             assert entry is not None, "dead in the books is not stale"
             dead.append(chunk.dots[i], entry, field, leaving[chunk.dots[i]])
-        self.add_hash(owner, dead_hash(owner.seed, dead, chunk.times(positions), self.contents))
-        self.backlog -= len(dead)
+        self.add_hash(owner, dead_hash(owner.seed, dead, chunk.times(held), self.contents))
+        self.backlog -= len(positions)
 
     def _leaving(self) -> dict[int, Raw]:
-        """The payloads of committed rows that left their entries since the last cut, by dot."""
-        self.swept = [(entry, list(rows)) for entry, rows in self.swept]
-        found: dict[int, Raw] = dict(zip(self.removed.dots, self.removed.raws, strict=True))
-        for _, rows in self.swept:
-            for _, dot, raw in rows:
-                found[dot] = raw
-        return found
+        """The payloads of committed rows that left their entries since the last cut, by dot.
+
+        They are kept for the next slice, as long as nothing else leaves.
+        """
+        removed, swept = len(self.removed), len(self.swept)
+        if self.left is None or self.left[0] != removed or self.left[1] != swept:
+            self.swept = [(entry, list(rows)) for entry, rows in self.swept]
+            found: dict[int, Raw] = dict(zip(self.removed.dots, self.removed.raws, strict=True))
+            for _, rows in self.swept:
+                for _, dot, raw in rows:
+                    found[dot] = raw
+            self.left = removed, swept, found
+        return self.left[2]
 
     # -- wire -------------------------------------------------------------------------------------------------------
 

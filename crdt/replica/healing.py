@@ -185,8 +185,10 @@ class Healing:
         if index is None:
             return 0
         owner = state.actors[index]
+        if last != ALL:
+            return sum_between(state, owner, first, last)
         state.hash_all()
-        return short(owner.hash) if last == ALL else sum_between(state, owner, first, last)
+        return short(owner.hash)
 
     def _send(self, comparing: Comparing, now: float) -> None:
         replica = self._replica
@@ -294,6 +296,8 @@ class Healing:
             return  # for another daemon under our name, or our own
         if len(self._answers) >= ANSWERS:
             return
+        if state.backlog > 4 * SLICE:
+            return  # the replica hashes all that in slices first; whoever asks does so again
         replica.flush()
         room, rows, answered = replica.out.room, 4 * SLICE, 0
         different: list[int] = []

@@ -68,8 +68,9 @@ if TYPE_CHECKING:
     from random import Random
 
 NOW: Final = 0.0
-HASHED: Final = 4096  # rows that commits may hash between two HELLOs, so that the next one can tell the state's hash
+HASHED: Final = 4096  # rows that commits may hash in a second, so that HELLOs can tell the state's hash
 HASH_SLICE: Final = 4096  # rows that are hashed in one step otherwise: a millisecond
+HASH_PAUSE: Final = 5.0  # seconds between two rounds that hash what commits have left
 NEVER: Final = float("inf")
 
 
@@ -116,8 +117,11 @@ class Replica:
         self.acknowledged = False  # a client was promised a write since the start
         self.batch = self.stored = 0  # last ordered and last confirmed Persist
         self.hashed, self.hash_slice = HASHED, HASH_SLICE
-        self._hashable = self.hashed
-        self._hash_at = NEVER
+        self._hashable: float = self.hashed
+        self._hashable_at = 0.0  # when that was so
+        self._hash_at = NEVER  # when the next slice of a round is hashed, or the next round may begin
+        self._hash_left = 0  # rows that the round under way has still to look at
+        self._hash_pause = NOW  # until then there is no other round
         self.view = self._standing()
         self.drops: dict[str, int] = {}
         self.counts = dict.fromkeys(
@@ -223,13 +227,15 @@ class Replica:
 
     def loaded(self, now: float) -> None:
         """The state was filled from the disk: what it holds is what is stored."""
-        self.view = self._standing()
+        self._stand(self._standing())
         self.lives.heard()
         self.moments.note(self.view.vector_sum, now)
 
     def commit(self, now: float) -> list[Effect]:
         """Cut what is pending and order everything new to be stored."""
         self.reaper.look(now)
+        self._hashable = min(self.hashed, self._hashable + self.hashed * max(0.0, now - self._hashable_at))
+        self._hashable_at = now
         self.flush()
         return self.out.take()
 
@@ -276,18 +282,30 @@ class Replica:
             self._hashable -= state.backlog
         return View(state.me.applied, state.vector_hash, state.vector_sum, state.hash if known else None, state.actor)
 
-    def _catch_up(self) -> None:
-        """Hash what commits have left, if nothing happens meanwhile, for the next HELLO."""
+    def _stand(self, view: View) -> None:
+        """This is where the replica stands; if its hash is unknown, the next round finds it."""
+        self.view = view
+        if view.state_hash is None and self._hash_at == NEVER:
+            self._hash_at = self._hash_pause
+
+    def _catch_up(self, now: float) -> None:
+        """Hash a slice of what commits have left. A round hashes as much as there was when it began, so that who writes
+        without end does not keep it going; it tells the hash of where the replica stands, or leaves so little that the
+        next commit does.
+        """
         view, state = self.view, self.state
-        if state.vector_hash != view.vector_hash or state.dot != state.cut_dot:
-            self._hash_at = NEVER
-        elif state.hash_some(self.hash_slice):
-            self.view, self._hash_at = replace(view, state_hash=state.hash), NEVER
+        self._hash_left = (self._hash_left or state.unhashed()) - self.hash_slice
+        if state.hash_some(self.hash_slice) and state.vector_hash == view.vector_hash and state.dot == state.cut_dot:
+            view = replace(view, state_hash=state.hash)
+        if self._hash_left > 0 and state.backlog:
+            return
+        self._hash_left, self._hash_at, self._hash_pause = 0, NEVER, now + HASH_PAUSE
+        self._stand(view)
 
     def restate(self) -> None:
         """The hash of the state was put right: say so from now on."""
         if self.stored == self.batch:
-            self.view = self._standing()
+            self._stand(self._standing())
 
     def cut(self) -> int:
         """Make a frame of what is pending, for the next commit to store. Bytes of it; 0 if there was nothing."""
@@ -313,7 +331,8 @@ class Replica:
     def _on_persisted(self, batch: int, now: float) -> None:
         self.stored, before = max(self.stored, batch), self.view.vector_sum
         for number in [n for n in sorted(self._views) if n <= batch]:
-            self.view, fresh = self._views.pop(number)
+            view, fresh = self._views.pop(number)
+            self._stand(view)
             if self.connected:
                 self._unsent.add(fresh)
         if self.tuning.bridges and self.view.vector_sum > before and self.connected:
@@ -375,9 +394,6 @@ class Replica:
             self.state.clock.wall_ms, int(self.hello_period * 1000), self.acks.seq if asked else 0, asked,
         )  # fmt: skip
         self.out.send(Lane.HELLO if to is None else Lane.INBOX, to, hello)
-        if to is None:
-            self._hashable = self.hashed
-            self._hash_at = NOW if view.state_hash is None else NEVER
 
     # -- time -------------------------------------------------------------------------------------------------------
 
@@ -406,7 +422,7 @@ class Replica:
         if now >= self.acks.at:
             self.acks.ask(now)
         if now >= self._hash_at:
-            self._catch_up()
+            self._catch_up(now)
         if self.greeting.tick(now):
             for _ in range(self.held.expire(now - self.tuning.held_time)):
                 self.drop("held_time")

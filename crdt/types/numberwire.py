@@ -3,8 +3,8 @@
 Knows: the canonical forms. A count, (COUNT, lineage, total), is hashed and sent as it is held if its total is an
 integer of 62 bits, as nearly all are. Its lineage is the seq with which it began, and its owner the row's own actor: no
 name has to be said. Other totals, and what speaks of other actors' lineages, travel as an ExtType of canonical bytes.
-Promises: `check` lets through exactly what `encode` makes, because a row's hash is taken from what came when it comes
-and from our own when it goes. Must not know: how rows add up to a number.
+Promises: `check` lets through exactly what `encode` makes, because a row's hash is taken from that, whoever wrote it.
+Must not know: how rows add up to a number.
 """
 
 from __future__ import annotations
@@ -140,8 +140,7 @@ def foster(payload: Wire, owner: Actor, seq: int) -> Wire:
 def check(payload: Wire, kinds: tuple[int, ...] = (SET, COUNT, BASE, FOSTER)) -> bool:
     """Whether a structured payload from outside is well formed and of one of these kinds.
 
-    Bytes must be canonical as well, that is equal to what `encode` makes of them: a row's hash is taken from these when
-    it comes, and from those when it goes.
+    Bytes must be canonical as well, that is equal to what `encode` makes of them: a row's hash is taken from those.
     """
     if type(payload) is tuple:
         return COUNT in kinds and is_counted(payload)

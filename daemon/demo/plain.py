@@ -58,5 +58,5 @@ def _all(scene: Scene) -> str:
         return "no replica is ready"
     cut = sum(scene.link(name) != "open" for name in scene.plan.replicas)
     counters = [glimpse.completed for glimpse in ready]
-    states = len({glimpse.hash for glimpse in ready})
+    states = len({glimpse.hash for glimpse in ready if glimpse.hash})
     return f"{len(ready)} ready, {cut} cut off, {states} states, counter {min(counters)} to {max(counters)}"

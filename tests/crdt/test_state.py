@@ -519,6 +519,32 @@ def test_the_hash_is_that_of_the_last_boundary_whatever_waits_for_the_cut(what: 
     assert (state.hash, check_books(state)) == (peer.hash, [])
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_more_leaves_between_the_slices_of_a_hash(seed: int) -> None:
+    rng, state, peer = Random(seed), State(A), State(B)
+    _fill(state)
+    peer.apply(cut(state))
+    while not state.hash_some(rng.choice((1, 2, 30))):
+        for act in rng.sample([*LEAVING.values()], rng.randrange(3)):
+            act(state)
+    assert state.hash == peer.hash
+    peer.apply(cut(state))
+    assert (state.hash, check_books(state)) == (peer.hash, [])
+
+
+def test_what_leaves_is_looked_up_once_for_all_slices() -> None:
+    state = State(A)
+    _fill(state)
+    cut(state)
+    keyspace.delete(state, b"s")
+    left = []
+    while not state.hash_some(20):
+        left.append(state.left)
+    assert len(left) > 5 and len({id(one) for one in left if one is not None}) == 1
+    state.cut()
+    assert state.left is None
+
+
 def test_what_waits_for_the_cut_has_to_be_hashed_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
     """The control of the one before."""
     state, peer = State(A), State(B)

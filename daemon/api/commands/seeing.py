@@ -35,7 +35,7 @@ DEFAULT_COUNT = 100
 SLICE = 4096  # rows that are hashed in one step: a millisecond
 
 
-@command("CRDT.HASH", arity=1, flags=("fast",), group="seeing", summary="Returns the hash of this replica's state.")
+@command("CRDT.HASH", arity=1, group="seeing", summary="Returns the hash of this replica's state.")
 def hash_(session: Session, args: list[bytes]) -> bytes:
     """32 hex digits; equal on replicas that have applied the same. In slices, where much was written lately."""
     state, resp = space_of(session).state, session.resp
@@ -49,22 +49,27 @@ def hash_(session: Session, args: list[bytes]) -> bytes:
 class _Hashing:
     """A CRDT.HASH that waits for its slices. No closure that names itself: nobody collects cycles."""
 
-    __slots__ = ("_parking", "_session", "_state")
+    __slots__ = ("_left", "_parking", "_session", "_slice", "_state")
 
     def __init__(self, session: Session, state: State) -> None:
         self._session = session
         self._state = state
         self._parking = session.parking
+        self._left = state.unhashed()  # what was written before it
+        self._slice = SLICE
 
     def go_on(self) -> None:
         """The next slice."""
         session = self._session
         if session.parking is not self._parking:
             return  # the client has left, or was unblocked
-        if self._state.hash_some(SLICE):
+        if self._state.hash_some(self._slice):
             session.resume(session.resp.bulk(b"%032x" % self._state.hash))
-        else:
-            session.server.call_later(0, self.go_on)
+            return
+        self._left -= self._slice
+        if self._left <= 0:  # others write as much as it hashes
+            self._left, self._slice = self._state.unhashed(), 2 * self._slice
+        session.server.call_later(0, self.go_on)
 
 
 @command("CRDT.STATUS", arity=1, group="seeing", summary="Returns the document of GET /status.")

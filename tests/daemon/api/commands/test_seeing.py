@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
+from crdt.replica.replica import NEVER
 from crdt.state import State
+from crdt.types import sets
 from crdt.types.numberwire import FOSTER
 from daemon.api.commands import seeing
 from tests.daemon.api.commands.spacious import Client
@@ -59,7 +61,8 @@ async def test_a_hash_that_takes_long_is_taken_in_slices(pair: Pair, monkeypatch
     slices: list[int] = []
     some = State.hash_some
     monkeypatch.setattr(State, "hash_some", lambda state, rows: (slices.append(rows), some(state, rows))[1])
-    monkeypatch.setattr(pair[0].space.replica, "_hashable", 0)
+    monkeypatch.setattr(pair[0].space.replica, "hashed", 0)
+    monkeypatch.setattr(pair[0].space.replica, "_hash_pause", NEVER)
     await one.ask("SADD s", *[b"%d" % i for i in range(300)])
     pair[0].space.commit()
     assert state.backlog == 300
@@ -70,12 +73,35 @@ async def test_a_hash_that_takes_long_is_taken_in_slices(pair: Pair, monkeypatch
     assert slices.count(7) >= 300 // 7 and found == b"%032x" % state.hash
 
 
+async def test_a_hash_is_taken_though_others_write_as_fast(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(seeing, "SLICE", 7)
+    space = pair[0].space
+    monkeypatch.setattr(space.replica, "hashed", 0)
+    monkeypatch.setattr(space.replica, "_hash_pause", NEVER)
+    client = Client(pair[0])
+    await client.ask("SADD s", *[b"%d" % i for i in range(100)])
+    space.commit()
+    some, slices = State.hash_some, []
+
+    def beside(state: State, rows: int) -> bool:
+        slices.append(rows)
+        done = some(state, rows)
+        sets.add(state, b"t", [b"%d" % (100 * len(slices) + i) for i in range(10)])
+        space.commit()
+        return done
+
+    monkeypatch.setattr(State, "hash_some", beside)
+    assert re.fullmatch(rb"[0-9a-f]{32}", await client.ask("CRDT.HASH"))
+    assert max(slices[:-1]) <= 8 * 7, "it need not hash much more in a slice than is written meanwhile"
+
+
 async def test_a_hash_is_whole_within_a_transaction_and_forgotten_with_its_client(
     pair: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(seeing, "SLICE", 7)
     state, replica = pair[0].space.state, pair[0].space.replica
-    monkeypatch.setattr(replica, "_hashable", 0)
+    monkeypatch.setattr(replica, "hashed", 0)
+    monkeypatch.setattr(replica, "_hash_pause", NEVER)
     one, gone = Client(pair[0]), Client(pair[0])
     await one.ask("SADD s", *[b"%d" % i for i in range(300)])
     pair[0].space.commit()
