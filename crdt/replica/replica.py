@@ -122,7 +122,7 @@ class Replica:
         self._hash_at = NEVER  # when the next slice of a round is hashed, or the next round may begin
         self._hash_left = 0  # rows that the round under way has still to look at
         self._hash_pause = NOW  # until then there is no other round
-        self.view = self._standing()
+        self._stand(self._standing())
         self.drops: dict[str, int] = {}
         self.counts = dict.fromkeys(
             ("frames_in", "frames_out", "records", "repairs", "snapshots", "divergences", "healed", "duplicates"), 0
