@@ -30,6 +30,7 @@ from crdt import places as placing
 from crdt.dots import WORD
 
 LOAD: Final = 512
+WRITTEN_ON: Final = 32  # elements from which on there may be a pen, which takes 270 bytes
 At = tuple["Block", int]
 _BYTES: Final = [bytes((byte,)) for byte in range(256)]
 
@@ -161,7 +162,7 @@ class Sequence:
         """
         pen = self._pen
         if pen is None or pen.index != index or pen.seed != seed:
-            pen = self._take_up(index, seed, seq) if index and index == self._written else None
+            pen = self._take_up(index, seed, seq) if index == self._written and index >= WRITTEN_ON else None
         if pen is None:
             place = self.between(index, placing.seed_bytes(seed), seq)[0]
             self.insert(place, number, item)

@@ -294,16 +294,19 @@ class Replica:
         next commit does.
         """
         view, state = self.view, self.state
+        self._hash_at = self._hash_pause = now + HASH_PAUSE  # also if what follows shows a defect
         self._hash_left = (self._hash_left or state.unhashed()) - self.hash_slice
         if state.hash_some(self.hash_slice) and state.vector_hash == view.vector_hash and state.dot == state.cut_dot:
             view = replace(view, state_hash=state.hash)
         if self._hash_left > 0 and state.backlog:
+            self._hash_at = now
             return
-        self._hash_left, self._hash_at, self._hash_pause = 0, NEVER, now + HASH_PAUSE
+        self._hash_left, self._hash_at = 0, NEVER
         self._stand(view)
 
     def restate(self) -> None:
-        """The hash of the state was put right: say so from now on."""
+        """The hash of the state was put right: say so from now on, also where commits that are under way stand."""
+        self._views = {n: (replace(view, state_hash=None), fresh) for n, (view, fresh) in self._views.items()}
         if self.stored == self.batch:
             self._stand(self._standing())
 
@@ -421,8 +424,6 @@ class Replica:
             self._publish_some(now)
         if now >= self.acks.at:
             self.acks.ask(now)
-        if now >= self._hash_at:
-            self._catch_up(now)
         if self.greeting.tick(now):
             for _ in range(self.held.expire(now - self.tuning.held_time)):
                 self.drop("held_time")
@@ -435,6 +436,8 @@ class Replica:
         self.serving.tick(now)
         self.healing.tick(now)
         self.reaper.tick(now)
+        if now >= self._hash_at:
+            self._catch_up(now)
 
     # -- what peers say -----------------------------------------------------------------------------------------------
 

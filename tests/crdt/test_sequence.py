@@ -176,6 +176,15 @@ def write_on(rng: Random, rounds: int) -> None:
         agree(one, list(other))
 
 
+def test_a_short_one_has_no_pen() -> None:
+    """It would be a quarter of its memory."""
+    one = Sequence()
+    for i in range(sequence.WRITTEN_ON + 1):
+        assert one._pen is None
+        one.write(i, 1, i + 1, i + 1, None)
+    assert one._pen is not None
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_who_writes_on_gets_the_places_of_between(seed: int) -> None:
     write_on(Random(seed), 25)

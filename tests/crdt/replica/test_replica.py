@@ -342,6 +342,41 @@ def test_a_replica_that_nobody_hears_knows_its_hash_as_well() -> None:
     assert desk.replica.view.state_hash == desk.state.hash
 
 
+def test_a_hash_that_was_put_right_is_not_told_as_it_was_by_a_commit_under_way() -> None:
+    desk = Desk("a")
+    sets.add(desk.state, b"s", [b"x"])
+    desk.replica.flush()
+    under_way = desk.replica.out.take()
+    desk.state.add_hash(desk.state.me, 5)  # as healing does
+    desk.replica.restate()
+    desk.run(under_way)
+    assert desk.replica.stored == desk.replica.batch and desk.replica.view.state_hash is None
+    desk.run(desk.replica.handle(Tick(), desk.now))
+    assert desk.replica.view.state_hash == desk.state.hash
+
+
+def test_a_hash_that_cannot_be_taken_holds_up_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is a defect, and told as one; HELLOs leave all the same, and the daemon does not try all the time."""
+    desk = Desk("a")
+    desk.replica.hashed = 0
+    sets.add(desk.state, b"s", [b"x"])
+    desk.commit()
+    monkeypatch.setattr(State, "hash_some", lambda state, rows: 1 // 0)
+    told, failed = 0, 0
+    desk.take(Hello)
+    for _ in range(60):
+        desk.now += 0.5
+        for _ in range(3):
+            if desk.replica.deadline > desk.now:
+                continue
+            try:
+                desk.run(desk.replica.handle(Tick(), desk.now))
+            except ZeroDivisionError:
+                failed += 1
+            told += len(_hellos(desk))
+    assert told >= 5 and 4 <= failed <= 7
+
+
 def test_a_row_that_its_entry_lost_stops_no_commit() -> None:
     """A defect's work: it is healed where peers compare, and whatever is written meanwhile is stored."""
     desk = Desk("a")
