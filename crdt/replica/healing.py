@@ -296,7 +296,7 @@ class Healing:
             return  # for another daemon under our name, or our own
         if len(self._answers) >= ANSWERS:
             return
-        if state.backlog > 4 * SLICE:
+        if state.backlog > 4 * SLICE and any(last == ALL for _, _, last, _ in message.items):
             return  # the replica hashes all that in slices first; whoever asks does so again
         replica.flush()
         room, rows, answered = replica.out.room, 4 * SLICE, 0
