@@ -68,9 +68,9 @@ def live_between(owner: ActorRows, first: int, last: int) -> list[int]:
 
 def recount(state: State, owner: ActorRows) -> bool:
     """Put an actor's hash right if it is not that of its rows; whether it was wrong. At a frame boundary."""
-    state.hash_all()
     if sum(map(len, owner.chunks)) > RECOUNTED:
         return False
+    state.hash_all()
     groups = (group for chunk in owner.chunks for group in state.groups(chunk))
     actual = sum(group_hash(owner.seed, group) for group in groups) & MASK_128
     wrong = actual != owner.hash

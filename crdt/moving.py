@@ -97,8 +97,7 @@ def _count(
     at = _committed_count(state.removed, entry, field, lineage)
     assert at is not None, "a count that continues a committed one has removed it"
     before, kept = state.removed.dots[at], state.removed.raws[at]
-    state.removed.drop(at)
-    state.left = None
+    state.unretire(at)
     entry.insert(state, field, state.wire(kept), before)
     moved[lineage] = (dot + offset, before & SEQ_MASK, kept[2])
     return (numberwire.COUNT, dot + offset & SEQ_MASK, amounts.minus(total, kept[2]))

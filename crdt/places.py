@@ -80,17 +80,21 @@ NUMBER_LIMIT: Final = 1 << 48
 _LEADS: Final = _leads()
 
 
+def _class(n: int) -> tuple[int, int, int, int]:
+    """The one of _CLASSES that a number is of."""
+    assert -NUMBER_LIMIT < n < NUMBER_LIMIT, "numbers of places are bounded"
+    return _CLASSES[bisect_right(_LOWS, n) - 1]
+
+
 def number(n: int) -> bytes:
     """A number, |n| < 2**48, in the bytes that order like it."""
-    assert -NUMBER_LIMIT < n < NUMBER_LIMIT, "numbers of places are bounded"
-    _, _, size, added = _CLASSES[bisect_right(_LOWS, n) - 1]
+    _, _, size, added = _class(n)
     return (n + added).to_bytes(size, "big")
 
 
 def leading(prefix: bytes, n: int) -> tuple[bytes, int, int]:
     """(lead, base, room): `prefix + number(m)` is the lead and the byte m - base, for n <= m < base + room."""
-    assert -NUMBER_LIMIT < n < NUMBER_LIMIT, "numbers of places are bounded"
-    _, high, size, added = _CLASSES[bisect_right(_LOWS, n) - 1]
+    _, high, size, added = _class(n)
     base = n - (n + added & 0xFF)
     return prefix + (n + added >> 8).to_bytes(size - 1, "big"), base, min(256, high - base, NUMBER_LIMIT - base)
 
@@ -101,8 +105,7 @@ def _numbers(prefix: bytes, numbers: range) -> list[bytes]:
     step = numbers.step
     while numbers:
         n = numbers[0]
-        assert -NUMBER_LIMIT < n < NUMBER_LIMIT, "numbers of places are bounded"
-        low, high, size, added = _CLASSES[bisect_right(_LOWS, n) - 1]
+        low, high, size, added = _class(n)
         edge = high if step > 0 else low - 1
         part = range(n, min(edge, numbers.stop) if step > 0 else max(edge, numbers.stop), step)
         out += [prefix + (m + added).to_bytes(size, "big") for m in part]

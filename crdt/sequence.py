@@ -8,6 +8,7 @@ Must not know: what the numbers and items mean, state, replicas.
     sequence = Sequence()
     places = sequence.between(2, seed, seq, 3)         three new places before the element with index 2
     sequence.insert_run(places, dots, items)
+    place = sequence.write(5, seed, seq, dot, item)    both, for one element
     at = sequence.find(place)                          None, or where the element stands
     block, i = at; block.items[i]                      good until the next change
     sequence.items(0, 10); sequence.places(0, 10)      by index, like a slice
@@ -45,19 +46,28 @@ class Block:
         self.numbers = numbers
         self.items = items
 
+    def put(self, i: int, place: bytes, number: int, item: Any) -> None:
+        """An element comes before position i."""
+        if i == len(self.places):
+            self.places.append(place)
+            self.numbers.append(number)
+            self.items.append(item)
+        else:
+            self.places.insert(i, place)
+            self.numbers.insert(i, number)
+            self.items.insert(i, item)
+
 
 class Pen:
-    """Where somebody writes on: before the element with this index, at this position of a block; until another change.
+    """Where somebody writes on: at this position of block b, as the author with this seed; until another change.
 
     The next places of the bunch are `lead` and one byte each, for numbers from `base` on: `room` of them.
     """
 
-    __slots__ = ("at", "b", "base", "block", "first", "head", "index", "lead", "room", "seed")
+    __slots__ = ("at", "b", "base", "first", "head", "lead", "room", "seed")
 
-    def __init__(self, index: int, b: int, block: Block, at: int, head: bytes, first: int, seed: int) -> None:
-        self.index = index
+    def __init__(self, b: int, at: int, head: bytes, first: int, seed: int) -> None:
         self.b = b
-        self.block = block
         self.at = at
         self.head = head  # of the bunch's places, up to the number
         self.first = first  # operation that opened the bunch
@@ -160,41 +170,36 @@ class Sequence:
 
         Whoever writes on where the last `write` ended, goes on there without looking for it.
         """
-        pen = self._pen
-        if pen is None or pen.index != index or pen.seed != seed:
-            pen = self._take_up(index, seed, seq) if index == self._written and index >= WRITTEN_ON else None
+        pen = None
+        if index == self._written:
+            pen = self._pen
+            if pen is None or pen.seed != seed:
+                pen = self._take_up(index, seed, seq)
         if pen is None:
             place = self.between(index, placing.seed_bytes(seed), seq)[0]
             self.insert(place, number, item)
         else:
-            place = pen.place(seq)
-            block, at, b = pen.block, pen.at, pen.b
-            if at < len(block.places):
-                block.places.insert(at, place)
-                block.numbers.insert(at, number)
-                block.items.insert(at, item)
-            elif b + 1 == len(self._firsts) or place < self._firsts[b + 1]:
-                block.places.append(place)
-                block.numbers.append(number)
-                block.items.append(item)
-            else:  # somebody had made up a place beyond what was written: it parts the blocks here
-                self.insert(place, number, item)
-                return place
-            pen.index = index + 1
-            pen.at = at + 1
-            self._grown(b, 1)
+            place, b, at = pen.place(seq), pen.b, pen.at
+            if b + 1 < len(self._firsts) and place >= self._firsts[b + 1]:
+                self.insert(place, number, item)  # a place that somebody made up parts the blocks here
+            else:
+                self._blocks[b].put(at, place, number, item)
+                pen.at = at + 1
+                self._grown(b, 1)
         self._written = index + 1
         return place
 
     def _take_up(self, index: int, seed: int, seq: int) -> Pen | None:
         """A pen before the element with this index, if the bunch of the one before it goes on there."""
+        if index < WRITTEN_ON:
+            return None
         left = self.place(index - 1)
         right = self.place(index) if index < self._length else None
         bunch = placing.continued(left, right, placing.seed_bytes(seed), seq)
         if bunch is None:
             return None
         b, i = self._locate(index - 1)
-        pen = self._pen = Pen(index, b, self._blocks[b], i + 1, left[: bunch.head], bunch.first, seed)
+        pen = self._pen = Pen(b, i + 1, left[: bunch.head], bunch.first, seed)
         return pen
 
     def _changed(self) -> None:
@@ -207,15 +212,8 @@ class Sequence:
         self._changed()
         b = self._home(place)
         block = self._blocks[b]
-        if not block.places or place > block.places[-1]:
-            block.places.append(place)
-            block.numbers.append(number)
-            block.items.append(item)
-        else:
-            i = bisect_left(block.places, place)
-            block.places.insert(i, place)
-            block.numbers.insert(i, number)
-            block.items.insert(i, item)
+        beyond = not block.places or place > block.places[-1]
+        block.put(len(block.places) if beyond else bisect_left(block.places, place), place, number, item)
         self._grown(b, 1)
 
     def insert_run(self, places: list[bytes], numbers: Column[int], items: list[Any]) -> bool:

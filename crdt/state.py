@@ -49,8 +49,8 @@ class State(Expiries):
     """One space's rows. `actor` names the life of the store that writes here."""
 
     __slots__ = (
-        "_hash", "_unhashed", "actors", "backlog", "chunks_held", "clock", "cut_dot", "dot", "entries", "fields",
-        "frozen", "heals", "indexes", "latecomers", "left", "live", "loading", "mark", "me", "orphans", "ranges",
+        "_hash", "_left", "_unhashed", "actors", "backlog", "chunks_held", "clock", "cut_dot", "dot", "entries",
+        "fields", "frozen", "heals", "indexes", "latecomers", "live", "loading", "mark", "me", "orphans", "ranges",
         "reached", "removed", "seen", "stamp_hlcs", "stamp_starts", "streamed", "swept", "thin", "told", "vector_hash",
         "vector_sum",
     )  # fmt: skip
@@ -65,7 +65,7 @@ class State(Expiries):
         self._hash = 0  # 128-bit sum over the live rows that were hashed, as of the last frame boundary
         self._unhashed: set[int] = set()  # actors that may have others
         self.backlog = 0  # how many those are
-        self.left: tuple[int, int, dict[int, Raw]] | None = None  # see `_leaving`
+        self._left: tuple[int, int, dict[int, Raw]] | None = None  # what `_leaving` found, of so many and so many
         self.vector_hash = 0
         self.vector_sum = 0
         self.latecomers: dict[bytes, dict[bytes, tuple[bytes, int]]] = {}  # of streams (crdt/types/streams.py)
@@ -191,6 +191,11 @@ class State(Expiries):
         removed.raws.append(raw)
         return True
 
+    def unretire(self, at: int) -> None:
+        """The row at this position of `removed` stays after all; the caller puts it back into its entry."""
+        self.removed.drop(at)
+        self._left = None
+
     def name_pending(self) -> None:
         """Something is about to name own dots, so none of them may be spent on another content any more."""
         self.mark = self.dot
@@ -240,7 +245,7 @@ class State(Expiries):
         self.ranges: list[tuple[tuple[bytes, ...], dict[Actor, int]]] = []
         self.swept: list[tuple[Entry, Iterable[tuple[bytes | None, int, Raw]]]] = []
         self.heals: list[tuple[Actor, int, int]] = []  # see Frame
-        self.left = None
+        self._left = None
         self.streamed: set[bytes] = set()  # streams with pending entries: what comes to them, comes later
 
     def cut(self) -> Frame | None:
@@ -377,7 +382,7 @@ class State(Expiries):
                 stop = min(len(chunk), start + rows)
                 stale = self._hash_part(owner, chunk, start, stop)
                 if stale:  # their removal waits for the own cut
-                    self._hash_stale(owner, chunk, stale, self._leaving())
+                    self._hash_stale(owner, chunk, stale)
                 owner.hashed = chunk.dots[stop - 1]
                 rows -= stop - start
                 if rows <= 0:
@@ -393,12 +398,13 @@ class State(Expiries):
         self.backlog -= sum(map(len, groups))
         return [start + i for i in stale]
 
-    def _hash_stale(self, owner: ActorRows, chunk: Chunk, positions: list[int], leaving: dict[int, Raw]) -> None:
+    def _hash_stale(self, owner: ActorRows, chunk: Chunk, positions: list[int]) -> None:
         """Hash rows that their entries hold no longer.
 
         One that nothing has removed was lost by a defect. It is passed over: then the hash is another one than peers
         have, and the row is found and mended.
         """
+        leaving = self._leaving()
         dead, held = Dead(), [i for i in positions if chunk.dots[i] in leaving]
         for i in held:
             entry, field = chunk.cell(i)
@@ -413,14 +419,14 @@ class State(Expiries):
         They are kept for the next slice, as long as nothing else leaves.
         """
         removed, swept = len(self.removed), len(self.swept)
-        if self.left is None or self.left[0] != removed or self.left[1] != swept:
+        if self._left is None or self._left[0] != removed or self._left[1] != swept:
             self.swept = [(entry, list(rows)) for entry, rows in self.swept]
             found: dict[int, Raw] = dict(zip(self.removed.dots, self.removed.raws, strict=True))
             for _, rows in self.swept:
                 for _, dot, raw in rows:
                     found[dot] = raw
-            self.left = removed, swept, found
-        return self.left[2]
+            self._left = removed, swept, found
+        return self._left[2]
 
     # -- wire -------------------------------------------------------------------------------------------------------
 

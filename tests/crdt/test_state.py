@@ -539,10 +539,10 @@ def test_what_leaves_is_looked_up_once_for_all_slices() -> None:
     keyspace.delete(state, b"s")
     left = []
     while not state.hash_some(20):
-        left.append(state.left)
+        left.append(state._left)
     assert len(left) > 5 and len({id(one) for one in left if one is not None}) == 1
     state.cut()
-    assert state.left is None
+    assert state._left is None
 
 
 def test_what_waits_for_the_cut_has_to_be_hashed_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:

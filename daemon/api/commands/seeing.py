@@ -10,6 +10,7 @@ import msgpack
 from crdt.clock import milliseconds
 from crdt.dots import Dot
 from crdt.entry import LIFETIME, Entry, Raw
+from crdt.replica.replica import HASH_SLICE
 from crdt.types import conflicts, expiry, streams
 from crdt.types.amounts import render
 from crdt.types.jsoncell import body
@@ -32,14 +33,13 @@ if TYPE_CHECKING:
 from crdt.errors import UsageError
 
 DEFAULT_COUNT = 100
-SLICE = 4096  # rows that are hashed in one step: a millisecond
 
 
 @command("CRDT.HASH", arity=1, group="seeing", summary="Returns the hash of this replica's state.")
 def hash_(session: Session, args: list[bytes]) -> bytes:
     """32 hex digits; equal on replicas that have applied the same. In slices, where much was written lately."""
     state, resp = space_of(session).state, session.resp
-    if state.backlog <= SLICE or not session.may_park():
+    if state.backlog <= HASH_SLICE or not session.may_park():
         return resp.bulk(b"%032x" % state.hash)
     parked = session.park(None, lambda: resp.null)
     _Hashing(session, state).go_on()
@@ -56,7 +56,7 @@ class _Hashing:
         self._state = state
         self._parking = session.parking
         self._left = state.unhashed()  # what was written before it
-        self._slice = SLICE
+        self._slice = HASH_SLICE
 
     def go_on(self) -> None:
         """The next slice."""

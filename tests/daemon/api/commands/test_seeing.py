@@ -54,18 +54,23 @@ async def test_equal_states_have_equal_hashes(pair: Pair, between: Between) -> N
     assert found == await two.ask("CRDT.HASH")
 
 
+async def unhashed(member: Member, rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So many rows that only CRDT.HASH will hash, in slices of seven."""
+    monkeypatch.setattr(seeing, "HASH_SLICE", 7)
+    monkeypatch.setattr(member.space.replica, "hashed", 0)
+    monkeypatch.setattr(member.space.replica, "_hash_pause", NEVER)
+    await Client(member).ask("SADD s", *[b"%d" % i for i in range(rows)])
+    member.space.commit()
+    assert member.space.state.backlog == rows
+
+
 async def test_a_hash_that_takes_long_is_taken_in_slices(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(seeing, "SLICE", 7)
+    await unhashed(pair[0], 300, monkeypatch)
     state = pair[0].space.state
     one, two = Client(pair[0]), Client(pair[0])
     slices: list[int] = []
     some = State.hash_some
     monkeypatch.setattr(State, "hash_some", lambda state, rows: (slices.append(rows), some(state, rows))[1])
-    monkeypatch.setattr(pair[0].space.replica, "hashed", 0)
-    monkeypatch.setattr(pair[0].space.replica, "_hash_pause", NEVER)
-    await one.ask("SADD s", *[b"%d" % i for i in range(300)])
-    pair[0].space.commit()
-    assert state.backlog == 300
     one.send_all("CRDT.HASH", "SCARD s")
     two.send("CRDT.HASH")
     found = await one.reply()
@@ -74,13 +79,8 @@ async def test_a_hash_that_takes_long_is_taken_in_slices(pair: Pair, monkeypatch
 
 
 async def test_a_hash_is_taken_though_others_write_as_fast(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(seeing, "SLICE", 7)
+    await unhashed(pair[0], 100, monkeypatch)
     space = pair[0].space
-    monkeypatch.setattr(space.replica, "hashed", 0)
-    monkeypatch.setattr(space.replica, "_hash_pause", NEVER)
-    client = Client(pair[0])
-    await client.ask("SADD s", *[b"%d" % i for i in range(100)])
-    space.commit()
     some, slices = State.hash_some, []
 
     def beside(state: State, rows: int) -> bool:
@@ -91,20 +91,16 @@ async def test_a_hash_is_taken_though_others_write_as_fast(pair: Pair, monkeypat
         return done
 
     monkeypatch.setattr(State, "hash_some", beside)
-    assert re.fullmatch(rb"[0-9a-f]{32}", await client.ask("CRDT.HASH"))
+    assert re.fullmatch(rb"[0-9a-f]{32}", await Client(pair[0]).ask("CRDT.HASH"))
     assert max(slices[:-1]) <= 8 * 7, "it need not hash much more in a slice than is written meanwhile"
 
 
 async def test_a_hash_is_whole_within_a_transaction_and_forgotten_with_its_client(
     pair: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(seeing, "SLICE", 7)
-    state, replica = pair[0].space.state, pair[0].space.replica
-    monkeypatch.setattr(replica, "hashed", 0)
-    monkeypatch.setattr(replica, "_hash_pause", NEVER)
+    await unhashed(pair[0], 300, monkeypatch)
+    state = pair[0].space.state
     one, gone = Client(pair[0]), Client(pair[0])
-    await one.ask("SADD s", *[b"%d" % i for i in range(300)])
-    pair[0].space.commit()
     gone.send("CRDT.HASH")
     gone.server.close_session(gone.session)
     assert [await one.ask(line) for line in ("MULTI", "CRDT.HASH")] == [b"OK", b"QUEUED"]
