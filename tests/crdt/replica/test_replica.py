@@ -261,6 +261,15 @@ def _hellos(desk: Desk) -> list[int | None]:
     return [hello.state_hash for hello in desk.take() if isinstance(hello, Hello)]
 
 
+def _alone() -> Desk:
+    """Nobody hears it. It has stored thirty rows, of which commits hash none, and a Tick ten."""
+    desk = Desk("a", connect=False)
+    desk.replica.hashed, desk.replica.hash_slice = 0, 10
+    sets.add(desk.state, b"s", [b"%d" % i for i in range(30)])
+    desk.commit()
+    return desk
+
+
 def test_a_hello_tells_the_hash_unless_more_was_written_than_commits_may_hash() -> None:
     desk = Desk("a")
     desk.replica.hashed = desk.replica.hash_slice = 10
@@ -303,10 +312,7 @@ def test_a_hash_is_caught_up_with_while_there_is_writing() -> None:
 
 def test_a_round_of_hashing_ends_though_more_is_written_than_it_hashes() -> None:
     """The daemon does not stay awake for it: the next round is some seconds later."""
-    desk = Desk("a", connect=False)
-    desk.replica.hashed, desk.replica.hash_slice = 0, 10
-    sets.add(desk.state, b"s", [b"%d" % i for i in range(30)])
-    desk.commit()
+    desk = _alone()
     for i in range(3):
         assert desk.replica.deadline == NOW
         desk.run(desk.replica.handle(Tick(), desk.now))
@@ -332,10 +338,7 @@ def test_commits_may_hash_so_much_a_second_however_rare_hellos_are() -> None:
 
 
 def test_a_replica_that_nobody_hears_knows_its_hash_as_well() -> None:
-    desk = Desk("a", connect=False)
-    desk.replica.hashed, desk.replica.hash_slice = 0, 10
-    sets.add(desk.state, b"s", [b"%d" % i for i in range(30)])
-    desk.commit()
+    desk = _alone()
     for _ in range(3):
         assert desk.replica.deadline == NOW
         desk.run(desk.replica.handle(Tick(), desk.now))

@@ -152,8 +152,8 @@ async def test_who_is_killed_in_a_crowd_does_nothing_any_more(crowded: Serving, 
     assert await one.ask("EXISTS k") == (b":0\r\n" if first else b":1\r\n")
 
 
-async def test_a_defect_of_ours_does_not_end_the_turns(crowded: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
-    one, two = await crowded.crowd(2)
+def break_once(crowded: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next turn that begins shows a defect."""
     begin, broken = crowded.hub.begin, iter([True])
 
     def beginning() -> None:
@@ -163,6 +163,11 @@ async def test_a_defect_of_ours_does_not_end_the_turns(crowded: Serving, monkeyp
 
     monkeypatch.setattr(crowded.hub, "begin", beginning)
     monkeypatch.setattr(crowded.server, "_begun", -1.0)
+
+
+async def test_a_defect_of_ours_does_not_end_the_turns(crowded: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, two = await crowded.crowd(2)
+    break_once(crowded, monkeypatch)
     crowded.read_together(encoded("PING"))
     assert await one.ended()
     assert [await two.reply(), await two.ask("PING")] == [b"+PONG\r\n"] * 2
@@ -172,15 +177,7 @@ async def test_a_defect_in_serving_one_who_has_left_harms_no_other(
     crowded: Serving, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, two = await crowded.crowd(2)
-    begin, broken = crowded.hub.begin, iter([True])
-
-    def beginning() -> None:
-        for _ in broken:
-            raise RuntimeError("broken")
-        begin()
-
-    monkeypatch.setattr(crowded.hub, "begin", beginning)
-    monkeypatch.setattr(crowded.server, "_begun", -1.0)
+    break_once(crowded, monkeypatch)
     gone = next(iter(crowded.server.sessions.values())).wire
     crowded.read_together(encoded("PING"))
     gone.connection_lost(None)
