@@ -31,7 +31,7 @@ from crdt import places as placing
 from crdt.dots import WORD
 
 LOAD: Final = 512
-WRITTEN_ON: Final = 32  # elements from which on there may be a pen, which takes 270 bytes
+WRITTEN_ON: Final = 32  # elements from which on there may be a pen, which takes 250 bytes
 At = tuple["Block", int]
 _BYTES: Final = [bytes((byte,)) for byte in range(256)]
 
