@@ -213,6 +213,7 @@ class Applying:
                 raw = entry.discard(self._state, field, dot)
                 if raw is GONE:  # removed here too, and that is not cut yet
                     owner.restore(dot, entry, field)
+                    self._state.removed_twice.add(dot)
                     continue
                 if entry is not last:
                     last, cells = entry, self._cells(entry)

@@ -5,7 +5,8 @@ operations, with the same effect; nothing of it is spent under the old name. Mus
 
 That happens to a machine that was cloned together with its memory: both go on as one actor until one learns that its
 peers know more of it than it does itself. A count that continued a lineage of the old actor is split: the old count
-stands as it was last committed, because the other one may go on with it, and what was added since begins a new lineage.
+stands as it was last committed (unless a peer has removed it), because the other one may go on with it, and what was
+added since begins a new lineage.
 """
 
 from __future__ import annotations
@@ -28,11 +29,11 @@ def go_on_as(state: State, actor: Actor) -> None:
     old, cut, last = state.me, state.cut_dot, state.dot
     assert old.index >= FIRST_OWN
     taken = _take_out(state)
-    pending = (state.entries, state.fields, state.stamp_starts, state.stamp_hlcs, state.removed)
+    pending = (state.entries, state.fields, state.stamp_starts, state.stamp_hlcs, state.removed, state.removed_twice)
     ranges, swept, mark, heals = state.ranges, state.swept, state.mark, state.heals
     state.become(actor)
     offset = state.cut_dot - cut
-    state.entries, state.fields, state.stamp_starts, state.stamp_hlcs, state.removed = pending
+    state.entries, state.fields, state.stamp_starts, state.stamp_hlcs, state.removed, state.removed_twice = pending
     state.dot, state.mark, state.heals = last + offset, mark + offset, heals
     state.ranges = [(path, _split(vector, old.actor, actor, cut & SEQ_MASK)) for path, vector in ranges]
     state.swept = [(entry, _committed(plain, cut, last)) for entry, plain in swept]
@@ -97,8 +98,9 @@ def _count(
     at = _committed_count(state.removed, entry, field, lineage)
     assert at is not None, "a count that continues a committed one has removed it"
     before, kept = state.removed.dots[at], state.removed.raws[at]
-    state.unretire(at)
-    entry.insert(state, field, state.wire(kept), before)
+    if before not in state.removed_twice:  # peers still have it
+        state.unretire(at)
+        entry.insert(state, field, state.wire(kept), before)
     moved[lineage] = (dot + offset, before & SEQ_MASK, kept[2])
     return (numberwire.COUNT, dot + offset & SEQ_MASK, amounts.minus(total, kept[2]))
 

@@ -51,8 +51,8 @@ class State(Expiries):
     __slots__ = (
         "_hash", "_left", "_unhashed", "actors", "backlog", "chunks_held", "clock", "cut_dot", "dot", "entries",
         "fields", "frozen", "heals", "indexes", "latecomers", "live", "loading", "mark", "me", "orphans", "ranges",
-        "reached", "removed", "seen", "stamp_hlcs", "stamp_starts", "streamed", "swept", "thin", "told", "vector_hash",
-        "vector_sum",
+        "reached", "removed", "removed_twice", "seen", "stamp_hlcs", "stamp_starts", "streamed", "swept", "thin",
+        "told", "vector_hash", "vector_sum",
     )  # fmt: skip
 
     def __init__(self, actor: Actor, clock: HybridClock | None = None) -> None:
@@ -245,6 +245,7 @@ class State(Expiries):
         self.ranges: list[tuple[tuple[bytes, ...], dict[Actor, int]]] = []
         self.swept: list[tuple[Entry, Iterable[tuple[bytes | None, int, Raw]]]] = []
         self.heals: list[tuple[Actor, int, int]] = []  # see Frame
+        self.removed_twice: set[int] = set()  # dots of `removed` and `swept` that a peer's frame has removed as well
         self._left = None
         self.streamed: set[bytes] = set()  # streams with pending entries: what comes to them, comes later
 

@@ -11,7 +11,7 @@ from crdt.errors import UsageError
 from crdt.moving import go_on_as
 from crdt.state import State
 from crdt.types import counters, documents, flags, hashes, keyspace, lists, sets, strings, texts
-from tests.crdt.replicas import pending
+from tests.crdt.replicas import cut, pending
 
 OLD, NEW, OTHER = Actor("a", 1), Actor("a", 2), Actor("b", 3)
 
@@ -106,7 +106,7 @@ def document(state: State, key: bytes) -> bytes:
     return documents.text(state, doc.root)
 
 
-@pytest.mark.parametrize("seed", range(300))
+@pytest.mark.parametrize("seed", [*range(300), 4407, 4446, 5163])  # those brought a removed count back
 def test_the_effect_stays(seed: int) -> None:
     rng = Random(seed)
     state, peer = State(OLD), State(OTHER)
@@ -128,6 +128,11 @@ def test_the_effect_stays(seed: int) -> None:
     for _ in range(rng.randrange(1, 15)):
         state.begin(2000)
         write(state, rng, contexts)
+        if rng.random() < 0.1:
+            write(peer, rng, [])
+            heard = pending(peer)
+            if heard is not None and state.ready(heard):
+                state.apply(heard)
     before = shown(state)
     go_on_as(state, NEW)
     assert shown(state) == before
@@ -177,6 +182,27 @@ def test_a_count_that_both_clones_go_on_with_is_exact() -> None:
     assert strings.get(clones[1], b"n") == b"12"
     goes_its_own_way(clones)
     assert [strings.get(state, b"n") for state in clones] == [b"13", b"13"]
+
+
+@pytest.mark.parametrize("overwritten", [False, True], ids=["deleted", "overwritten"])
+def test_a_count_that_a_peer_has_removed_meanwhile_does_not_come_back(*, overwritten: bool) -> None:
+    state, peer = State(OLD), State(OTHER)
+    for each in (state, peer):
+        each.begin(1000)
+    counters.incr(state, b"n", 5)
+    peer.apply(cut(state))
+    counters.incr(state, b"n", 2)
+    if overwritten:
+        strings.put(peer, b"n", b"x")
+    else:
+        keyspace.delete(peer, b"n")
+    state.apply(cut(peer))
+    seen = shown(state)
+    go_on_as(state, NEW)
+    assert shown(state) == seen == {b"n": b"x" if overwritten else b"2"}
+    peer.apply(cut(state))
+    assert shown(peer) == seen
+    assert (peer.hash, peer.vector_hash) == (state.hash, state.vector_hash)
 
 
 def test_a_set_that_took_the_own_count_takes_it_under_its_new_name() -> None:
