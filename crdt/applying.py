@@ -20,7 +20,7 @@ from crdt.dots import Actor, Runs
 from crdt.entry import GONE, LIFETIME, Entry, Leaving, Opaque
 from crdt.frame import Frame, Group
 from crdt.ranges import doomed
-from crdt.rows import ActorRows, Taken
+from crdt.rows import NO_DOT, ActorRows, Taken
 from crdt.shards import roomy
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class Applying:
 
     def take_rows(self, owner: ActorRows, gone: Runs) -> None:
         """The live rows of these seqs leave the books."""
-        taken = owner.take(gone)
+        _, taken = owner.take(gone, NO_DOT, self._state.asked(owner))
         self._taken.append((owner, taken, self._leaving.extend(taken[0])))
 
     def _in_range(self, path: tuple[bytes, ...], vector: Mapping[Actor, int]) -> Iterator[tuple[ActorRows, Runs]]:
@@ -189,7 +189,7 @@ class Applying:
         if any(raw is GONE for raw in dead.raws):
             dead, hlcs = self._drop_alone(owner, dead, hlcs)
         if dead.dots:
-            self._state.discount(owner, dead, hlcs)
+            self._state.discount(owner, len(dead.dots), dead, hlcs)
 
     def _drop_together(self, taken: Taken, start: int) -> None:
         """Take many rows that one list loses at once out of it in a few steps, not one by one."""
@@ -219,7 +219,8 @@ class Applying:
                     last, cells = entry, self._cells(entry)
                 cells.append(field)
             dead.append(dot, entry, field, raw)
-            times.append(hlcs[i])
+            if i < len(hlcs):
+                times.append(hlcs[i])
         return dead, times
 
     def _cells(self, entry: Entry) -> list[bytes | None]:

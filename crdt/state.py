@@ -23,7 +23,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain, repeat
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from crdt.applying import Applying, Changes
 from crdt.clock import HybridClock
@@ -36,7 +36,7 @@ from crdt.frame import Frame, Group
 from crdt.frozen import Frozen
 from crdt.hashing import group_hash
 from crdt.ranges import Reached
-from crdt.rows import ActorRows, Chunk
+from crdt.rows import NO_DOT, ActorRows, Chunk
 from crdt.types import numberwire
 
 if TYPE_CHECKING:
@@ -308,23 +308,26 @@ class State(Expiries):
 
     def _bury(self, owner: ActorRows, dead: Dead) -> Runs:
         """Rows of one actor that the caller took out of their entries: out of the books; which they were."""
-        base, raws = owner.base, dead.raws
-        seqs: list[Any] = [dot - base for dot in dead.dots]
-        order = sorted(range(len(seqs)), key=seqs.__getitem__)
-        gone = Runs([seqs[i] for i in order])
-        dead.dots, dead.entries, dead.fields, hlcs = owner.take(gone)
-        dead.raws = [raws[i] for i in order]
-        assert len(dead) == len(seqs), "a row that was live is indexed until its death is in the books"
-        self.discount(owner, dead, hlcs)
+        base, asked, found = owner.base, self.asked(owner), Dead()
+        gone = Runs(sorted([dot - base for dot in dead.dots]))
+        count, (found.dots, found.entries, found.fields, hlcs) = owner.take(gone, asked, asked)
+        assert count == len(dead), "a row that was live is indexed until its death is in the books"
+        if found.dots:
+            raws = dict(zip(dead.dots, dead.raws, strict=True))
+            found.raws = [raws[dot] for dot in found.dots]
+        self.discount(owner, count, found, hlcs)
         return gone
 
-    def discount(self, owner: ActorRows, dead: Dead, hlcs: list[int]) -> None:
-        """Rows that died: out of the hash and the count."""
+    def asked(self, owner: ActorRows) -> int:
+        """Up to which dot `discount` asks for rows that died: the others were not hashed, and nobody reads them."""
+        return NO_DOT if self.frozen else owner.hashed
+
+    def discount(self, owner: ActorRows, total: int, dead: Dead, hlcs: list[int]) -> None:
+        """So many rows died: out of the hash and the count. `dead`, `hlcs`: those that are `asked` for, ascending."""
         if owner.thin:
             self.thin.add(owner.index)
         for frozen in self.frozen:
             frozen.keep(owner, dead, hlcs)
-        total = len(dead.dots)
         self.live -= total
         known = bisect_right(dead.dots, owner.hashed)  # they ascend
         self.backlog -= total - known

@@ -16,7 +16,7 @@ from crdt.dots import SEQ_MASK, Actor, Runs
 from crdt.entry import GONE, Leaving
 from crdt.frame import Frame
 from crdt.joining import Joining
-from crdt.rows import ActorRows
+from crdt.rows import NO_DOT, ActorRows
 from crdt.state import State
 from crdt.types import amounts, expiry, jsonnode, jsontree, lists, number, numberwire, sets
 from crdt.types.number import Number
@@ -252,6 +252,7 @@ def what_was_not_hashed_is_subtracted(patch: pytest.MonkeyPatch) -> None:
         discount(self, owner, *args)
         owner.hashed = hashed
 
+    patch.setattr(State, "asked", lambda self, owner: NO_DOT)
     patch.setattr(State, "discount", wrong)
 
 

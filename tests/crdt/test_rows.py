@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from random import Random
 
 import pytest
@@ -44,7 +45,7 @@ def append_dense(owner: ActorRows, entry: SetEntry, first: int, live: str) -> No
 
 def kill(owner: ActorRows, seqs: list[int]) -> list[int]:
     """Take them out; the seqs that were live."""
-    dots, entries, fields, hlcs = owner.take(Runs(seqs))
+    _, (dots, entries, fields, hlcs) = owner.take(Runs(seqs))
     found = [dot - BASE for dot in dots]
     assert fields == [b"%d" % seq for seq in found]
     assert hlcs == [seq * 10 for seq in found]
@@ -232,12 +233,32 @@ def test_take_finds_what_is_live_in_a_span(dense: bool, start: int, stop: int) -
     kill(owner, [5])
     expected = [seq for seq in seqs if start <= seq < stop and seq != 5]
     span = Runs(range(start, stop))
-    dots, _, fields, hlcs = owner.take(span)
+    _, (dots, _, fields, hlcs) = owner.take(span)
     assert [dot - BASE for dot in dots] == expected
     assert fields == [b"%d" % seq for seq in expected]
     assert hlcs == [seq * 10 for seq in expected]
     assert live(owner) == [seq for seq in seqs if seq not in expected and seq != 5]
-    assert owner.take(span) == ([], [], [], [])
+    assert owner.take(span) == (0, ([], [], [], []))
+
+
+@pytest.mark.parametrize("told", range(15))
+@pytest.mark.parametrize("timed", range(15))
+def test_take_tells_of_the_first_rows_alone(told: int, timed: int) -> None:
+    owner, _ = filled([1, 2, 4, 5, 6, 7, 9, 10, 12, 13])
+    gone = [2, 4, 5, 9, 13]
+    count, (dots, entries, fields, hlcs) = owner.take(Runs(gone), BASE + told, BASE + timed)
+    assert count == len(gone) and live(owner) == [1, 6, 7, 10, 12]
+    assert dots == [BASE + seq for seq in gone if seq <= told]
+    assert fields == [b"%d" % seq for seq in gone if seq <= told] and len(entries) == len(fields)
+    assert hlcs == [10 * seq for seq in gone if seq <= timed]
+
+
+def test_the_next_chunk_is_the_one_that_a_bisection_finds() -> None:
+    firsts = [3, 4, 9, 10, 20, 21, 22, 40]
+    for dot in range(45):
+        right = max(0, bisect_right(firsts, dot) - 1)
+        for at in range(right + 1):
+            assert rows._onward(firsts, dot, at) == right
 
 
 def test_take_of_many_spans() -> None:
@@ -266,7 +287,7 @@ def test_taking_some_of_several_chunks(dense: bool) -> None:
         append(owner, entry, seqs)
     for chunk in owner.chunks:
         chunk.saved = 1
-    assert owner.take(Runs([4, 5, 12, 13]))[3] == [40, 50, 120, 130]
+    assert owner.take(Runs([4, 5, 12, 13]))[1][3] == [40, 50, 120, 130]
     assert live(owner) == [1, 2, 6, 7, 9, 10]
     for chunk in owner.chunks:
         assert chunk.dead == len(chunk) - len(chunk.live()) and chunk.fields is not None
