@@ -12,7 +12,7 @@ from statistics import median, quantiles
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
-from bench.servers import Process, broker, connected, converged, daemon, free_port, redis_server
+from bench.servers import Process, broker, connected, converged, daemon, free_port, linked, redis_pair, redis_server
 from bench.table import Row
 
 # `gossip.interval`, `store.durability` (redis-server syncs every second), and the bound of p50 in ms.
@@ -63,20 +63,6 @@ def bare(port: int, count: int) -> list[float]:
     return out
 
 
-def _pair(directory: Path, stack: ExitStack) -> tuple[Process, Process]:
-    """A redis-server and its replica."""
-    port = free_port()
-    master = stack.enter_context(redis_server(directory, "--port", str(port), name="pair-master"))
-    replica = stack.enter_context(redis_server(directory, "--replicaof", "127.0.0.1", str(port), name="pair-replica"))
-    _linked(replica)
-    return master, replica
-
-
-def _linked(replica: Process) -> None:
-    while replica.client().info()["master_link_status"] != "up":
-        time.sleep(0.05)
-
-
 def _p99(samples: list[float]) -> float:
     return quantiles(samples, n=100)[98]
 
@@ -86,7 +72,7 @@ def rows(directory: Path, rounds: int, scale: float) -> Iterator[Row]:
     count = max(20, int(100 * scale))
     with ExitStack() as stack:
         port = stack.enter_context(broker(directory))
-        master, replica = _pair(directory, stack)
+        master, replica = stack.enter_context(redis_pair(directory))
         theirs = trips(master, replica, count, 0.01)
         for interval, durability, bound in MODES:
             options = ("--interval", interval, "--durability", durability, "--space", f"{durability}-{interval}")
@@ -129,7 +115,7 @@ def _spread(directory: Path, rounds: int, writes: int) -> Iterator[Row]:
             for i in range(2)
         ]
         for replica in replicas:
-            _linked(replica)
+            linked(replica)
         for n in range(max(1, rounds // 2)):
             row.theirs.append(_burst(master, writes, n, lambda: master.ask("WAIT", 2, 60000)))
             row.ours.append(_burst(ours[0], writes, n, lambda: converged(*ours)))

@@ -117,6 +117,24 @@ def redis_server(directory: Path, *arguments: str, name: str = "redis") -> Itera
 
 
 @contextmanager
+def redis_pair(directory: Path, *arguments: str) -> Iterator[tuple[Process, Process]]:
+    """redis-server, and another one that has become its replica."""
+    port = str(free_port())
+    with (
+        redis_server(directory, "--port", port, *arguments, name="pair-master") as master,
+        redis_server(directory, "--replicaof", "127.0.0.1", port, *arguments, name="pair-replica") as replica,
+    ):
+        linked(replica)
+        yield master, replica
+
+
+def linked(replica: Process) -> None:
+    """Wait until it has what its master has."""
+    while replica.client().info()["master_link_status"] != "up":
+        time.sleep(0.05)
+
+
+@contextmanager
 def broker(directory: Path) -> Iterator[int]:
     """mosquitto on a free port."""
     port = free_port()

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from bench import servers
-from bench.servers import Process, broker, connected, converged, daemon, need, redis_server
+from bench.servers import Process, broker, connected, converged, daemon, need, redis_pair, redis_server
 from bench.table import Row
 
 TESTS = ("set", "get", "incr", "sadd", "hset", "rpush")
@@ -82,6 +82,10 @@ def rows(directory: Path, rounds: int, scale: float) -> Iterator[Row]:
         yield from plain
         for row in plain[:1]:
             yield Row("SET a second, -c 50, interval", "the goal", "/s", list(row.ours), goal=ABSOLUTE)
+        with redis_pair(directory, "--appendfsync", "everysec") as (master, _):
+            theirs_too = "redis-server and its replica"
+            pairs = compare("-c 50", theirs_too, ours, master, (peer,), ("set", "hset"), 50, 1, requests, rounds, None)
+            yield from (row for row in pairs if row.unit == "/s")
         yield from compare("-c 50 -P 16", against, ours, theirs, (peer,), TESTS, 50, 16, requests * 2, rounds, 0.5)
         yield from compare("one connection", against, ours, theirs, (peer,), TESTS, 1, 1, requests // 4, rounds, None)
     with ExitStack() as stack:
