@@ -19,7 +19,7 @@ PACKAGES := crdt transport config daemon
 SOURCES := $(PACKAGES) $(wildcard tests bench clients deploy examples)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint lock compile bench scale simulate oracle fuzz crashes chaos clean
+.PHONY: help demo test lint lock compile bench curves scale simulate oracle fuzz crashes chaos clean
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | awk -F '\t' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -42,6 +42,7 @@ lint: $(VENV)/.dev ## style, types and import contracts
 
 # Beside the sources, so that nothing but what names it on its PYTHONPATH can come to run old code.
 NATIVE := build/compiled
+MEASURE = PYTHONSAFEPATH=1 PYTHONPATH=$(CURDIR)/$(NATIVE):$(CURDIR) $(BIN)/python -m
 
 compile: $(NATIVE)/.stamp ## make machine code of the core, for bench (needs a C compiler; minutes)
 
@@ -50,7 +51,10 @@ $(NATIVE)/.stamp: hatch_build.py $(shell find crdt daemon -name '*.py') | $(VENV
 	@touch $@
 
 bench: $(VENV)/.bench $(if $(wildcard $(NATIVE)/.stamp),compile) ## measure; the compiled core, if there is one (ARGS=... goes to bench)
-	@PYTHONSAFEPATH=1 PYTHONPATH=$(CURDIR)/$(NATIVE):$(CURDIR) $(BIN)/python -m bench $(ARGS)
+	@$(MEASURE) bench $(ARGS)
+
+curves: $(VENV)/.bench $(if $(wildcard $(NATIVE)/.stamp),compile) ## measure what an operation costs as work grows, likewise (ARGS=... goes to bench.curves)
+	@$(MEASURE) bench.curves $(ARGS)
 
 scale: $(VENV)/.test ## 10 to 5,000 replicas in virtual time: traffic, and time to converge (ARGS=--write-docs)
 	@$(BIN)/python tests/scaling.py $(ARGS)

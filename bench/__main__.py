@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -16,8 +15,8 @@ from rich.table import Table
 
 from bench import engine, idle, library, repair, replication, restart, servers, sizes, stalls, throughput
 from bench.servers import Skipped
-from bench.table import HEAD, Row, markdown, svg
-from crdt import COMPILED, state
+from bench.table import HEAD, Row, markdown, measured_on, svg
+from crdt import state
 
 Measure = Callable[[Path, int, float], Iterator[Row]]
 AREAS: dict[str, Measure] = {
@@ -38,22 +37,18 @@ BEGIN, END = "<!-- table: made by `make bench ARGS=--write-docs` -->", "<!-- end
 @click.command()
 @click.option("--quick", is_flag=True, help="Three alternations and a fifth of the work; under two minutes.")
 @click.option("--only", multiple=True, type=click.Choice(list(AREAS)), help="These areas alone; repeatable.")
-@click.option("--spread", type=click.IntRange(min=1000), help="Writes that two others have to get; default 200,000.")
 @click.option(
     "--pin", is_flag=True, help="Measured servers on the first core, clients, broker and peers on the others."
 )
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write all samples there.")
 @click.option("--write-docs", is_flag=True, help="Put the table and a plot into docs/performance.md.")
-def main(
-    quick: bool, only: tuple[str, ...], spread: int | None, pin: bool, json_file: Path | None, write_docs: bool
-) -> None:
+def main(quick: bool, only: tuple[str, ...], pin: bool, json_file: Path | None, write_docs: bool) -> None:
     """Measure Gossamer beside redis-server."""
     console = Console(stderr=True)
     console.print(f"the core: {state.__file__}")
     rounds, scale = (3, 0.2) if quick else (5, 1.0)
     if pin:
         _pin()
-    replication.SPREAD = spread or 0
     rows: list[Row] = []
     for name in only or tuple(AREAS):
         console.print(f"[bold]{name}[/bold] ...")
@@ -96,11 +91,7 @@ def _write(rows: list[Row]) -> None:
     file = DOCS / "performance.md"
     before, _, rest = file.read_text().partition(BEGIN)
     after = rest.partition(END)[2]
-    machine = (
-        f"{platform.system()} {platform.machine()}, {platform.python_implementation()} {platform.python_version()}"
-    )
-    core = "compiled" if COMPILED else "as Python"
-    table = f"{BEGIN}\n\nMeasured on {machine}, the core {core}.\n\n{markdown(rows)}\n{END}"
+    table = f"{BEGIN}\n\n{measured_on()}\n\n{markdown(rows)}\n{END}"
     file.write_text(before + table + after)
     (DOCS / "performance.svg").write_text(svg(rows))
 

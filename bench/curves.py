@@ -1,8 +1,8 @@
-"""`python -m bench.curves`: what a write costs as connections, values, keys and replicas grow.
+"""`make curves`: what a write costs as connections, values, keys and replicas grow.
 
 The figure is CPU time of the server for an operation, in microseconds: on a machine that client, servers, peers and
 broker share, throughput says more about the scheduler. What is flat ought to be flat; docs/performance.md explains what
-bends. No goals are judged here (`python -m bench` does).
+bends. No goals are judged here (`make bench` does).
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ from statistics import median
 import click
 
 from bench.servers import broker, connected, converged, daemon, redis_server
+from bench.table import measured_on
 from bench.throughput import run
 
 DOCS = Path(__file__).parent.parent / "docs"
-BEGIN, END = "<!-- curves: made by `python -m bench.curves --write-docs` -->", "<!-- end of curves -->"
+BEGIN, END = "<!-- curves: made by `make curves ARGS=--write-docs` -->", "<!-- end of curves -->"
 OPTIONS = ("--durability", "interval")
 LINES = ("#2e7d5b", "#1f5fa8", "#c0392b", "#8a6d1b")
 
@@ -192,6 +193,7 @@ def _plot(curves: Sequence[Curve]) -> str:
 def main(quick: bool, only: tuple[str, ...], write_docs: bool) -> None:
     """Measure what a write costs as things grow."""
     rounds, scale = (1, 0.2) if quick else (3, 1.0)
+    click.echo(measured_on() + "\n")
     curves: list[Curve] = []
     for name in only or tuple(PARTS):
         with tempfile.TemporaryDirectory(prefix="bench-") as directory:
@@ -202,7 +204,9 @@ def main(quick: bool, only: tuple[str, ...], write_docs: bool) -> None:
         file = DOCS / "performance.md"
         before, _, rest = file.read_text().partition(BEGIN)
         tables = "\n".join(curve.markdown() for curve in curves)
-        file.write_text(f"{before}{BEGIN}\n\n{tables}\n![curves](curves.svg)\n\n{END}{rest.partition(END)[2]}")
+        file.write_text(
+            f"{before}{BEGIN}\n\n{measured_on()}\n\n{tables}\n![curves](curves.svg)\n\n{END}{rest.partition(END)[2]}"
+        )
         (DOCS / "curves.svg").write_text(_plot(curves))
 
 

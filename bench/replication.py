@@ -12,12 +12,11 @@ from statistics import median, quantiles
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
-from bench.servers import Process, broker, connected, converged, daemon, free_port, linked, redis_pair, redis_server
+from bench.servers import Process, broker, connected, daemon, free_port, linked, redis_pair, redis_server
 from bench.table import Row
 
 # `gossip.interval`, `store.durability` (redis-server syncs every second), and the bound of p50 in ms.
 MODES = (("0", "interval", 5.0), ("0", "always", 5.0), ("200ms", "interval", 210.0))
-SPREAD = 0  # --spread: this many writes, whatever the scale
 
 
 def trips(writer: Process, reader: Process, count: int, pause: float) -> list[float]:
@@ -94,42 +93,42 @@ def rows(directory: Path, rounds: int, scale: float) -> Iterator[Row]:
                 row.goal, row.more_is_better, row.absolute = round(1.5 * median(wire) + 1, 2), False, True
                 row.note = "goal: 1.5 times the bare trip + 1 ms"
                 yield row
-    yield from _spread(directory, rounds, SPREAD or int(200_000 * scale))
+    yield from _spread(directory, rounds, int(1_000_000 * scale))
 
 
 def _spread(directory: Path, rounds: int, writes: int) -> Iterator[Row]:
     title = f"{writes:,} writes until two others have them"
     row = Row(title, "redis-server, two replicas", "s", goal=3.0, more_is_better=False)
-    with ExitStack() as stack:
-        port = stack.enter_context(broker(directory))
-        ours = [
-            stack.enter_context(daemon(directory, f"spread{i}", port, "--durability", "interval")) for i in range(3)
-        ]
-        connected(*ours)
-        master_port = free_port()
-        master = stack.enter_context(redis_server(directory, "--port", str(master_port), name="master"))
-        replicas = [
-            stack.enter_context(
-                redis_server(directory, "--replicaof", "127.0.0.1", str(master_port), name=f"replica{i}")
-            )
-            for i in range(2)
-        ]
-        for replica in replicas:
-            linked(replica)
-        for n in range(max(1, rounds // 2)):
-            row.theirs.append(_burst(master, writes, n, lambda: master.ask("WAIT", 2, 60000)))
-            row.ours.append(_burst(ours[0], writes, n, lambda: converged(*ours)))
+    for n in range(rounds):  # new servers each time: every write is that of a new key
+        with ExitStack() as stack:
+            port = stack.enter_context(broker(directory))
+            names = [f"spread{n}-{i}" for i in range(3)]
+            ours = [stack.enter_context(daemon(directory, name, port, "--durability", "interval")) for name in names]
+            connected(*ours)
+            row.ours.append(_burst(ours, writes))
+        with ExitStack() as stack:
+            master_port = str(free_port())
+            theirs = [stack.enter_context(redis_server(directory, "--port", master_port, name=f"master{n}"))]
+            for i in range(2):
+                of_master = ("--replicaof", "127.0.0.1", master_port)
+                theirs.append(stack.enter_context(redis_server(directory, *of_master, name=f"replica{n}-{i}")))
+                linked(theirs[-1])
+            row.theirs.append(_burst(theirs, writes))
     yield row
 
 
-def _burst(server: Process, writes: int, n: int, everywhere: object) -> float:
-    client = server.client()
+def _burst(servers: list[Process], writes: int) -> float:
+    """Seconds from the first write on the first server until WAIT tells the writer that the others have the last."""
+    client = servers[0].client()
+    client.ping()
     began = time.monotonic()
     for start in range(0, writes, 1000):
         pipe = client.pipeline(transaction=False)
         for i in range(start, start + 1000):
-            pipe.set(b"burst:%d:%d" % (n, i), b"x" * 20)
+            pipe.set(b"burst:%d" % i, b"x" * 20)
         pipe.execute()
-    client.set("last", str(n))
-    everywhere()  # type: ignore[operator]
-    return time.monotonic() - began
+    others = client.execute_command("WAIT", len(servers) - 1, 60_000)  # type: ignore[no-untyped-call]
+    seconds = time.monotonic() - began
+    if others != len(servers) - 1 or any(server.client().dbsize() < writes for server in servers):
+        raise RuntimeError(f"{others} of {len(servers) - 1} have all {writes:,} writes, by what they say")
+    return seconds

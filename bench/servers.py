@@ -153,14 +153,14 @@ def broker(directory: Path) -> Iterator[int]:
 
 
 @contextmanager
-def daemon(directory: Path, name: str, port: int, *arguments: str) -> Iterator[Process]:
-    """One of our daemons on this broker."""
+def daemon(directory: Path, name: str, port: int, *arguments: str, **environ: str) -> Iterator[Process]:
+    """One of our daemons on this broker; `environ` has settings that are no flags."""
     path = directory / f"{name}.sock"
     code = "from daemon.cli import main; main()"
     command = [sys.executable, "-c", code, "run", "--name", name, "--socket", str(path)]
     command += ["--data-dir", str(directory / name), "--broker", f"mqtt://127.0.0.1:{port}", "--log-format", "console"]
     # As where it is installed: a start finds the sources as bytecode.
-    env = {"PYTHONPYCACHEPREFIX": str(directory / "bytecode"), "PYTHONDONTWRITEBYTECODE": ""}
+    env = {"PYTHONPYCACHEPREFIX": str(directory / "bytecode"), "PYTHONDONTWRITEBYTECODE": "", **environ}
     process = Process([*command, *arguments], directory / f"{name}.log", path, env)
     try:
         process.ready()

@@ -1,7 +1,8 @@
 """How long the loop stands still: the longest answer to a PING while something large happens.
 
 Each row stands beside redis-server's under a load of the same kind, or beside the same PING of an idle daemon: on a
-shared machine the scheduler alone makes waits of several ms, and those are not the loop's.
+shared machine the scheduler alone makes waits of several ms, and those are not the loop's. The log is short, so that
+checkpoints are written all the time, and a newcomer needs a snapshot.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from bench.sizes import fill_set
 from bench.table import Row
 
 OPTIONS = ("--durability", "interval", "--heartbeat", "1s")
+SHORT_LOG = {"GOSSAMER_STORE__LOG_BUDGET": "4MiB"}
 GOAL = 20.0
 
 
@@ -25,8 +27,8 @@ def rows(directory: Path, rounds: int, scale: float) -> Iterator[Row]:
     with ExitStack() as stack:
         port = stack.enter_context(broker(directory))
         theirs = stack.enter_context(redis_server(directory, name="still-redis"))
-        ours = stack.enter_context(daemon(directory, "still", port, *OPTIONS))
-        peer = stack.enter_context(daemon(directory, "giver", port, *OPTIONS))
+        ours = stack.enter_context(daemon(directory, "still", port, *OPTIONS, **SHORT_LOG))
+        peer = stack.enter_context(daemon(directory, "giver", port, *OPTIONS, **SHORT_LOG))
         connected(ours, peer)
         yield _row("idle", "redis-server, idle", _watched(ours, _nothing), _watched(theirs, _nothing), None)
         yield _merging(ours, peer, int(100_000 * scale), rounds)
@@ -67,6 +69,8 @@ def _answering(directory: Path, port: int, ours: Process) -> Iterator[Row]:
         Pinger(_path(newcomer)) as asker,
     ):
         converged(ours, newcomer, within=300)
+        if newcomer.client().info()["crdt_log_bytes"] > 1 << 20:
+            raise RuntimeError("the newcomer was given frames, not a snapshot")
     yield _row("giving a newcomer all of that", "the goal", giver.worst, None, GOAL)
     yield _row("being given all of that, and joining it", "the goal", asker.worst, None, GOAL)
 

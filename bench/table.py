@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from math import log2
 from statistics import median
 
+from crdt import COMPILED
+
 NEAR = 0.8  # share of a goal from which a row is close to it
 OCTAVES = 6  # of the plot, to either side of 1
 COLOURS = {"reached": "#2e7d5b", "close": "#c98a1b", "MISSED": "#c0392b", "": "#8a8f98"}
+
+
+def measured_on() -> str:
+    """A sentence for the docs: machine, Python, core."""
+    machine = f"{platform.system()} {platform.machine()}"
+    python = f"{platform.python_implementation()} {platform.python_version()}"
+    return f"Measured on {machine}, {python}, the core {'compiled' if COMPILED else 'as Python'}."
 
 
 @dataclass
