@@ -2,8 +2,9 @@
 
 Knows: which rows of two sides make up their join. Promises: until `finish` nothing of it can be seen, and after it
 all of it (invariant I16); operations go on meanwhile and are in the result; nothing is joined unless every row that is
-live there, and above what was applied here, has come (so never one that was made for another vector); no step looks at
-more than about 2,000 rows. Must not know: who gave the rows, where they lie meanwhile.
+live there, and above what was applied here, has come (so never one that was made for another vector); no step reads
+more than one part, or puts more than PORTION rows into the new state. Must not know: who gave the rows, where they lie
+meanwhile.
 
 The join: a row of mine stays if it is live there or above their vector; a row of theirs comes if it is above mine.
 
@@ -16,6 +17,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from typing import Final
 
 from crdt.applying import Changes
 from crdt.dots import Actor, Runs
@@ -28,6 +30,7 @@ from crdt.shards import shed
 from crdt.state import State
 
 Part = tuple[int, int, Callable[[], list[Group]]]  # first seq, last seq, and what reads the rows of them
+PORTION: Final = 512
 
 
 class Joining:
@@ -137,10 +140,11 @@ class Joining:
         for rows in old.actors.values():
             while rows.chunks:
                 chunk = rows.chunks.pop()
-                for dot, entry, field, _ in zip(*chunk.columns(0, len(chunk)), strict=True):
-                    if entry is not None:
-                        entry.discard(old, field, dot)
-                yield None
+                for at in range(0, len(chunk), PORTION):
+                    for dot, entry, field, _ in zip(*chunk.columns(at, min(at + PORTION, len(chunk))), strict=True):
+                        if entry is not None:
+                            entry.discard(old, field, dot)
+                    yield None
         while old.keys:
             shed(old.keys, SLICE)
             yield None
@@ -177,13 +181,14 @@ class Joining:
         for chunk in list(rows.chunks):
             if chunk.dots[0] - rows.base > had:
                 return
-            groups = self._state.groups(chunk)
-            if groups and chunk.dots[-1] - rows.base > had:
-                groups = _some([group.upto(had) for group in groups])
-            if n:
-                groups = _some([self._stays(group, n, live or Runs()) for group in groups])
-            self.next.include(rows.actor, groups)
-            yield None
+            for at in range(0, len(chunk), PORTION):
+                groups = self._state.groups(chunk, at, min(at + PORTION, len(chunk)))
+                if groups and chunk.dots[-1] - rows.base > had:
+                    groups = _some([group.upto(had) for group in groups])
+                if n:
+                    groups = _some([self._stays(group, n, live or Runs()) for group in groups])
+                self.next.include(rows.actor, groups)
+                yield None
 
     def _stays(self, group: Group, n: int, live: Runs) -> Group:
         first, last = group.seqs[0], min(group.seqs[-1], n)
@@ -209,10 +214,10 @@ class Joining:
         taken = 0
         try:
             for groups in _ascending(self._parts(actor)):
-                fresh = _some([self._comes(group, had, n, live) for group in groups])
-                taken += sum(map(len, fresh))
-                self.next.include(actor, fresh)
-                yield None
+                for fresh in _portions(_some([self._comes(group, had, n, live) for group in groups])):
+                    taken += sum(map(len, fresh))
+                    self.next.include(actor, fresh)
+                    yield None
         except PeerError:
             self.failed = True
         self.failed |= not self._complete(taken, live.count(had + 1, n))
@@ -247,6 +252,17 @@ def _ascending(parts: list[Part]) -> Iterator[list[Group]]:
         done = max(done, until)
         if ready:
             yield _distinct(ready)
+
+
+def _portions(groups: list[Group]) -> Iterator[list[Group]]:
+    """The same rows in ascending order, so many at a time; once, with nothing, if there are none."""
+    seqs = groups[0].seqs if len(groups) == 1 else sorted(seq for group in groups for seq in group.seqs)
+    above = 0
+    for at in range(PORTION, len(seqs), PORTION):
+        upto = seqs[at - 1]
+        yield _some([_between(group, above, upto) for group in groups])
+        above = upto
+    yield _some([_between(group, above, seqs[-1]) for group in groups]) if above else groups
 
 
 def _between(group: Group, above: int, upto: int) -> Group:

@@ -1,4 +1,4 @@
-"""The way of what the engine orders to be stored, to the disk and back: a batch at a time, in order.
+"""The way of what the engine orders to be stored, to the disk and back: in order, what has gathered in one go.
 
 Knows: which of them the worker thread writes beside the loop, which the loop waits for, and which need not wait for the
 disk to be synced.
@@ -11,19 +11,22 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
-from crdt.replica.effects import Persist
+from crdt.replica.effects import Persist, Stage
 from crdt.replica.events import Persisted
 from daemon.metrics import Histogram
 
 if TYPE_CHECKING:
     from daemon.space import Space
 
-QUEUE: Final = 64  # commits under way in the worker before the loop waits for the disk
+TOGETHER: Final = 1 << 20
+"""Bytes of frames, about, that the worker stores in one go: while it does, the loop cannot write to the file."""
+HELD: Final = 16 << 20
+"""Bytes of frames, or of a snapshot, that wait for the worker before the loop waits for the disk."""
 
 
 class Commits:
@@ -35,18 +38,21 @@ class Commits:
         self._space = space
         self._fail = fail
         self._loop = asyncio.get_running_loop()
+        self._staging = False  # what was staged is going to be written
         self._unsynced = False  # something was stored and may not have reached the disk yet
         self._worker = ThreadPoolExecutor(1, thread_name_prefix=f"store-{space.name}")
-        self._queue: deque[Persist] = deque()  # ordered and not confirmed; the head may be under way
-        self.underway: tuple[Persist, Future[None]] | None = None  # what the worker has
+        self._queue: deque[Persist] = deque()  # ordered and not begun
+        self._held = 0  # bytes of frames in it
+        self.underway: tuple[Sequence[Persist], Future[None]] | None = None  # what the worker has
 
     def put(self, effect: Persist) -> None:
         """Store it: in the worker, or before this returns if somebody waits for it."""
         self._queue.append(effect)
+        self._held += _size(effect)
         space = self._space
         # Replies wait for what was written here, and nobody for what peers wrote: their own disks hold it.
         awaited = space.inline and any(frame.actor.name == space.replica.name for frame in effect.frames)
-        if effect.snapshot or awaited or len(self._queue) > QUEUE:
+        if effect.snapshot or awaited or self._held > HELD:
             self.drain()
         elif self.underway is None:
             self._next()
@@ -54,22 +60,43 @@ class Commits:
     def drain(self) -> None:
         """Wait for the worker, and store what it had not begun; `Space.run` something afterwards."""
         space = self._space
-        while self._queue:
-            effect = self._queue[0]
-            if self.underway is None:
-                self._store(effect)
-            else:
-                self.underway[1].result()
+        while self.underway is not None or self._queue:
+            if self.underway is not None:
+                group, future = self.underway
+                future.result()
                 self.underway = None
-            self._queue.popleft()
+            else:
+                group = self._take(self._held)
+                self._store(group)
             space.promise()
-            space.carry_out(space.replica.handle(Persisted(effect.batch), self._loop.time()))
+            space.carry_out(space.replica.handle(Persisted(group[-1].batch), self._loop.time()))
+
+    def stage(self, order: Stage) -> None:
+        """Keep rows of a snapshot that is on its way; the worker writes them."""
+        store = self._space.store
+        store.stage(order)
+        if store.unwritten > HELD:
+            self._write_staged()
+        elif not self._staging:
+            self._staging = True
+            self._worker.submit(self._write_staged)
 
     def sync(self) -> None:
         """A commit interval is over: have the worker bring to the disk what was stored meanwhile without a sync."""
         if self._unsynced:
             self._unsynced = False
             self._worker.submit(self._sync)
+
+    async def stored(self) -> None:
+        """Once all that has been ordered by now is stored; unlike `drain`, the loop goes on meanwhile."""
+        replica = self._space.replica
+        batch = replica.batch
+        while replica.stored < batch and self.underway is not None:
+            await asyncio.shield(asyncio.wrap_future(self.underway[1]))  # whoever waits may be cancelled, the work not
+
+    def synced(self) -> asyncio.Future[None]:
+        """Once all that the store was told by now is on the disk; the worker sees to it."""
+        return self.between(self._sync)
 
     def between(self, work: Callable[[], None]) -> asyncio.Future[None]:
         """Have the worker do something else between two batches."""
@@ -80,23 +107,40 @@ class Commits:
         self.sync()
         self._worker.shutdown()
 
-    def _store(self, effect: Persist) -> None:
-        """Write one batch; on any thread."""
+    def _take(self, most: int) -> list[Persist]:
+        """Out of the queue what is stored next, in one transaction: a snapshot, or all up to about so many bytes."""
+        group = [self._queue.popleft()]
+        size = _size(group[0])
+        while self._queue and not group[0].snapshot and not self._queue[0].snapshot and size < most:
+            group.append(self._queue.popleft())
+            size += _size(group[-1])
+        self._held -= size
+        return group
+
+    def _store(self, group: Sequence[Persist]) -> None:
+        """Write what is stored in one go; on any thread."""
         began = time.perf_counter()
         space = self._space
-        # Where each turn commits although no reply waits for that, it is what peers read that waits: not for a sync.
-        sync = space.replica.tuning.durable or not space.inline
+        frames = [frame for effect in group for frame in effect.frames]
+        snapshot = group[0].snapshot
         with self._vital():
-            if effect.snapshot:
-                space.checkpointer.finish(effect.frames, dict(effect.floors))
+            if snapshot:
+                self.logged = 0
+                space.checkpointer.finish(frames, dict(group[0].floors))
             else:
-                space.store.commit(effect.frames, floors=dict(effect.floors), sync=sync)
-        if effect.snapshot:
-            self.logged = 0
-        elif not sync:
-            self._unsynced = True
-        self.logged += sum(len(frame.data) for frame in effect.frames)
+                space.store.commit(frames)
+            # Where each turn commits although no reply waits for it, what peers read waits: that need not be synced.
+            if snapshot or space.replica.tuning.durable or not space.inline:
+                space.store.sync()
+            else:
+                self._unsynced = True
+        self.logged += sum(map(_size, group))
         self.seconds.observe(time.perf_counter() - began)
+
+    def _write_staged(self) -> None:
+        self._staging = False  # what comes from now on may come too late for this
+        with self._vital():
+            self._space.store.write_staged()
 
     def _sync(self) -> None:
         with self._vital():
@@ -112,19 +156,22 @@ class Commits:
             raise
 
     def _next(self) -> None:
-        effect = self._queue[0]
-        future = self._worker.submit(self._store, effect)
-        self.underway = effect, future
+        group = self._take(TOGETHER)
+        future = self._worker.submit(self._store, group)
+        self.underway = group, future
         # Without the future itself in it: that would be a cycle, and nobody collects those while much is written.
-        future.add_done_callback(lambda done: self._loop.call_soon_threadsafe(self._on_stored, effect, done))
+        future.add_done_callback(lambda done: self._loop.call_soon_threadsafe(self._on_stored, group, done))
 
-    def _on_stored(self, effect: Persist, future: Future[None]) -> None:
-        if self.underway is None or self.underway[0] is not effect or future.exception() is not None:
+    def _on_stored(self, group: Sequence[Persist], future: Future[None]) -> None:
+        if self.underway is None or self.underway[0] is not group or future.exception() is not None:
             return  # `drain` was here, or the daemon is ending
         self.underway = None
-        self._queue.popleft()
         if self._queue:
             self._next()
-        self._space.handle(Persisted(effect.batch))
+        self._space.handle(Persisted(group[-1].batch))
         if self._space.inline:
             self._space.commit()  # what came while the worker was busy, in one go
+
+
+def _size(effect: Persist) -> int:
+    return sum(len(frame.data) for frame in effect.frames)

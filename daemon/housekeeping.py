@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 log = get_logger("space")
 
 COMPACTED: Final = 32  # steps of compacting in a turn
+FOLD_AT: Final = 4 << 20  # bytes of WAL from which on who writes a checkpoint waits for it to be folded
 CHECKPOINT_AFTER: Final = 16 << 20  # bytes of log since the last checkpoint; more where there are many rows to write
 
 
@@ -48,6 +49,13 @@ class Housekeeping:
                 log.info("salvaged", space=self._space.name, what=text)
         if self.task is None or self.task.done():
             self.task = asyncio.get_running_loop().create_task(self._keep_house())
+
+    async def pause(self, seconds: float = 0.0) -> None:
+        """Between two slices of what writes much: others get their turn, and the WAL is folded by the worker."""
+        if self._space.store.unfolded > FOLD_AT:
+            await self._space.commits.between(self._space.store.fold)
+        else:
+            await asyncio.sleep(seconds)
 
     # -- the files ----------------------------------------------------------------------------------------------------
 
@@ -149,11 +157,10 @@ class Housekeeping:
         space.commit()
         space.checkpointer.begin()
         begun = space.commits.logged
-        while space.checkpointer.step():  # noqa: ASYNC110
-            await asyncio.sleep(0.001)  # others get their turn between two slices
+        while space.checkpointer.step():
+            await self.pause(0.001)
         space.commit()  # the segments lack what was removed meanwhile: those removals have to be in the log
-        space.commits.drain()
-        space.run([])
+        await space.commits.stored()
         if space.checkpointer.stale:
             space.checkpointer.abandon()  # the next turn begins another
             return

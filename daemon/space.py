@@ -348,16 +348,12 @@ class Space:
 
     def _keep(self, effect: Stage | Unstage | Join) -> None:
         """What a snapshot on its way needs."""
-        try:
-            if isinstance(effect, Stage):
-                self.store.stage(effect)
-            elif isinstance(effect, Unstage):
-                self.store.unstage(effect.numbers)
-            else:
-                self._joining = self._loop.create_task(self._join(effect.joining, self.housekeeping.task))
-        except StoreError as error:
-            self._fail(1, str(error))
-            raise
+        if isinstance(effect, Stage):
+            self.commits.stage(effect)
+        elif isinstance(effect, Unstage):
+            self.store.unstage(effect.numbers)
+        else:
+            self._joining = self._loop.create_task(self._join(effect.joining, self.housekeeping.task))
 
     async def _join(self, joining: Joining, before: asyncio.Task[None] | None) -> None:
         """Build the join of a snapshot and write its checkpoint, in slices between other work."""
@@ -369,8 +365,11 @@ class Space:
         try:
             self.commit()
             self.checkpointer.begin_join(joining)
-            while self.checkpointer.running and self.checkpointer.step():  # noqa: ASYNC110
-                await asyncio.sleep(0)  # others get their turn between two slices
+            while self.checkpointer.running and self.checkpointer.step():
+                await self.housekeeping.pause()
+            await self.commits.synced()  # or the last step, on the loop, would have to wait for the disk to take it all
+            while joining.step():  # frames have followed
+                await self.housekeeping.pause()
         except StoreError as error:
             self.alarms.tell(Alarm("join_failed", f"{error}; what peers sent is kept and joined later"), self.now())
             whole = False

@@ -2,9 +2,8 @@
 
 Knows: what has to stand in one transaction, what of the log a restart needs, what may be dropped.
 Promises:
-- a commit is there in full or not at all, and after any crash the log is a prefix of what was committed; with
-  `always` and `interval` it contains every commit that returned, whatever stopped the machine, but for those that were
-  told not to sync and that no `sync` has followed.
+- a commit is there in full or not at all, and after any crash the log is a prefix of what was committed, with every
+  commit that returned before a kill -9, and (but with `never`) every one that a `sync` followed before a loss of power.
 - on disk, the floor of every actor is at or below the checkpoint's vector.
 - the checkpoint on disk is whole at every moment; replaying the log from its position over it gives the last state.
 - nothing in the file proves that a process continues its own history: a backup holds it too (see `witness.py`).
@@ -14,8 +13,9 @@ A checkpoint is fuzzy: it is begun at a vector, its segments are written in slic
 replayed over it from the position at which it was begun. Frames are idempotent, so it does not matter how much of
 what came meanwhile is in the segments already.
 
-Threads: calls that write may come from any thread, a lock lets one in at a time. `missing`, `floor`, `staged`, `load`,
-`rest` and `salvage` belong to the loop's thread and do not wait for a commit that runs in a worker.
+Threads: calls that write may come from any thread, a lock lets one in at a time. `missing`, `floor`, `stage`,
+`unstage`, `staged`, `load`, `rest` and `salvage` belong to the loop's thread and do not wait for a commit that runs in
+a worker.
 """
 
 from __future__ import annotations
@@ -165,27 +165,20 @@ class Store:
         self,
         frames: Sequence[LogFrame],
         meta: Mapping[str, bytes] = NO_META,
-        floors: Mapping[Actor, int] = NO_FLOORS,
-        sync: bool = True,
     ) -> None:
-        """Append frames in this order, set `meta` keys, raise floors: one transaction, durable on return.
+        """Append frames in this order and set `meta` keys: one transaction, which `sync` brings to the disk.
 
-        With `sync=False` it is safe from kill -9 on return, from a loss of power after the next `sync`. Raises
-        ValueError (nothing written) for a frame that ends at or below the actor's last one in the log, and for a floor
-        above the checkpoint: what a joined snapshot taught goes through `finish_checkpoint`.
+        Raises ValueError (nothing written) for a frame that ends at or below the actor's last one in the log.
         """
         with self._file.lock:
             self._log.check(frames)
-            _check_floors(floors, self._segments.vv)
-            with self._file.transaction(sync=sync) as db:
+            with self._file.transaction() as db:
                 self._log.append(db, frames)
                 self._file.set_meta(meta)
-                self._log.raise_floors(db, floors)
-            self._log.raised(floors)
             self._log.written(frames)
 
     def sync(self) -> None:
-        """What was committed without it is on the disk on return, but with `never`. From any thread, beside commits."""
+        """What was committed is on the disk on return, but with `never`. From any thread, beside commits."""
         self._file.sync()
 
     def prune(self, budget: int, limit: int = 1000) -> Pruned:
@@ -258,16 +251,20 @@ class Store:
         meta: Mapping[str, bytes] = NO_META,
         floors: Mapping[Actor, int] = NO_FLOORS,
     ) -> None:
-        """Make the staged checkpoint the valid one; frames, meta and floors as in `commit`, in the same transaction.
+        """Make the staged checkpoint the valid one; frames and meta as in `commit`, in the same transaction, and
+        `floors`: per actor, up to where a joined snapshot brought what the log has no frames of.
 
-        Segments neither put nor dropped since `begin_checkpoint` carry over. Call `sweep` until it returns False
+        It needs no `sync` for its own sake: what is thrown away afterwards is not gone before it is there. Segments
+        neither put nor dropped since `begin_checkpoint` carry over. Call `sweep` until it returns False
         afterwards. Raises ValueError without a begun checkpoint, or for a floor above its vector.
         """
         with self._file.lock:
             self._log.check(frames)
             with self._file.transaction() as db:
                 lsn_start, vv = self._segments.flip(db)
-                _check_floors(floors, vv)
+                for actor, seq in floors.items():
+                    if seq > vv.get(actor, 0):
+                        raise ValueError(f"floor {seq} of {actor} is above the checkpoint ({vv.get(actor, 0)})")
                 buried = self._log.bury(db, lsn_start)
                 self._log.append(db, frames)
                 self._file.set_meta(meta)
@@ -291,25 +288,40 @@ class Store:
         with self._file.lock:
             return self._segments.sweep(count) | self._staging.sweep(count)
 
+    @property
+    def unfolded(self) -> int:
+        """Bytes of the WAL that no fold has seen yet, about."""
+        return self._file.unfolded
+
     def fold(self) -> None:
         """Copy the WAL into the database file once it has a megabyte, beside commits that go on: call it in a worker,
         some times a second.
 
-        Without it the WAL is folded by the commit that finds 16 MB of it, which takes 10 to 30 ms then.
+        Without it the WAL is folded by the commit that finds 16 MB of it, which takes 10 to 30 ms then. It begins anew
+        only if nothing was written while it was folded: who writes without a pause should wait now and then.
         """
         self._file.fold()
 
     # -- snapshots on their way ------------------------------------------------------------------------------------
 
     def stage(self, order: Stage) -> None:
-        """Keep rows of a snapshot until `unstage`. It does not wait for the disk: losing them costs time only."""
-        with self._file.lock:
-            self._staging.put(order)
+        """Keep rows of a snapshot until `unstage`. It is read from now on, and on disk with the next `write_staged`:
+        losing it costs time only.
+        """
+        self._staging.put(order)
 
     def unstage(self, numbers: Sequence[int]) -> None:
         """These are not needed any more; `sweep` throws them away."""
-        with self._file.lock:
-            self._staging.drop(numbers)
+        self._staging.drop(numbers)
+
+    @property
+    def unwritten(self) -> int:
+        """Bytes that were staged and wait for `write_staged`."""
+        return self._staging.unwritten
+
+    def write_staged(self) -> None:
+        """Write what was staged since the last time, all in one transaction: call it in a worker."""
+        self._staging.write()
 
     def staged(self, number: int) -> bytes | None:
         """The data of a `Stage`; None if it is damaged or gone."""
@@ -382,9 +394,3 @@ class Store:
                 raise StoreCorrupt(f"{self.path}: the log is damaged beyond repair: {error}; move it away") from error
             with self._file.reading():
                 self._log.count()
-
-
-def _check_floors(floors: Mapping[Actor, int], vv: Mapping[Actor, int]) -> None:
-    for actor, seq in floors.items():
-        if seq > vv.get(actor, 0):
-            raise ValueError(f"floor {seq} of {actor} is above the checkpoint ({vv.get(actor, 0)})")

@@ -2,7 +2,7 @@
 
 Knows: SQLite, its pragmas, the schema and its version, the lock that keeps a second daemon out.
 Promises: a file that is open here is open nowhere else and has the schema of this program; a transaction is
-there in full or not at all; with `always` and `interval` it is on the disk when it returns, or after the next `sync`.
+there in full or not at all, after a kill -9 as soon as it returns, after a loss of power once `sync` has returned.
 Must not know: what a frame, a segment or a floor means (`store.py`, `store_segments.py`).
 
 Why SQLite: a group commit of a log of our own took 180 us on the reference machine, one of SQLite 228 us, and the
@@ -136,9 +136,9 @@ class StoreFile:
         self._new_ids: list[Actor] = []
         self._flock = lock
         self.unfolded = 0  # bytes that were written since the last fold, about
-        self.syncs = durability != "never"
-        self._synchronous = ""
-        self._set_synchronous(self.syncs)
+        # Commits do not sync, `sync` does: on a slow disk nobody waits for it who only wants to write as well.
+        self.write.execute("PRAGMA synchronous = NORMAL")
+        self._syncs = durability != "never"
         self.write.execute(f"PRAGMA wal_autocheckpoint = {FOLD_AT_PAGES}")
         for number, name, nonce in self.write.execute("SELECT id, name, nonce FROM actors"):
             actor = Actor(name, int.from_bytes(nonce, "big"))
@@ -147,6 +147,7 @@ class StoreFile:
         database_id = self.write.execute("SELECT database_id FROM store").fetchone()[0]
         status = path.stat()
         self.identity = Identity(database_id, status.st_dev, status.st_ino, generation)
+        self._wal = os.open(f"{path}-wal", os.O_RDONLY | os.O_CLOEXEC)
 
     @property
     def in_place(self) -> bool:
@@ -160,12 +161,11 @@ class StoreFile:
         return (status.st_dev, status.st_ino) == (self.identity.device, self.identity.inode)
 
     @contextmanager
-    def transaction(self, *, sync: bool = True) -> Iterator[sqlite3.Connection]:
-        """All or nothing. `sync=False`: it reaches the disk with the next that syncs, or `sync`. Raises StoreFailed."""
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """All or nothing; it reaches the disk with the next `sync`, and all before it. Raises StoreFailed."""
         db = self.write
         with self.lock:
             try:
-                self._set_synchronous(sync and self.syncs)
                 db.execute("BEGIN IMMEDIATE")
                 yield db
                 db.execute("COMMIT")
@@ -178,28 +178,17 @@ class StoreFile:
             finally:
                 self._new_ids.clear()
 
-    def _set_synchronous(self, full: bool) -> None:
-        synchronous = "FULL" if full else "NORMAL"
-        if synchronous != self._synchronous:
-            self.write.execute(f"PRAGMA synchronous = {synchronous}")
-            self._synchronous = synchronous
-
     def sync(self) -> None:
         """What was committed is on the disk on return, but with `never`; beside other commits. Raises StoreFailed.
 
-        By a descriptor of our own, since a transaction would keep the others waiting. SQLite has no lock on the WAL
-        that closing it could drop, and has synced the name of the WAL when it began it.
+        By a descriptor of our own, since a transaction that syncs would keep the others waiting. SQLite has no lock on
+        the WAL that closing it could drop, has synced the name of the WAL when it began it, and brings the WAL to the
+        disk before it folds it.
         """
-        if not self.syncs:
+        if not self._syncs:
             return
         try:
-            descriptor = os.open(f"{self.path}-wal", os.O_RDONLY | os.O_CLOEXEC)
-            try:
-                _bring_to_disk(descriptor)
-            finally:
-                os.close(descriptor)
-        except FileNotFoundError:
-            pass  # removed under the running daemon, which `in_place` tells
+            _bring_to_disk(self._wal)
         except OSError as error:
             raise StoreFailed(f"syncing {self.path} failed: {error.strerror}; check the disk") from error
 
@@ -265,6 +254,7 @@ class StoreFile:
         for db in (self._folder, self.read, self.write):
             with suppress(sqlite3.Error):
                 db.close()
+        os.close(self._wal)
         os.close(self._flock)
         self._flock = -1
 

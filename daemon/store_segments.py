@@ -64,7 +64,7 @@ class Segments:
         if self._staged is None:
             raise ValueError("begin_checkpoint has not been called")
         checksum = None if data is None else _checksum(actor, start, data)
-        with self._file.transaction(sync=False) as db:
+        with self._file.transaction() as db:
             number = self._file.number(actor)
             self._file.unfolded += len(data or b"")
             old = db.execute(
@@ -109,7 +109,7 @@ class Segments:
         """Throw away up to `count` superseded segments; True if some are left."""
         batch, rest = self._stale[:count], self._stale[count:]
         if batch:
-            with self._file.transaction(sync=False) as db:
+            with self._file.transaction() as db:
                 db.executemany("DELETE FROM segments WHERE id = ?", [(row,) for row in batch])
             self._stale = rest
         return bool(rest)

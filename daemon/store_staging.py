@@ -1,14 +1,19 @@
 """Rows of a snapshot that is on its way, until all of them have come and are joined.
 
-Knows: what lies under which number. Promises: what is damaged is not handed out; nothing here is needed for anything
-but not fetching it again, so it is written without waiting for the disk and thrown away in slices.
+Knows: what lies under which number, and what of it is still to be written. Promises: what was put can be read from then
+on; what is damaged is not handed out; nothing here is needed for anything but not fetching it again, so it is written
+by the worker, as much as has gathered at a time, and thrown away in slices.
 Must not know: what is in it, when it is joined.
+
+Threads: `put`, `drop` and `read` belong to the loop, and wait for nobody; `write` and `sweep` take their time.
 """
 
 from __future__ import annotations
 
 import sqlite3
+import threading
 from collections.abc import Iterator, Sequence
+from itertools import islice
 
 from xxhash import xxh3_64_digest
 
@@ -26,31 +31,60 @@ class Staging:
     """The staged rows of one file."""
 
     def __init__(self, file: StoreFile) -> None:
+        self.unwritten = 0  # bytes that were put and wait for `write`
         self._file = file
-        self._stale: list[int] = []
+        self._lock = threading.Lock()  # of what follows, and of nothing that takes long
+        self._orders: dict[int, Stage] = {}  # what waits
+        self._stale: dict[int, None] = {}
         file.write.execute(TABLE)  # files of the first versions lack it, and they ignore it
 
     def put(self, order: Stage) -> None:
         """Keep these; a number that is still to be thrown away may be used again."""
-        with self._file.transaction(sync=False) as db:
-            values = (order.number, self._file.number(order.actor), _checksum(order), order.seqs, order.data)
-            self._file.unfolded += len(order.data)
-            db.execute("INSERT OR REPLACE INTO staged VALUES (?, ?, ?, ?, ?)", values)
-        if order.number in self._stale:
-            self._stale.remove(order.number)
+        with self._lock:
+            self._forget(order.number)
+            self._stale.pop(order.number, None)
+            self._orders[order.number] = order
+            self.unwritten += len(order.data)
 
     def drop(self, numbers: Sequence[int]) -> None:
         """Throw these away; `sweep` does it."""
-        self._stale += numbers
+        with self._lock:
+            for number in numbers:
+                self._forget(number)
+                self._stale[number] = None
+
+    def write(self) -> None:
+        """Write what has gathered. What is dropped meanwhile is swept afterwards. Raises StoreFailed."""
+        with self._lock:
+            orders = list(self._orders.values())
+        if not orders:
+            return
+        with self._file.transaction() as db:
+            for order in orders:
+                values = (order.number, self._file.number(order.actor), _checksum(order), order.seqs, order.data)
+                self._file.unfolded += len(order.data)
+                db.execute("INSERT OR REPLACE INTO staged VALUES (?, ?, ?, ?, ?)", values)
+        with self._lock:
+            for order in orders:
+                if self._orders.get(order.number) is order:
+                    self._forget(order.number)
+
+    def _forget(self, number: int) -> None:
+        order = self._orders.pop(number, None)
+        if order is not None:
+            self.unwritten -= len(order.data)
 
     def sweep(self, count: int) -> bool:
         """Throw away up to `count` of what was dropped; True if some are left."""
-        batch = self._stale[:count]
+        with self._lock:
+            batch = list(islice(self._stale, count))
         if batch:
-            with self._file.transaction(sync=False) as db:
+            with self._file.transaction() as db:
                 db.executemany("DELETE FROM staged WHERE number = ?", [(number,) for number in batch])
-            del self._stale[: len(batch)]
-        return bool(self._stale)
+        with self._lock:
+            for number in batch:
+                self._stale.pop(number, None)
+            return bool(self._stale)
 
     def index(self) -> Iterator[tuple[int, Actor, bytes]]:
         """(number, actor, seqs) of all that lies there, for a start. What cannot be read is left out, and dropped."""
@@ -62,10 +96,14 @@ class Staging:
             if actor in self._file.actors and isinstance(seqs, bytes):
                 yield number, self._file.actors[actor], seqs
             else:
-                self._stale.append(number)
+                self._stale[number] = None
 
     def read(self, number: int) -> bytes | None:
         """The rows under a number; None if they are damaged or gone."""
+        with self._lock:
+            waiting = self._orders.get(number)
+        if waiting is not None:
+            return waiting.data
         try:
             row = self._file.read.execute(
                 "SELECT actor, checksum, seqs, data FROM staged WHERE number = ?", (number,)

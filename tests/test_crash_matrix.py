@@ -40,11 +40,12 @@ def test_a_lost_log_is_noticed(tmp_path: Path) -> None:
 
 
 @needs_strace
-def test_a_sync_that_was_none_is_noticed(tmp_path: Path) -> None:
-    disk = _end("ai", tmp_path, "soon")
-    assert disk.durable == disk.acked == 2
-    assert not examine("ai", "soon", disk, dict(disk.synced), False)
-    assert any("2 for sure" in fault for fault in examine("ai", "soon", disk, _without_log(disk), False))
+@pytest.mark.parametrize("mode", ["always", "soon"])
+def test_a_sync_that_was_none_is_noticed(tmp_path: Path, mode: str) -> None:
+    disk = _end("ai", tmp_path, mode)
+    assert disk.acked == 2
+    assert not examine("ai", mode, disk, dict(disk.synced), False)
+    assert any("2 for sure" in fault for fault in examine("ai", mode, disk, _without_log(disk), False))
 
 
 @needs_strace

@@ -69,7 +69,7 @@ if TYPE_CHECKING:
 
 NOW: Final = 0.0
 HASHED: Final = 4096  # rows that commits may hash in a second, so that HELLOs can tell the state's hash
-HASH_SLICE: Final = 4096  # rows that are hashed in one step otherwise, also for clients: a millisecond
+HASH_SLICE: Final = 1024  # rows that are hashed in one step otherwise, also for clients: a millisecond or two
 HASH_PAUSE: Final = 5.0  # seconds between two rounds that hash what commits have left
 NEVER: Final = float("inf")
 

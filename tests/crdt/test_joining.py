@@ -4,16 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
+
 from crdt import codec
+from crdt import joining as module
 from crdt.dots import Actor, Runs
 from crdt.errors import PeerError
 from crdt.frame import Group
-from crdt.joining import Joining, Part, _ascending
+from crdt.joining import PORTION, Joining, Part, _ascending, _portions
 from crdt.state import State
 from crdt.types import counters, hashes, keyspace, sets, strings
 from tests.crdt.algebra import check_books, rows_held
 
 A, B = Actor("a", 1), Actor("b", 2)
+
+
+@pytest.fixture(autouse=True, params=[PORTION, 2])
+def portion(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Also steps so short that what happens between two of them meets rows of one chunk."""
+    rows: int = request.param
+    monkeypatch.setattr(module, "PORTION", rows)
+    return rows
 
 
 def state(actor: Actor, *acts: Callable[[State], object]) -> State:
@@ -178,6 +189,45 @@ def test_parts_overlap_and_come_in_any_order() -> None:
     parts: list[Part] = [(g.seqs[0], g.seqs[-1], lambda g=g: [g]) for g in groups]  # type: ignore[misc]
     batches = [sorted(seq for g in batch for seq in g.seqs) for batch in _ascending(parts)]
     assert [seq for batch in batches for seq in batch] == [1, 2, 3, 5, 6, 7, 8, 9, 20]
+
+
+def test_rows_of_several_groups_are_put_in_in_portions(portion: int) -> None:
+    def group(key: bytes, *seqs: int) -> Group:
+        return Group(4, key, [b"%d" % seq for seq in seqs], None, list(seqs), [(len(seqs), 5)])
+
+    groups = [group(b"s", *range(1, 2000, 2)), group(b"t", *range(2, 2000, 4)), group(b"u", 4000)]
+    portions = list(_portions(groups))
+    assert [sum(map(len, one)) for one in portions[:-1]] == [portion] * (len(portions) - 1)
+    seqs = [sorted(seq for part in one for seq in part.seqs) for one in portions]
+    assert [seq for one in seqs for seq in one] == sorted(seq for part in groups for seq in part.seqs)
+    assert list(_portions([])) == [[]]
+
+
+def test_no_step_puts_more_than_a_portion_in(portion: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    mine, theirs = ([b"%s%d" % (name, i) for i in range(3000)] for name in (b"m", b"t"))
+    source = state(A, lambda s: sets.add(s, b"s", theirs))
+    target = state(B, lambda s: sets.add(s, b"s", mine))
+    join = Joining(target, source.vector(), live_of(source), parts_of(source, 2000))
+    included: list[int] = []
+
+    def noting(self: State, actor: Actor, groups: list[Group]) -> None:
+        included.append(sum(map(len, groups)))
+        include(self, actor, groups)
+
+    include = State.include
+    monkeypatch.setattr(State, "include", noting)
+    join.begin()
+    before = 0
+    while join.step():
+        assert len(included) <= before + 1
+        before = len(included)
+    assert sum(included) == 6000 and max(included) == portion
+    join.finish()
+    steps = 0
+    while join.discard():
+        steps += 1
+    assert steps >= 3000 // portion
+    assert sets.size(target, b"s") == 6000 and check_books(target) == []
 
 
 def test_everything_that_belongs_to_the_rows_is_replaced() -> None:

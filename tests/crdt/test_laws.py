@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from crdt import codec, frame, rows
+from crdt import codec, frame, joining, rows
 from crdt.dots import Actor
 from crdt.state import State
 from crdt.types import hashes, jsontree, lists, sets
@@ -31,6 +31,7 @@ PATIENCE = 400  # seeds until a mistake must have shown; most show within ten
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Bounds so low that short histories cross them."""
     monkeypatch.setattr(rows, "CHUNK", 8)
+    monkeypatch.setattr(joining, "PORTION", 3)
     monkeypatch.setattr(sets, "RANGE_FROM", 3)
     monkeypatch.setattr(hashes, "RANGE_FROM", 3)
     monkeypatch.setattr(jsontree, "RANGE_FROM", 3)

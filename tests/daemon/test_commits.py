@@ -5,30 +5,84 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Sequence
-from typing import Any
 
 import pytest
 
 from crdt.replica.effects import LogFrame
 from crdt.types import sets
-from daemon.commits import QUEUE
 from daemon.store import Durability, StoreFailed
-from tests.daemon.spaces import SOON, Between, Make, until
+from tests.daemon.spaces import SOON, Between, Make, Member, until
 
 
-async def test_more_commits_than_the_queue_takes(make: Make) -> None:
+class Disk:
+    """One that can be told to take its time, in between the store and its sync, and that counts both."""
+
+    def __init__(self, member: Member, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.stored: list[int] = []  # frames of each commit
+        self.syncs = 0
+        self.free = threading.Event()
+        self.free.set()
+        self._store = member.space.store
+        self._commit, self._sync = self._store.commit, self._store.sync
+        monkeypatch.setattr(self._store, "commit", self.commit)
+        monkeypatch.setattr(self._store, "sync", self.sync)
+
+    def commit(self, frames: Sequence[LogFrame]) -> None:
+        self._commit(frames)
+        self.stored.append(len(frames))
+
+    def sync(self) -> None:
+        assert threading.current_thread() is threading.main_thread() or self.free.wait(SOON)
+        self._sync()
+        self.syncs += 1
+
+
+async def test_what_gathers_while_the_disk_is_slow_is_stored_in_one_go(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One sync for all of it, whether the worker finds it when it is done, or the loop waits for it."""
     a = make("a", "interval")
     await a.start()
-    for i in range(3 * QUEUE):
+    disk = Disk(a, monkeypatch)
+    replica = a.space.replica
+    disk.free.clear()
+    for i in range(200):
         a.add(b"s", b"%d" % i)
         a.space.commit()
-    assert len(a.space.commits._queue) <= QUEUE
+    assert replica.own_stored == 0
+    disk.free.set()
+    await until(lambda: replica.own_stored == 200, "the worker to store it")
+    assert (disk.stored, disk.syncs) == ([1, 199], 2)
+    for i in range(200, 300):
+        a.add(b"s", b"%d" % i)
+        a.space.commit()
     a.space.commits.drain()
-    actor = a.space.state.actor
-    assert a.space.store.last(actor) == 3 * QUEUE
+    assert (disk.stored, disk.syncs, replica.own_stored) == ([1, 199, 1, 99], 4, 300)
     await asyncio.sleep(0)  # what the worker reported meanwhile finds it done
-    assert a.space.replica.stored == a.space.replica.batch
-    assert not a.failures
+    assert replica.stored == replica.batch and not a.failures
+
+
+async def test_what_gathers_has_its_limits(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The worker does not keep the file for long, and the loop does not let the disk fall behind without end."""
+    monkeypatch.setattr("daemon.commits.TOGETHER", 2_000)
+    monkeypatch.setattr("daemon.commits.HELD", 20_000)
+    a = make("a", "interval")
+    await a.start()
+    disk = Disk(a, monkeypatch)
+    disk.free.clear()
+    count = 0
+    while a.space.commits._held < 19_000:
+        count += 1
+        a.add(b"s", b"%d" % count * 100)
+        a.space.commit()
+    disk.free.set()
+    await until(lambda: a.space.replica.own_stored == count, "the worker to store it")
+    assert len(disk.stored) > 9 and all(frames <= 2_000 // 100 for frames in disk.stored)
+    for i in range(count, 2 * count + 60):
+        a.add(b"s", b"%d" % i * 100)
+        a.space.commit()
+        assert a.space.commits._held <= 20_000
+    assert a.space.replica.own_stored > count, "the loop has waited for the disk"
 
 
 async def test_what_peers_wrote_is_stored_beside_the_loop_and_before_what_follows_it(
@@ -42,12 +96,12 @@ async def test_what_peers_wrote_is_stored_beside_the_loop_and_before_what_follow
     stored: list[tuple[str, list[str]]] = []
     commit = b.space.store.commit
 
-    def slowly(frames: Sequence[LogFrame], **rest: Any) -> None:
+    def slowly(frames: Sequence[LogFrame]) -> None:
         names = [frame.actor.name for frame in frames]
         stored.append((threading.current_thread().name, names))
         if names == ["a"] and threading.current_thread() is not threading.main_thread():
             slow.wait(SOON)
-        commit(frames, **rest)
+        commit(frames)
 
     monkeypatch.setattr(b.space.store, "commit", slowly)
     a.add(b"s", b"1")
@@ -74,28 +128,23 @@ async def test_a_turn_that_is_only_published_does_not_wait_for_the_disk(
     a = make("a", durability)
     a.tuning["interval"] = interval
     await a.start()
-    waited: list[bool] = []
     synced: list[str] = []
-    commit, sync = a.space.store.commit, a.space.store.sync
-
-    def noted(frames: Sequence[LogFrame], **rest: Any) -> None:
-        waited.append(rest.get("sync", True))
-        commit(frames, **rest)
+    sync = a.space.store.sync
 
     def by_whom() -> None:
         synced.append(threading.current_thread().name)
         sync()
 
-    monkeypatch.setattr(a.space.store, "commit", noted)
     monkeypatch.setattr(a.space.store, "sync", by_whom)
     a.add(b"s", b"1")
     a.space.commit()
     await until(lambda: a.space.replica.own_stored == 1, "it to be stored")
+    assert len(synced) == waits
     a.space.commits.sync()
     a.space.commits.sync()
     await a.space.commits.between(lambda: None)
-    assert waited[0] == waits
-    assert len(synced) == (not waits) and all(name.startswith("store-") for name in synced)
+    assert len(synced) == 1
+    assert durability == "always" or synced[0].startswith("store-")
 
 
 async def test_who_stops_syncs_before(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import threading
 from pathlib import Path
 
 import pytest
 
 from crdt.types import counters, sets, strings
 from daemon import housekeeping as module
+from daemon import store_file
 from daemon.checkpoint import PART
 from daemon.housekeeping import Housekeeping
 from daemon.store import StoreFailed
-from tests.daemon.spaces import Between, Make, Member, same, until
+from tests.daemon.spaces import SOON, Between, Make, Member, same, until
 
 
 def _full(*_args: object, **_options: object) -> None:
@@ -109,6 +111,110 @@ async def test_a_checkpoint_during_which_the_actor_changes_is_begun_anew(
     a.kill()
     await a.start()
     assert a.space.state.hash == before and strings.get(a.space.state, b"n") == b"6"
+
+
+class SlowDisk:
+    """One on which a sync by the worker takes until `free` is set."""
+
+    def __init__(self, member: Member, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.free, self.asked = threading.Event(), threading.Event()
+        sync = member.space.store.sync
+
+        def slowly() -> None:
+            if threading.current_thread() is not threading.main_thread():
+                self.asked.set()
+                assert self.free.wait(SOON)
+            sync()
+
+        monkeypatch.setattr(member.space.store, "sync", slowly)
+
+
+async def _at_its_end(a: Member, monkeypatch: pytest.MonkeyPatch) -> asyncio.Task[None]:
+    """A checkpoint that only waits for what was removed meanwhile to be stored."""
+    a.add(b"s", *(b"%d" % n for n in range(5000)))
+    a.space.commit()
+    await until(lambda: a.space.replica.own_stored == 5000, "the worker to store it")
+    monkeypatch.setattr(Housekeeping, "_checkpoint_due", lambda self: not self._space.checkpointer.written)
+    a.space.housekeeping.turn()
+    task = a.space.housekeeping.task
+    assert task is not None
+    while not a.space.checkpointer.written:
+        await asyncio.sleep(0)
+    a.space.begin()
+    sets.remove(a.space.state, b"s", [b"1", b"2500", b"4999"])
+    return task
+
+
+async def test_the_end_of_a_checkpoint_waits_for_a_slow_disk_and_the_loop_does_not(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a = make("a", "interval")
+    await a.start()
+    disk = SlowDisk(a, monkeypatch)
+    disk.free.set()
+    task = await _at_its_end(a, monkeypatch)
+    disk.free.clear()
+    disk.asked.clear()
+    await until(disk.asked.is_set, "the worker to sync")
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert not task.done() and not a.space.store.checkpoint_vv
+    disk.free.set()
+    await task
+    assert a.space.store.checkpoint_vv
+    before = a.space.state.hash
+    a.kill()
+    await a.start()
+    assert a.space.state.hash == before and len(a.members(b"s")) == 4997
+
+
+async def test_who_stops_while_a_checkpoint_waits_for_the_disk_stores_everything(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a = make("a", "interval")
+    await a.start()
+    disk = SlowDisk(a, monkeypatch)
+    disk.free.set()
+    task = await _at_its_end(a, monkeypatch)
+    disk.free.clear()
+    disk.asked.clear()
+    await until(disk.asked.is_set, "the worker to sync")
+    a.space.begin()
+    sets.remove(a.space.state, b"s", [b"2"])
+    a.space.commit()
+    task.cancel()
+    await asyncio.wait((task,))
+    disk.free.set()
+    a.close()
+    await a.start()
+    assert len(a.members(b"s")) == 4996 and not a.failures
+
+
+async def test_who_writes_a_checkpoint_waits_for_the_log_to_be_folded(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the worker: a commit that finds too much of it does it itself, and the loop stands still."""
+    monkeypatch.setattr(module, "FOLD_AT", 100_000)
+    a = make("a", "interval")
+    await a.start()
+    a.add(b"s", *(b"%d" % n * 20 for n in range(20_000)))
+    a.space.commit()
+    threads: list[str] = []
+    fold = a.space.store.fold
+
+    def noting() -> None:
+        threads.append(threading.current_thread().name)
+        monkeypatch.setattr(store_file, "FOLD_FROM", 0)
+        fold()
+
+    monkeypatch.setattr(a.space.store, "fold", noting)
+    monkeypatch.setattr(Housekeeping, "_checkpoint_due", lambda self: not self._space.checkpointer.written)
+    a.space.housekeeping.turn()
+    assert a.space.housekeeping.task is not None
+    await a.space.housekeeping.task
+    assert a.space.store.checkpoint_vv
+    assert len(threads) > 5 and all(name.startswith("store-") for name in threads)
+    assert a.space.store.unfolded < 200_000
 
 
 async def test_what_dead_rows_held_is_given_back_although_nothing_more_is_written(make: Make) -> None:

@@ -71,14 +71,14 @@ async def test_many_bytes_that_are_cut_are_stored_before_the_interval_is_over(ma
     a = make("a", "interval")
     await a.start()
     count = 0
-    while not a.space.commits._queue:
+    while a.space.commits.underway is None:
         count += module.CUT_AT
         a.add(b"s", *(b"%d" % i * 50 for i in range(count, count + module.CUT_AT)))
     await until(lambda: a.space.replica.own_stored == count, "the worker to store it")
     size = a.space.store.log_bytes
     assert module.COMMIT_AT <= size < module.COMMIT_AT + 100 * 1024
     a.add(b"s", *(b"%d" % i for i in range(-module.CUT_AT, 0)))
-    assert not a.space.commits._queue, "counted from the last commit on"
+    assert a.space.commits.underway is None, "counted from the last commit on"
 
 
 async def test_an_entry_that_a_peers_frame_has_cut_is_stored_before_its_reply_leaves(make: Make) -> None:

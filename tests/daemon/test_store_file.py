@@ -179,25 +179,6 @@ def test_a_full_disk_undoes_the_commit_and_the_next_one_goes_through(tmp_path: P
     store.close()
 
 
-@pytest.mark.parametrize("durability, level", [("always", 2), ("interval", 2), ("never", 1)])
-def test_how_far_a_commit_goes(tmp_path: Path, durability: Durability, level: int) -> None:
-    """2: the log is on the disk when a commit returns. 1: the file stays whole, the last commits may be lost."""
-    file = open_file(tmp_path, "default", durability)
-
-    def synchronous() -> int:
-        return int(file.write.execute("PRAGMA synchronous").fetchone()[0])
-
-    with file.transaction():
-        assert synchronous() == level
-    with file.transaction(sync=False):
-        assert synchronous() == 1
-    with pytest.raises(ZeroDivisionError), file.transaction(sync=False):
-        raise ZeroDivisionError
-    with file.transaction():
-        assert synchronous() == level, "again"
-    file.close()
-
-
 def test_little_is_not_folded(tmp_path: Path) -> None:
     """The first commit after a fold begins the WAL anew, which waits for the disk, whatever it was told."""
     store = Store.open(tmp_path, "default")
@@ -217,20 +198,42 @@ def test_little_is_not_folded(tmp_path: Path) -> None:
 def test_what_was_committed_is_synced_beside_other_commits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, durability: Durability, syncs: bool
 ) -> None:
-    """Also while somebody is in the middle of a transaction; of a store that was removed there is nothing to sync."""
+    """Also while somebody is in the middle of a transaction; and wherever its files may lie by now."""
     synced: list[int] = []
     monkeypatch.setattr("daemon.store_file._bring_to_disk", lambda number: synced.append(os.fstat(number).st_ino))
     file = open_file(tmp_path, "default", durability)
     wal = tmp_path / "default.db-wal"
-    expected = [wal.stat().st_ino] if syncs else []
-    with file.transaction(sync=False):
+    expected = [wal.stat().st_ino] * 2 if syncs else []
+    with file.transaction():
         worker = threading.Thread(target=file.sync)
         worker.start()
         worker.join()
-    wal.unlink()
+    wal.rename(tmp_path / "elsewhere")
     file.sync()
     file.close()
     assert synced == expected
+
+
+def test_a_disk_that_takes_its_time_keeps_nobody_else_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    syncing, enough = threading.Event(), threading.Event()
+
+    def slowly(number: int) -> None:
+        syncing.set()
+        assert enough.wait(10)
+
+    monkeypatch.setattr("daemon.store_file._bring_to_disk", slowly)
+    store = Store.open(tmp_path, "default")
+    worker = threading.Thread(target=store.sync)
+    worker.start()
+    assert syncing.wait(10)
+    store.commit(frames(1, 3))
+    store.begin_checkpoint({ADA: 3})
+    store.put_segment(ADA, 1, b"rows")
+    store.finish_checkpoint()
+    assert worker.is_alive()
+    enough.set()
+    worker.join()
+    store.close()
 
 
 def test_a_disk_that_cannot_be_synced_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
