@@ -76,10 +76,9 @@ class Checkpointer:
         self, frames: Sequence[LogFrame] = (), floors: Mapping[Actor, int] = MappingProxyType[Actor, int]({})
     ) -> None:
         """Make it the valid checkpoint, in one transaction with these frames and floors; every other frame covered by
-        its vector must be committed. Raises StoreFailed.
+        its vector must be committed, and what was joined have taken the place of the state. Raises StoreFailed.
         """
-        state = self._state if self._joining is None else self._joining.next
-        self._store.finish_checkpoint(frames, {LATECOMERS: pack_latecomers(state)}, floors)
+        self._store.finish_checkpoint(frames, {LATECOMERS: pack_latecomers(self._state)}, floors)
         self._on_disk = self._visited
         self._walk = self._joining = None
         self._state.chunks_held = False
@@ -118,6 +117,8 @@ class Checkpointer:
         for _ in self._steps(joining.next):
             yield None
             joining.step()  # frames have followed
+            if joining.abandoned:
+                return
         while joining.step():
             yield None
 

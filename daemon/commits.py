@@ -2,8 +2,9 @@
 
 Knows: which of them the worker thread writes beside the loop, which the loop waits for, and which need not wait for the
 disk to be synced.
-Promises: no batch is reported to the engine before it and all before it are stored; one that cannot be stored ends the
-daemon: nothing unsaved is promised. Must not know: when to commit, what a batch holds, what the engine orders next.
+Promises: no batch is reported to the engine before it and all before it are stored (and synced, where the durability
+asks for it); one that cannot be ends the daemon: nothing unsaved is promised.
+Must not know: when to commit, what a batch holds, what the engine orders next.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
-from crdt.replica.effects import Persist, Stage
+from crdt.replica.effects import LogFrame, Persist, Stage
 from crdt.replica.events import Persisted
 from daemon.metrics import Histogram
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from daemon.space import Space
 
 TOGETHER: Final = 1 << 20
-"""Bytes of frames, about, that the worker stores in one go: while it does, the loop cannot write to the file."""
+"""Bytes, about, that the worker writes in one transaction: while it does, the loop cannot write to the file."""
 HELD: Final = 16 << 20
 """Bytes of frames, or of a snapshot, that wait for the worker before the loop waits for the disk."""
 
@@ -66,7 +67,7 @@ class Commits:
                 future.result()
                 self.underway = None
             else:
-                group = self._take(self._held)
+                group = self._take()
                 self._store(group)
             space.promise()
             space.carry_out(space.replica.handle(Persisted(group[-1].batch), self._loop.time()))
@@ -75,11 +76,11 @@ class Commits:
         """Keep rows of a snapshot that is on its way; the worker writes them."""
         store = self._space.store
         store.stage(order)
-        if store.unwritten > HELD:
-            self._write_staged()
-        elif not self._staging:
+        if not self._staging:
             self._staging = True
             self._worker.submit(self._write_staged)
+        if store.unwritten > HELD:
+            self._worker.submit(self._write_staged).result()
 
     def sync(self) -> None:
         """A commit interval is over: have the worker bring to the disk what was stored meanwhile without a sync."""
@@ -107,29 +108,26 @@ class Commits:
         self.sync()
         self._worker.shutdown()
 
-    def _take(self, most: int) -> list[Persist]:
-        """Out of the queue what is stored next, in one transaction: a snapshot, or all up to about so many bytes."""
+    def _take(self) -> list[Persist]:
+        """Out of the queue what shares the next sync: a snapshot, or all up to one."""
         group = [self._queue.popleft()]
-        size = _size(group[0])
-        while self._queue and not group[0].snapshot and not self._queue[0].snapshot and size < most:
+        while self._queue and not group[0].snapshot and not self._queue[0].snapshot:
             group.append(self._queue.popleft())
-            size += _size(group[-1])
-        self._held -= size
+        self._held -= sum(map(_size, group))
         return group
 
     def _store(self, group: Sequence[Persist]) -> None:
         """Write what is stored in one go; on any thread."""
         began = time.perf_counter()
         space = self._space
-        frames = [frame for effect in group for frame in effect.frames]
         snapshot = group[0].snapshot
         with self._vital():
             if snapshot:
                 self.logged = 0
-                space.checkpointer.finish(frames, dict(group[0].floors))
+                space.checkpointer.finish(group[0].frames, dict(group[0].floors))
             else:
-                space.store.commit(frames)
-            # Where each turn commits although no reply waits for it, what peers read waits: that need not be synced.
+                self._commit(group)
+            # At interval 0 without `always` a commit comes with each turn, for it to be published: no reply waits.
             if snapshot or space.replica.tuning.durable or not space.inline:
                 space.store.sync()
             else:
@@ -137,10 +135,22 @@ class Commits:
         self.logged += sum(map(_size, group))
         self.seconds.observe(time.perf_counter() - began)
 
+    def _commit(self, group: Sequence[Persist]) -> None:
+        frames: list[LogFrame] = []
+        size = 0
+        for effect in group:
+            frames += effect.frames
+            size += _size(effect)
+            if size >= TOGETHER or effect is group[-1]:
+                self._space.store.commit(frames)
+                frames, size = [], 0
+
     def _write_staged(self) -> None:
         self._staging = False  # what comes from now on may come too late for this
+        store = self._space.store
         with self._vital():
-            self._space.store.write_staged()
+            while store.write_staged(TOGETHER):
+                store.fold()
 
     def _sync(self) -> None:
         with self._vital():
@@ -148,7 +158,7 @@ class Commits:
 
     @contextmanager
     def _vital(self) -> Iterator[None]:
-        """What fails in here ends the daemon."""
+        """What fails in here ends the daemon: it has left the queue, and after a failed sync none can be believed."""
         try:
             yield
         except Exception as error:
@@ -156,7 +166,7 @@ class Commits:
             raise
 
     def _next(self) -> None:
-        group = self._take(TOGETHER)
+        group = self._take()
         future = self._worker.submit(self._store, group)
         self.underway = group, future
         # Without the future itself in it: that would be a cycle, and nobody collects those while much is written.

@@ -115,7 +115,7 @@ class Housekeeping:
         """What fails here is tried again: commits that fail in the same way end the daemon anyway."""
         space = self._space
         try:
-            if self._checkpoint_due() and space.replica.merging.joining is None:
+            if self._checkpoint_due() and space.replica.merging.joining is None and not space.checkpointer.running:
                 await self._checkpoint()
             else:
                 await space.commits.between(self._tidy)

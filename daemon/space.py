@@ -15,6 +15,7 @@ import asyncio
 import os
 import time
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from random import Random
 from typing import Protocol
 
@@ -353,21 +354,28 @@ class Space:
         elif isinstance(effect, Unstage):
             self.store.unstage(effect.numbers)
         else:
-            self._joining = self._loop.create_task(self._join(effect.joining, self.housekeeping.task))
+            self._joining = self._loop.create_task(self._join(effect.joining, self._joining))
 
     async def _join(self, joining: Joining, before: asyncio.Task[None] | None) -> None:
         """Build the join of a snapshot and write its checkpoint, in slices between other work."""
         if before is not None:
-            await asyncio.wait((before,))
+            with suppress(Exception):
+                await before  # and who cancels this one cancels that
+        if self.housekeeping.task is not None:
+            await asyncio.wait((self.housekeeping.task,))
         if self.now() < self._join_at:  # another peer's HELLO has brought the next attempt sooner
             await asyncio.sleep(self._join_at - self.now())
         whole = True
         try:
+            if joining.abandoned:
+                return
             self.commit()
             self.checkpointer.begin_join(joining)
             while self.checkpointer.running and self.checkpointer.step():
                 await self.housekeeping.pause()
-            await self.commits.synced()  # or the last step, on the loop, would have to wait for the disk to take it all
+            self.commit()
+            await self.commits.stored()  # or the last step, on the loop, would have to wait for the disk to take it all
+            await self.commits.synced()
             while joining.step():  # frames have followed
                 await self.housekeeping.pause()
         except StoreError as error:

@@ -100,7 +100,9 @@ class Pruned:
 
 
 class Store:
-    """See the module. `Store.open` makes one; every method that writes may raise StoreFailed, nothing changed."""
+    """See the module. `Store.open` makes one; every method that writes may raise StoreFailed: what it wrote is undone,
+    and after a `sync` that raises it nothing that was committed may count as stored.
+    """
 
     def __init__(self, file: StoreFile) -> None:
         self._file = file
@@ -319,9 +321,11 @@ class Store:
         """Bytes that were staged and wait for `write_staged`."""
         return self._staging.unwritten
 
-    def write_staged(self) -> None:
-        """Write what was staged since the last time, all in one transaction: call it in a worker."""
-        self._staging.write()
+    def write_staged(self, most: int) -> bool:
+        """Write what was staged since the last time, up to about so many bytes in one transaction; True if some is
+        left. Call it in a worker.
+        """
+        return self._staging.write(most)
 
     def staged(self, number: int) -> bytes | None:
         """The data of a `Stage`; None if it is damaged or gone."""

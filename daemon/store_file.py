@@ -35,7 +35,7 @@ APPLICATION_ID: Final = 0x474F5353  # "GOSS": tells our files from anybody else'
 # 16 MB of WAL, where a commit folds it by itself. SQLite's 4 MB come round too often for one who folds in a worker.
 FOLD_AT_PAGES: Final = 4096
 FOLD_FROM: Final = 1 << 20
-"""Bytes, about, from which on folding the WAL pays: the commit behind it begins it anew, and waits for the disk."""
+"""Bytes, about, from which on folding the WAL pays: it waits for the disk three times."""
 OVERHEAD: Final = 3 * 4096  # bytes that a transaction adds to the WAL beside its data, about
 
 SCHEMA: Final = (
@@ -100,7 +100,10 @@ class StoreForeign(StoreCorrupt):
 
 
 class StoreFailed(StoreError):
-    """A write failed (disk full, I/O error). The transaction is undone; the same call may be repeated."""
+    """A write failed (disk full, I/O error). The transaction is undone; the same call may be repeated.
+
+    Not so a `sync`: after one that failed nobody knows what is on the disk, and another one may claim that all is.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +150,8 @@ class StoreFile:
         database_id = self.write.execute("SELECT database_id FROM store").fetchone()[0]
         status = path.stat()
         self.identity = Identity(database_id, status.st_dev, status.st_ino, generation)
-        self._wal = os.open(f"{path}-wal", os.O_RDONLY | os.O_CLOEXEC)
+        # Where SQLite has it: it follows a symbolic link.
+        self._wal = os.open(f"{os.path.realpath(path)}-wal", os.O_RDONLY | os.O_CLOEXEC)
 
     @property
     def in_place(self) -> bool:
@@ -238,8 +242,11 @@ class StoreFile:
         if self.unfolded < FOLD_FROM:
             return
         self.unfolded = 0
-        with suppress(sqlite3.Error):
-            self._folder.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        with suppress(sqlite3.Error, StoreFailed):
+            _, written, folded = self._folder.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+            if written == folded:  # the next commit begins the WAL anew and waits for the disk: nobody waits for this
+                with self.transaction():
+                    self.set_meta({"folded": secrets.token_bytes(8)})  # what is written as it was is not written
 
     def _undo(self) -> None:
         with suppress(sqlite3.Error):
@@ -272,13 +279,16 @@ def open_file(directory: Path, space: str, durability: Durability) -> StoreFile:
         connections.append(_connect(path))
         _check(connections[0], path)
         connections += [_connect(path), _connect(path)]
-        return StoreFile(path, lock, connections, durability, generation)
+        file = StoreFile(path, lock, connections, durability, generation)
     except BaseException as error:
         for db in connections:
             db.close()
         os.close(lock)
         _tell(error, path)
         raise
+    with opening(file):
+        file.sync()  # what a process left that was killed before its sync counts as stored from now on
+    return file
 
 
 @contextmanager

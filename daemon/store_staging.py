@@ -34,7 +34,8 @@ class Staging:
         self.unwritten = 0  # bytes that were put and wait for `write`
         self._file = file
         self._lock = threading.Lock()  # of what follows, and of nothing that takes long
-        self._orders: dict[int, Stage] = {}  # what waits
+        self._waiting: dict[int, Stage] = {}
+        self._writing: dict[int, Stage] = {}
         self._stale: dict[int, None] = {}
         file.write.execute(TABLE)  # files of the first versions lack it, and they ignore it
 
@@ -43,7 +44,7 @@ class Staging:
         with self._lock:
             self._forget(order.number)
             self._stale.pop(order.number, None)
-            self._orders[order.number] = order
+            self._waiting[order.number] = order
             self.unwritten += len(order.data)
 
     def drop(self, numbers: Sequence[int]) -> None:
@@ -53,26 +54,37 @@ class Staging:
                 self._forget(number)
                 self._stale[number] = None
 
-    def write(self) -> None:
-        """Write what has gathered. What is dropped meanwhile is swept afterwards. Raises StoreFailed."""
+    def _forget(self, number: int) -> None:
+        self._writing.pop(number, None)
+        order = self._waiting.pop(number, None)
+        if order is not None:
+            self.unwritten -= len(order.data)
+
+    def write(self, most: int) -> bool:
+        """Write what has gathered, up to about so many bytes; True if some is left. Raises StoreFailed.
+
+        What is dropped meanwhile is swept afterwards.
+        """
         with self._lock:
-            orders = list(self._orders.values())
-        if not orders:
-            return
+            size = 0
+            while self._waiting and size < most:
+                order = self._waiting.pop(next(iter(self._waiting)))
+                self._writing[order.number] = order
+                size += len(order.data)
+            self.unwritten -= size
+            orders = list(self._writing.values())
+        if orders:
+            self._insert(orders)
+        with self._lock:
+            self._writing.clear()
+            return bool(self._waiting)
+
+    def _insert(self, orders: list[Stage]) -> None:
         with self._file.transaction() as db:
             for order in orders:
                 values = (order.number, self._file.number(order.actor), _checksum(order), order.seqs, order.data)
                 self._file.unfolded += len(order.data)
                 db.execute("INSERT OR REPLACE INTO staged VALUES (?, ?, ?, ?, ?)", values)
-        with self._lock:
-            for order in orders:
-                if self._orders.get(order.number) is order:
-                    self._forget(order.number)
-
-    def _forget(self, number: int) -> None:
-        order = self._orders.pop(number, None)
-        if order is not None:
-            self.unwritten -= len(order.data)
 
     def sweep(self, count: int) -> bool:
         """Throw away up to `count` of what was dropped; True if some are left."""
@@ -101,9 +113,9 @@ class Staging:
     def read(self, number: int) -> bytes | None:
         """The rows under a number; None if they are damaged or gone."""
         with self._lock:
-            waiting = self._orders.get(number)
-        if waiting is not None:
-            return waiting.data
+            held = self._waiting.get(number) or self._writing.get(number)
+        if held is not None:
+            return held.data
         try:
             row = self._file.read.execute(
                 "SELECT actor, checksum, seqs, data FROM staged WHERE number = ?", (number,)

@@ -63,7 +63,7 @@ OPERATIONS: Final = "aidrc"
 BOOT: Final = "this boot"
 MEMORY: Final = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # rebuilt disks need not survive anything
 _CALLS: Final = "openat,pwrite64,write,ftruncate,unlink,fsync,fdatasync"
-_call = re.compile(r"\d+ +(\w+)\((?:AT_FDCWD\S*, )?(.*)\) += (-?\d+)(?:<(.*)>)?$")
+_call = re.compile(r"(\d+) +(\w+)\((?:AT_FDCWD\S*, )?(.*)\) += (-?\d+)(?:<(.*)>)?$")
 _unfinished = re.compile(r"(\d+) +(.*) <unfinished \.\.\.>$")
 _resumed = re.compile(r"(\d+) +<\.\.\. \w+ resumed>(.*)$")
 _target = re.compile(r"\d+<([^>]*)>")
@@ -152,6 +152,7 @@ class Disk:
 
     files: dict[str, bytearray] = field(default_factory=dict)
     synced: dict[str, bytes] = field(default_factory=dict)
+    syncing: dict[int, bytes] = field(default_factory=dict)  # by thread: what the file held when it began to
     issued: int = 0
     acked: int = 0
     durable: int = 0  # operations that were acknowledged, and later synced, where that is not the same
@@ -180,29 +181,40 @@ def record(workload: str, mode: str, home: Path) -> list[tuple[str, str, list[by
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, timeout=60, check=False)
     if ended.returncode:
         raise RuntimeError(f"{workload}: {ended.stderr.decode()[-600:]}")
+    return calls_of(trace.read_text(encoding="ascii", errors="replace"), home)
+
+
+def calls_of(text: str, home: Path) -> list[tuple[str, str, list[bytes | int]]]:
+    """What a trace tells of the files in `home`."""
     calls = []
-    for name, rest, code, opened in _lines(trace.read_text(encoding="ascii", errors="replace")):
+    for thread, name, rest, code, opened in _lines(text):
         found = _target.match(rest)
         target = opened if name == "openat" else _plain(found[1]) if found else _first_path(rest)
         if code < 0 or not target or not target.startswith(f"{home}/") or target.endswith(("-shm", "/trace")):
             continue
         if name == "openat" and "O_CREAT" not in rest:
             continue
-        calls.append((name, target[len(str(home)) + 1 :], _arguments(name, rest)))
+        arguments: list[bytes | int] = [thread] if "sync" in name else _arguments(name, rest)
+        calls.append((name, target[len(str(home)) + 1 :], arguments))
     return calls
 
 
-def _lines(text: str) -> Iterator[tuple[str, str, int, str | None]]:
-    """Whole calls in the order in which they ended; calls of two threads may have been cut in two."""
+def _lines(text: str) -> Iterator[tuple[int, str, str, int, str | None]]:
+    """Whole calls in the order in which they ended; calls of two threads may have been cut in two.
+
+    The first half of a sync comes as a call `syncing`: it promises nothing of what was written later.
+    """
     begun: dict[str, str] = {}
     for line in text.splitlines():
         if cut := _unfinished.match(line):
             begun[cut[1]] = f"{cut[1]} {cut[2]}"
+            if "sync(" in cut[2]:
+                yield int(cut[1]), "syncing", cut[2].partition("(")[2], 0, None
             continue
         if rest := _resumed.match(line):
             line = begun.pop(rest[1]) + rest[2]
         if whole := _call.match(line):
-            yield whole[1], whole[2], int(whole[3]), _plain(whole[4])
+            yield int(whole[1]), whole[2], whole[3], int(whole[4]), _plain(whole[5])
 
 
 def _plain(path: str | None) -> str | None:
@@ -238,9 +250,13 @@ def replay(calls: list[tuple[str, str, list[Any]]]) -> Iterator[Disk]:
             if path not in disk.files or arguments[0]:
                 disk.files[path] = bytearray()
             continue
+        if name == "syncing":
+            disk.syncing[arguments[0]] = bytes(disk.files.get(path, b""))
+            continue
         if name in ("fsync", "fdatasync"):
+            held = disk.syncing.pop(arguments[0], None)
             if path in disk.files:
-                disk.synced[path] = bytes(disk.files[path])
+                disk.synced[path] = bytes(disk.files[path]) if held is None else held
         elif name == "unlink":
             disk.files.pop(path, None)
             disk.synced.pop(path, None)

@@ -57,6 +57,22 @@ def test_a_dot_that_is_spent_twice_is_noticed(tmp_path: Path, monkeypatch: pytes
     assert any("spent again" in fault for fault in examine("ai", "always", disk, files, True))
 
 
+def test_a_sync_promises_nothing_of_what_was_written_after_it_began(tmp_path: Path) -> None:
+    wal = f"5<{tmp_path}/data/default.db-wal>"
+    lines = [
+        f'7 openat(AT_FDCWD, "x", O_RDWR|O_CREAT, 0644) = {wal}',
+        f'7 pwrite64({wal}, "\\x61", 1, 0) = 1',
+        f"8 fdatasync({wal} <unfinished ...>",
+        f'7 pwrite64({wal}, "\\x62", 1, 1) = 1',
+        "8 <... fdatasync resumed>) = 0",
+    ]
+    calls: list[Any] = crash_matrix.calls_of("\n".join(lines), tmp_path)
+    *_, disk = replay(calls)
+    assert disk.files == {"data/default.db-wal": b"ab"} and disk.synced == {"data/default.db-wal": b"a"}
+    *_, disk = replay([*calls, ("fdatasync", "data/default.db-wal", [7])])
+    assert disk.synced == {"data/default.db-wal": b"ab"}
+
+
 def _end(workload: str, home: Path, mode: str = "always") -> Disk:
     """The disk when a workload is over."""
     calls: list[Any] = record(workload, mode, home)

@@ -37,6 +37,8 @@ class LogFrame:
 class Persist:
     """Write these frames, in this order, in one transaction; then report `Persisted(batch)`.
 
+    Several that follow each other may share both.
+
     `floors`: per actor, what a joined snapshot taught without frames: the log must not claim to reach below it.
     `snapshot`: true if the live rows changed by a join: the checkpoint that `Join` began becomes the valid one in the
     same transaction.

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from crdt.replica.effects import LogFrame
+from crdt.replica.effects import LogFrame, Persist, Stage
 from crdt.types import sets
 from daemon.store import Durability, StoreFailed
 from tests.daemon.spaces import SOON, Between, Make, Member, until
@@ -40,7 +40,7 @@ class Disk:
 async def test_what_gathers_while_the_disk_is_slow_is_stored_in_one_go(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One sync for all of it, whether the worker finds it when it is done, or the loop waits for it."""
+    """One sync for all of it, whether the worker finds it when it is done or the loop waits for it."""
     a = make("a", "interval")
     await a.start()
     disk = Disk(a, monkeypatch)
@@ -77,12 +77,122 @@ async def test_what_gathers_has_its_limits(make: Make, monkeypatch: pytest.Monke
         a.space.commit()
     disk.free.set()
     await until(lambda: a.space.replica.own_stored == count, "the worker to store it")
-    assert len(disk.stored) > 9 and all(frames <= 2_000 // 100 for frames in disk.stored)
+    assert len(disk.stored) > 9 and all(frames <= 2_000 // 100 for frames in disk.stored) and disk.syncs == 2
     for i in range(count, 2 * count + 60):
         a.add(b"s", b"%d" % i * 100)
         a.space.commit()
         assert a.space.commits._held <= 20_000
     assert a.space.replica.own_stored > count, "the loop has waited for the disk"
+
+
+async def test_rows_of_a_snapshot_are_written_in_parts_by_the_worker_which_is_not_left_behind(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("daemon.commits.TOGETHER", 2_000)
+    monkeypatch.setattr("daemon.commits.HELD", 20_000)
+    a = make("a", "interval")
+    await a.start()
+    commits, store = a.space.commits, a.space.store
+    free = threading.Event()
+
+    def wait() -> None:
+        assert free.wait(SOON)
+
+    busy = commits.between(wait)
+    threads: list[str] = []
+    write = store.write_staged
+
+    def noting(most: int) -> bool:
+        threads.append(threading.current_thread().name)
+        return write(most)
+
+    monkeypatch.setattr(store, "write_staged", noting)
+
+    def stage(number: int) -> None:
+        commits.stage(Stage(number, a.space.state.actor, 1, 2, b"seqs", b"%d" % (number % 10) * 1_000))
+
+    for number in range(1, 21):
+        stage(number)
+    assert store.unwritten == 20_000 and threads == []
+    free.set()
+    await busy
+    stage(21)
+    stage(22)
+    await commits.between(lambda: None)
+    assert store.unwritten == 0 and len(list(store.staged_index())) == 22
+    assert len(threads) >= 10 and all(name.startswith("store-") for name in threads)
+    free.clear()
+    busy = commits.between(wait)
+    for number in range(1, 21):
+        stage(number)
+    threading.Timer(0.05, free.set).start()
+    stage(21)
+    assert store.unwritten == 0, "the loop has waited"
+    await busy
+
+
+async def test_a_row_that_comes_while_others_are_written_is_written(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a = make("a", "interval")
+    await a.start()
+    commits, store = a.space.commits, a.space.store
+    orders = [Stage(number, a.space.state.actor, 1, 2, b"seqs", b"row") for number in (1, 2)]
+    write = store.write_staged
+
+    def one_more(most: int) -> bool:
+        more = write(most)
+        if len(orders) == 1:
+            commits.stage(orders.pop())
+        return more
+
+    monkeypatch.setattr(store, "write_staged", one_more)
+    commits.stage(orders.pop())
+    for _ in range(2):
+        await commits.between(lambda: None)
+    assert store.unwritten == 0 and len(list(store.staged_index())) == 2
+
+
+async def test_rows_that_cannot_be_written_end_the_daemon(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    a = make("a", "interval")
+    await a.start()
+    monkeypatch.setattr(a.space.store, "write_staged", _full)
+    a.space.commits.stage(Stage(1, a.space.state.actor, 1, 2, b"seqs", b"row"))
+    await a.space.commits.between(lambda: None)
+    assert a.failures == [(1, "disk full")]
+
+
+async def test_who_waits_may_go_and_what_was_waited_for_is_stored(make: Make) -> None:
+    a = make("a", "interval")
+    await a.start()
+    free = threading.Event()
+
+    def wait() -> None:
+        assert free.wait(SOON)
+
+    busy = a.space.commits.between(wait)
+    a.add(b"s", b"1")
+    a.space.commit()
+    waiter = asyncio.create_task(a.space.commits.stored())
+    await asyncio.sleep(0)
+    waiter.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiter
+    free.set()
+    await busy
+    await until(lambda: a.space.replica.own_stored == 1, "it to be stored")
+
+
+async def test_a_snapshot_is_synced_where_turns_are_not(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its rows and floors replace what was stored: nothing is reported before."""
+    a = make("a", "interval")
+    a.tuning["interval"] = 0.0
+    await a.start()
+    disk = Disk(a, monkeypatch)
+    monkeypatch.setattr(a.space.checkpointer, "finish", lambda frames, floors: None)
+    for snapshot, syncs in ((False, 0), (True, 1)):
+        a.space.commits._store([Persist(1, (), (), snapshot)])
+        assert disk.syncs == syncs
 
 
 async def test_what_peers_wrote_is_stored_beside_the_loop_and_before_what_follows_it(

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
+
 import pytest
 import structlog.testing
 
 from crdt.joining import Joining
-from crdt.types import expiry, sets
+from crdt.types import expiry, sets, streams
 from daemon.alarms import ALARMS
 from daemon.api.database import Database
+from daemon.housekeeping import Housekeeping
 from daemon.store import Durability, StoreFailed
-from tests.daemon.spaces import Between, Make, Member, same, until
+from tests.daemon.spaces import SOON, Between, Make, Member, same, until
 
 
 async def _away_too_long(make: Make, between: Between) -> tuple[Member, Member]:
@@ -51,6 +55,115 @@ async def test_a_snapshot_for_one_that_was_away_too_long(make: Make, between: Be
     assert b.space.state.hash == before
     assert b.members(b"mine") == {b"1", b"2"}
     assert b.get(b"k299") == b"x" * 300
+
+
+async def test_the_order_of_arrival_that_a_snapshot_brought_survives_a_restart(make: Make, between: Between) -> None:
+    """Who has read a stream up to what was there finds the entries of earlier numbers that came with the snapshot."""
+    a, b = make("a"), make("b")
+    a.log_budget = 5_000
+    await a.start()
+    await b.start()
+
+    def append(member: Member, number: int) -> None:
+        member.space.begin()
+        streams.add(member.space.state, b"x", streams.Id(number, 0), [b"f", b"1"])
+        member.space.settle()
+
+    def unread() -> list[tuple[int, int]]:
+        stream = streams.find(b.space.state, b"x")
+        assert stream is not None
+        last = next(field for field in stream.ids if streams.id_of(field) == (100, 0))
+        return [streams.id_of(field) for field in stream.after(b.space.state, last)]
+
+    append(b, 10)
+    await until(lambda: same(a, b), "both to converge")
+    between.cut()
+    append(b, 100)
+    append(a, 50)
+    for i in range(300):
+        a.put(b"k%d" % i, b"x" * 300)
+    for _ in range(3):
+        await a.housekept()
+    assert a.space.store.floor() and unread() == []
+    between.mend()
+    await until(lambda: same(a, b), "both to converge")
+    assert a.space.replica.counts["snapshots"] == 1 and unread() == [(50, 0)]
+    b.kill()
+    await b.start()
+    assert unread() == [(50, 0)]
+
+
+class SlowEnd:
+    """A disk that takes its time when a join has come to its end."""
+
+    def __init__(self, member: Member, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.free, self.reached = threading.Event(), threading.Event()
+        commits, self._sync = member.space.commits, member.space.store.sync
+        self._synced = commits.synced
+        self._monkeypatch = monkeypatch
+        self._store = member.space.store
+        monkeypatch.setattr(commits, "synced", self.synced)
+
+    def synced(self) -> asyncio.Future[None]:
+        self._monkeypatch.setattr(self._store, "sync", self.slowly)
+        self.reached.set()
+        return self._synced()
+
+    def slowly(self) -> None:
+        assert threading.current_thread() is threading.main_thread() or self.free.wait(SOON)
+        self._sync()
+
+
+async def test_the_end_of_a_join_waits_for_a_slow_disk_and_the_loop_does_not(
+    make: Make, between: Between, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is written meanwhile is stored before the snapshot, in the order of the frames, and both are there."""
+    a, b = await _away_too_long(make, between)
+    disk = SlowEnd(b, monkeypatch)
+    between.mend()
+    b.space.commit()
+    await until(disk.reached.is_set, "the join to wait for the disk")
+    for name in (b"3", b"4", b"5"):
+        b.add(b"mine", name)
+        b.space.commit()
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert b.space.replica.merging.joining is not None and b.get(b"k299") is None
+    disk.free.set()
+    await until(lambda: b.space.replica.merging.joining is None, "the join to end")
+    b.space.commit()
+    b.space.commits.drain()
+    before = b.space.state.hash
+    b.kill()
+    await b.start()
+    assert b.space.state.hash == before and b.members(b"mine") == {b"1", b"2", b"3", b"4", b"5"}
+    assert b.get(b"k299") == b"x" * 300 and b.space.store.floor()[a.space.state.actor] > 100
+
+
+async def test_a_join_given_up_while_it_waits_for_the_disk_keeps_others_waiting_and_breaks_none(
+    make: Make, between: Between, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, b = await _away_too_long(make, between)
+    disk = SlowEnd(b, monkeypatch)
+    between.mend()
+    b.space.commit()
+    await until(disk.reached.is_set, "the join to wait for the disk")
+    b.space.begin()
+    b.space.replica.lives.fork()
+    b.space.run(b.space.replica.out.take())
+    assert b.space.replica.merging.joining is None and b.space.checkpointer.running
+    with monkeypatch.context() as due:
+        due.setattr(Housekeeping, "_checkpoint_due", lambda self: True)
+        b.space.housekeeping.turn()
+        task = b.space.housekeeping.task
+        disk.free.set()
+        assert task is not None
+        await task
+    while not same(a, b):
+        b.space.begin()
+        b.space.commit()
+        await asyncio.sleep(0.002)
+    assert "join_failed" not in b.space.alarms.counts
 
 
 @pytest.mark.parametrize("error", [StoreFailed("disk full"), AssertionError("a defect")], ids=["disk", "defect"])

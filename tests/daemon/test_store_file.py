@@ -180,7 +180,7 @@ def test_a_full_disk_undoes_the_commit_and_the_next_one_goes_through(tmp_path: P
 
 
 def test_little_is_not_folded(tmp_path: Path) -> None:
-    """The first commit after a fold begins the WAL anew, which waits for the disk, whatever it was told."""
+    """A fold waits for the disk, and begins the WAL anew, which does so once more."""
     store = Store.open(tmp_path, "default")
     database = tmp_path / "default.db"
     before = database.stat().st_size
@@ -194,14 +194,25 @@ def test_little_is_not_folded(tmp_path: Path) -> None:
     store.close()
 
 
+def test_who_folds_also_begins_the_log_anew(tmp_path: Path) -> None:
+    """Or the next commit does, which somebody may be waiting for."""
+    file = open_file(tmp_path, "default", "always")
+    store = Store(file)
+    store.commit([LogFrame(ADA, 1, 1, bytes(2 << 20))])
+    store.fold()
+    _, pages, _ = file._folder.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+    assert pages <= 3
+    store.close()
+
+
 @pytest.mark.parametrize("durability, syncs", [("always", True), ("interval", True), ("never", False)])
 def test_what_was_committed_is_synced_beside_other_commits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, durability: Durability, syncs: bool
 ) -> None:
     """Also while somebody is in the middle of a transaction; and wherever its files may lie by now."""
     synced: list[int] = []
-    monkeypatch.setattr("daemon.store_file._bring_to_disk", lambda number: synced.append(os.fstat(number).st_ino))
     file = open_file(tmp_path, "default", durability)
+    monkeypatch.setattr("daemon.store_file._bring_to_disk", lambda number: synced.append(os.fstat(number).st_ino))
     wal = tmp_path / "default.db-wal"
     expected = [wal.stat().st_ino] * 2 if syncs else []
     with file.transaction():
@@ -221,8 +232,8 @@ def test_a_disk_that_takes_its_time_keeps_nobody_else_waiting(tmp_path: Path, mo
         syncing.set()
         assert enough.wait(10)
 
-    monkeypatch.setattr("daemon.store_file._bring_to_disk", slowly)
     store = Store.open(tmp_path, "default")
+    monkeypatch.setattr("daemon.store_file._bring_to_disk", slowly)
     worker = threading.Thread(target=store.sync)
     worker.start()
     assert syncing.wait(10)
@@ -240,11 +251,41 @@ def test_a_disk_that_cannot_be_synced_is_told(tmp_path: Path, monkeypatch: pytes
     def broken(number: int) -> None:
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
-    monkeypatch.setattr("daemon.store_file._bring_to_disk", broken)
     file = open_file(tmp_path, "default", "interval")
+    monkeypatch.setattr("daemon.store_file._bring_to_disk", broken)
     with pytest.raises(StoreFailed, match=r"default\.db failed: Input/output error; check the disk"):
         file.sync()
     file.close()
+    with pytest.raises(StoreFailed, match="check the disk"):
+        open_file(tmp_path, "default", "interval")
+    monkeypatch.undo()
+    open_file(tmp_path, "default", "interval").close()
+
+
+@pytest.mark.parametrize("durability, syncs", [("always", 1), ("interval", 1), ("never", 0)])
+def test_what_was_left_by_a_process_that_was_killed_is_synced_by_the_next_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, durability: Durability, syncs: int
+) -> None:
+    """It tells others of it as stored."""
+    synced: list[int] = []
+    monkeypatch.setattr("daemon.store_file._bring_to_disk", synced.append)
+    open_file(tmp_path, "default", durability).close()
+    assert len(synced) == syncs
+
+
+def test_a_file_behind_a_symbolic_link(tmp_path: Path) -> None:
+    """SQLite keeps the WAL beside what the link leads to."""
+    data, elsewhere = tmp_path / "data", tmp_path / "elsewhere"
+    data.mkdir()
+    elsewhere.mkdir()
+    (data / "default.db").symlink_to(elsewhere / "default.db")
+    store = Store.open(data, "default")
+    store.commit(frames(1, 3))
+    store.sync()
+    store.close()
+    store = Store.open(data, "default")
+    assert list(store.load().log) == frames(1, 3)
+    store.close()
 
 
 def test_folding_beside_commits_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
