@@ -22,12 +22,13 @@ from crdt.frame import Frame
 from crdt.state import State
 from crdt.types import counters, hashes, lists, sets, texts
 
-COUNT = 20_000
+COUNT = 20_000  # pycrdt appends to a list in time that grows with its square
 Job = Callable[[int], float]  # number of operations -> seconds
 
 
 def rows(directory: Path, rounds: int, scale: float) -> Iterator[Row]:
     """Operations a second of each kind, for each library that is installed."""
+    count = int(COUNT * scale)
     ours = {
         "map set": _map,
         "set add": _set,
@@ -47,14 +48,14 @@ def rows(directory: Path, rounds: int, scale: float) -> Iterator[Row]:
         for what, other in others.items():
             row = Row(f"{what}, as a library", name, "/s", goal=1.0)
             for _ in range(rounds):
-                row.theirs.append(_rate(other))
-                row.ours.append(_rate(ours[what]))
+                row.theirs.append(_rate(other, count))
+                row.ours.append(_rate(ours[what], count))
             yield row
 
 
-def _rate(job: Job) -> float:
+def _rate(job: Job, count: int) -> float:
     gc.collect()
-    return COUNT / job(COUNT)
+    return count / job(count)
 
 
 def _timed(work: Callable[[], object]) -> float:

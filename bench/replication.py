@@ -12,7 +12,7 @@ from statistics import median, quantiles
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
-from bench.servers import Process, broker, connected, daemon, free_port, linked, redis_pair, redis_server
+from bench.servers import Process, broker, connected, daemon, daemons, free_port, linked, redis_pair, redis_server
 from bench.table import Row
 
 # `gossip.interval`, `store.durability` (redis-server syncs every second), and the bound of p50 in ms.
@@ -103,7 +103,7 @@ def _spread(directory: Path, rounds: int, writes: int) -> Iterator[Row]:
         with ExitStack() as stack:
             port = stack.enter_context(broker(directory))
             names = [f"spread{n}-{i}" for i in range(3)]
-            ours = [stack.enter_context(daemon(directory, name, port, "--durability", "interval")) for name in names]
+            ours = stack.enter_context(daemons(directory, names, port, "--durability", "interval"))
             connected(*ours)
             row.ours.append(_burst(ours, writes))
         with ExitStack() as stack:

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -103,11 +103,12 @@ class Process:
 
 @contextmanager
 def redis_server(directory: Path, *arguments: str, name: str = "redis") -> Iterator[Process]:
-    """redis-server with an append-only file and no snapshots of its own accord."""
+    """redis-server with an append-only file and no snapshots of its own accord; replicas get theirs at once."""
     home = directory / name
     home.mkdir(exist_ok=True)
     path = directory / f"{name}.sock"
     command = [need("redis-server"), "--port", "0", "--unixsocket", str(path), "--save", "", "--appendonly", "yes"]
+    command += ["--repl-diskless-sync-delay", "0"]
     process = Process([*command, "--dir", str(home), *arguments], directory / f"{name}.log", path)
     try:
         process.ready()
@@ -155,18 +156,33 @@ def broker(directory: Path) -> Iterator[int]:
 @contextmanager
 def daemon(directory: Path, name: str, port: int, *arguments: str, **environ: str) -> Iterator[Process]:
     """One of our daemons on this broker; `environ` has settings that are no flags."""
+    with daemons(directory, (name,), port, *arguments, **environ) as (one,):
+        yield one
+
+
+@contextmanager
+def daemons(
+    directory: Path, names: Iterable[str], port: int, *arguments: str, **environ: str
+) -> Iterator[list[Process]]:
+    """Several of them, started side by side."""
+    processes = [_launched(directory, name, port, *arguments, **environ) for name in names]
+    try:
+        for process in processes:
+            process.ready()
+        yield processes
+    finally:
+        for process in processes:
+            process.stop()
+
+
+def _launched(directory: Path, name: str, port: int, *arguments: str, **environ: str) -> Process:
     path = directory / f"{name}.sock"
     code = "from daemon.cli import main; main()"
     command = [sys.executable, "-c", code, "run", "--name", name, "--socket", str(path)]
     command += ["--data-dir", str(directory / name), "--broker", f"mqtt://127.0.0.1:{port}", "--log-format", "console"]
     # As where it is installed: a start finds the sources as bytecode.
     env = {"PYTHONPYCACHEPREFIX": str(directory / "bytecode"), "PYTHONDONTWRITEBYTECODE": "", **environ}
-    process = Process([*command, *arguments], directory / f"{name}.log", path, env)
-    try:
-        process.ready()
-        yield process
-    finally:
-        process.stop()
+    return Process([*command, *arguments], directory / f"{name}.log", path, env)
 
 
 def connected(*daemons: Process) -> None:
