@@ -251,8 +251,9 @@ def add(state: State, doc: JsonEntry, parent: Node, name: bytes, value: Value) -
 
 
 def _add(state: State, doc: JsonEntry, parent: Node, name: bytes, value: Value) -> None:
-    if name in parent.members:  # not seen, but not gone
-        parent.shuffled = True
+    last = next(reversed(parent.members.values()), None)
+    if last is not None and (name in parent.members or last.rank()[0] == UNRANKED):
+        parent.shuffled = True  # it is there, not seen but not gone; or what stands last has no rank, and goes behind
     child = doc.child(parent, MEMBER, name)
     _put(state, doc, child, value, parent.take_rank())
 

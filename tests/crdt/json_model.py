@@ -84,13 +84,18 @@ class Model:
 
     def contested(self, field: bytes) -> bool:
         """Whether several values stand side by side at a place."""
-        texts = [op.value for op in self.sets(field)]
+        sets, counted = self.sets(field), self.answers.standing(JSON, self.key, "incr", field)
+        texts = [op.value for op in sets]
         leaves = sum(text not in CONTAINERS for text in texts)
-        if not texts and self.answers.standing(JSON, self.key, "incr", field):
-            leaves = 1
+        if counted and not any(map(_is_number, texts)):  # they go on beside what has not seen them
+            leaves += all(any(not (one.over or one.past).saw(op) for op in counted) for one in sets)
         members = b"{}" in texts or bool(self.parts(field, 0))
         elements = b"[]" in texts or bool(self.parts(field, 1))
         return leaves + members + elements > 1
+
+
+def _is_number(text: bytes) -> bool:
+    return text not in CONTAINERS and type(json.loads(text)) in (int, float)
 
 
 def agrees(answers: Answers, state: State, key: bytes, fields: set[bytes]) -> bool:

@@ -17,7 +17,7 @@ from crdt.dots import Actor
 from crdt.state import State
 from crdt.types import hashes, jsontree, lists, sets
 from crdt.types.catalog import CATALOG
-from tests.crdt import mistakes
+from tests.crdt import json_model, mistakes
 from tests.crdt.acts import ACTS
 from tests.crdt.algebra import rows_held, rows_of
 from tests.crdt.answers import KEYS
@@ -43,6 +43,13 @@ def test_histories(decade: int) -> None:
     """Any order, loss, duplication, merging, snapshots, crashes: the rows and the answers that the records ask for."""
     for seed in range(decade * 20, decade * 20 + 20):
         assert World(seed).run(STEPS) == [], f"seed {seed}"
+
+
+@pytest.mark.parametrize("decade", range(4))
+def test_histories_of_documents_alone(decade: int) -> None:
+    """Several do to one place what they would hardly meet at among all types."""
+    for seed in range(decade * 20, decade * 20 + 20):
+        assert World(seed, sites=2 + seed % 3, acts=json_model.ACTS).run(100) == [], f"seed {seed}"
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -188,6 +188,21 @@ def test_members_keep_the_order_of_their_writer_on_every_replica(both: Replicas)
     assert both.agree(shown()) == '{"B":1,"a":2,"z":3}'
 
 
+def test_a_new_member_goes_before_one_that_only_its_parts_hold(both: Replicas) -> None:
+    """Who added it showed it behind, as long as nothing else came, and all others before."""
+    documents.put(both[0], K, {"y": [1]})
+    both.exchange()
+    documents.insert(both[1], doc_of(both[1]), at(both[1], "y"), 1, [2])
+    documents.remove(both[0], doc_of(both[0]), at(both[0], "y"))
+    documents.put(both[0], K, {})
+    both.exchange()
+    assert both.agree(shown()) == '{"y":[2]}'
+    documents.add(both[0], doc_of(both[0]), at(both[0]), b"z", 3)
+    assert read(both[0]) == {"z": 3, "y": [2]}
+    both.exchange()
+    assert both.agree(shown()) == '{"z":3,"y":[2]}'
+
+
 def test_styles(both: Replicas) -> None:
     documents.put(both[0], K, {"a": [1, {}], "b": {"c": []}})
     style = Style(b"  ", b"\n", b" ")
