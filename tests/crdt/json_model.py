@@ -107,7 +107,7 @@ def agrees(answers: Answers, state: State, key: bytes, fields: set[bytes]) -> bo
     found = {c.field for c in conflicts.conflicts(state) if c.key == key and c.type == JSON and c.field is not None}
     wanted = {documents.where(doc.nodes[field]) for field in model.below if model.contested(field)}
     sizes = all(node.live >= 0 and bool(node.live) == (field in model.below) for field, node in doc.nodes.items())
-    return same(value, model.shown(b"")) and found <= wanted and sizes
+    return same(value, model.shown(b"")) and found == wanted and sizes
 
 
 def same(one: Any, other: Any) -> bool:
