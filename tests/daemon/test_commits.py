@@ -131,6 +131,20 @@ async def test_rows_of_a_snapshot_are_written_in_parts_by_the_worker_which_is_no
     await busy
 
 
+async def test_the_worker_folds_what_it_writes_of_a_snapshot(make: Make) -> None:
+    """Or it would be left to a commit, which somebody may be waiting for."""
+    a = make("a", "interval")
+    await a.start()
+    for number in range(1, 6):
+        a.space.commits.stage(Stage(number, a.space.state.actor, 1, 2, b"seqs", bytes(1 << 20)))
+    await a.space.commits.between(lambda: None)
+    await a.space.commits.between(lambda: None)
+    store = a.space.store
+    assert len(list(store.staged_index())) == 5 and store.unfolded < 2 << 20
+    _, pages, _ = store._file._folder.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+    assert pages < 600, "of 4 KiB"
+
+
 async def test_a_row_that_comes_while_others_are_written_is_written(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -181,6 +195,35 @@ async def test_who_waits_may_go_and_what_was_waited_for_is_stored(make: Make) ->
     free.set()
     await busy
     await until(lambda: a.space.replica.own_stored == 1, "it to be stored")
+
+
+async def test_who_waits_for_what_was_ordered_waits_for_what_has_gathered_too(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And not for what is ordered afterwards."""
+    a = make("a", "interval")
+    await a.start()
+    disk = Disk(a, monkeypatch)
+    disk.free.clear()
+    for member in (b"underway", b"gathered"):
+        a.add(b"s", member)
+        a.space.commit()
+    waiter = asyncio.create_task(a.space.commits.stored())
+    stored: list[int] = []
+    waiter.add_done_callback(lambda _: stored.append(a.space.replica.own_stored))
+    await asyncio.sleep(0)
+    disk.free.set()
+    await waiter
+    assert stored == [2]
+
+
+async def test_a_snapshot_shares_its_transaction_with_nothing(make: Make) -> None:
+    """It is stored in another way than frames: those would be lost, or it."""
+    a = make("a", "interval")
+    await a.start()
+    commits = a.space.commits
+    commits._queue.extend(Persist(batch, (), (), batch == 3) for batch in range(1, 6))
+    assert [[effect.batch for effect in commits._take()] for _ in range(3)] == [[1, 2], [3], [4, 5]]
 
 
 async def test_a_snapshot_is_synced_where_turns_are_not(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -166,6 +166,54 @@ async def test_a_join_given_up_while_it_waits_for_the_disk_keeps_others_waiting_
     assert "join_failed" not in b.space.alarms.counts
 
 
+async def test_a_join_waits_for_one_that_was_given_up_and_is_not_over(
+    make: Make, between: Between, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, b = await _away_too_long(make, between)
+    disk = SlowEnd(b, monkeypatch)
+    between.mend()
+    b.space.commit()
+    await until(disk.reached.is_set, "the join to wait for the disk")
+    first = b.space._joining
+    b.space.begin()
+    b.space.replica.lives.fork()
+    b.space.run(b.space.replica.out.take())
+    await until(lambda: b.space._joining is not first, "another join")
+    assert first is not None and not first.done()
+    for _ in range(100):
+        await asyncio.sleep(0)
+    disk.free.set()
+    await until(lambda: same(a, b), "both to converge")
+    assert "join_failed" not in b.space.alarms.counts and b.get(b"k299") == b"x" * 300
+
+
+async def test_a_join_waits_for_a_checkpoint_and_what_is_written_meanwhile_is_in_it(
+    make: Make, between: Between, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, b = await _away_too_long(make, between)
+    go_on = asyncio.Event()
+
+    async def pause(self: Housekeeping, seconds: float = 0.0) -> None:
+        await (go_on.wait() if self is b.space.housekeeping else asyncio.sleep(seconds))
+
+    monkeypatch.setattr(Housekeeping, "pause", pause)
+    with monkeypatch.context() as due:
+        due.setattr(Housekeeping, "_checkpoint_due", lambda self: self is b.space.housekeeping)
+        b.space.housekeeping.turn()
+        await until(lambda: b.space.checkpointer.running, "a checkpoint")
+    between.mend()
+    await until(lambda: b.space.replica.merging.joining is not None, "a snapshot to be joined")
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert b.get(b"k299") is None
+    assert b.space.housekeeping.task is not None
+    b.space.housekeeping.task.add_done_callback(lambda _: b.add(b"mine", b"just before"))
+    go_on.set()
+    await until(lambda: same(a, b), "both to converge")
+    assert "join_failed" not in b.space.alarms.counts
+    assert a.members(b"mine") == {b"1", b"2", b"just before"}
+
+
 @pytest.mark.parametrize("error", [StoreFailed("disk full"), AssertionError("a defect")], ids=["disk", "defect"])
 async def test_a_join_that_fails_is_tried_again(
     make: Make, between: Between, monkeypatch: pytest.MonkeyPatch, error: Exception

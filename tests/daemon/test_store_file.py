@@ -198,7 +198,19 @@ def test_who_folds_also_begins_the_log_anew(tmp_path: Path) -> None:
     """Or the next commit does, which somebody may be waiting for."""
     file = open_file(tmp_path, "default", "always")
     store = Store(file)
-    store.commit([LogFrame(ADA, 1, 1, bytes(2 << 20))])
+    for seq in (1, 2):
+        store.commit([LogFrame(ADA, seq, seq, bytes(2 << 20))])
+        store.fold()
+        _, pages, _ = file._folder.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        assert pages <= 3
+    store.close()
+
+
+def test_small_commits_make_the_log_as_long_as_large_ones(tmp_path: Path) -> None:
+    file = open_file(tmp_path, "default", "always")
+    store = Store(file)
+    for seq in range(1, 101):
+        store.commit([LogFrame(ADA, seq, seq, b"small")])
     store.fold()
     _, pages, _ = file._folder.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
     assert pages <= 3
