@@ -1,7 +1,8 @@
 """The way of what the engine orders to be stored, to the disk and back: in order, what has gathered in one go.
 
-Knows: which of them the worker thread writes beside the loop, which the loop waits for, and which need not wait for the
-disk to be synced.
+Knows: which of them a worker thread writes beside the loop, which the loop waits for, and which need not wait for the
+disk to be synced; that what nobody waits for (rows of a snapshot on its way, folding, pruning) has a thread of its own,
+so that no commit stands behind it.
 Promises: no batch is reported to the engine before it and all before it are stored (and synced, where the durability
 asks for it); one that cannot be ends the daemon: nothing unsaved is promised.
 Must not know: when to commit, what a batch holds, what the engine orders next.
@@ -25,9 +26,11 @@ if TYPE_CHECKING:
     from daemon.space import Space
 
 TOGETHER: Final = 1 << 20
-"""Bytes, about, that the worker writes in one transaction: while it does, the loop cannot write to the file."""
+"""Bytes, about, that a worker writes in one transaction: while it does, nobody else can write to the file."""
+FOLD_AT: Final = 4 << 20
+"""Bytes of WAL from which on who writes much in the background waits for it to be folded."""
 HELD: Final = 16 << 20
-"""Bytes of frames, or of a snapshot, that wait for the worker before the loop waits for the disk."""
+"""Bytes of frames that wait for the worker before the loop waits for it, or of a snapshot before the loop helps."""
 
 
 class Commits:
@@ -42,6 +45,8 @@ class Commits:
         self._staging = False  # what was staged is going to be written
         self._unsynced = False  # something was stored and may not have reached the disk yet
         self._worker = ThreadPoolExecutor(1, thread_name_prefix=f"store-{space.name}")
+        self._aside = ThreadPoolExecutor(1, thread_name_prefix=f"aside-{space.name}")
+        self._closing = False
         self._queue: deque[Persist] = deque()  # ordered and not begun
         self._held = 0  # bytes of frames in it
         self.underway: tuple[Sequence[Persist], Future[None]] | None = None  # what the worker has
@@ -73,14 +78,15 @@ class Commits:
             space.carry_out(space.replica.handle(Persisted(group[-1].batch), self._loop.time()))
 
     def stage(self, order: Stage) -> None:
-        """Keep rows of a snapshot that is on its way; the worker writes them."""
+        """Keep rows of a snapshot that is on its way; they are written aside, or here if they come faster than that."""
         store = self._space.store
         store.stage(order)
         if not self._staging:
             self._staging = True
-            self._worker.submit(self._write_staged)
+            self._aside.submit(self._write_staged)
         if store.unwritten > HELD:
-            self._worker.submit(self._write_staged).result()
+            with self._vital():
+                store.write_staged(TOGETHER)
 
     def sync(self) -> None:
         """A commit interval is over: have the worker bring to the disk what was stored meanwhile without a sync."""
@@ -97,16 +103,24 @@ class Commits:
 
     def synced(self) -> asyncio.Future[None]:
         """Once all that the store was told by now is on the disk; the worker sees to it."""
-        return self.between(self._sync)
+        return self._loop.run_in_executor(self._worker, self._sync)
 
-    def between(self, work: Callable[[], None]) -> asyncio.Future[None]:
-        """Have the worker do something else between two batches."""
-        return self._loop.run_in_executor(self._worker, work)
+    def aside(self, work: Callable[[], None]) -> asyncio.Future[None]:
+        """Have something done beside commits, in turn with others of its kind. May be cancelled by `close`."""
+        return self._loop.run_in_executor(self._aside, work)
+
+    @property
+    def closing(self) -> bool:
+        """Whether what is done aside should come to an end: nobody needs it."""
+        return self._closing
 
     def close(self) -> None:
-        """Let the worker end; what it has begun it finishes, and what it has to sync."""
+        """Let the workers end: what was ordered is stored and synced, what is done aside left where it is."""
+        self._closing = True
+        self._aside.shutdown(wait=False, cancel_futures=True)
         self.sync()
         self._worker.shutdown()
+        self._aside.shutdown()
 
     def _take(self) -> list[Persist]:
         """Out of the queue what shares the next sync: a snapshot, or all up to one."""
@@ -148,8 +162,11 @@ class Commits:
     def _write_staged(self) -> None:
         self._staging = False  # what comes from now on may come too late for this
         store = self._space.store
-        with self._vital():
-            while store.write_staged(TOGETHER):
+        more = True
+        while more and not self._closing:
+            with self._vital():
+                more = store.write_staged(TOGETHER)
+            if store.unfolded > FOLD_AT:
                 store.fold()
 
     def _sync(self) -> None:

@@ -13,6 +13,7 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 from crdt.replica.effects import Alarm, LogFrame
+from daemon.commits import FOLD_AT
 from daemon.logs import get_logger
 from daemon.salvage import Damage, Salvage
 from daemon.store import StoreError
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 log = get_logger("space")
 
 COMPACTED: Final = 32  # steps of compacting in a turn
-FOLD_AT: Final = 4 << 20  # bytes of WAL from which on who writes a checkpoint waits for it to be folded
 CHECKPOINT_AFTER: Final = 16 << 20  # bytes of log since the last checkpoint; more where there are many rows to write
 
 
@@ -53,7 +53,7 @@ class Housekeeping:
     async def pause(self, seconds: float = 0.0) -> None:
         """Between two slices of what writes much: others get their turn, and the WAL is folded by the worker."""
         if self._space.store.unfolded > FOLD_AT:
-            await self._space.commits.between(self._space.store.fold)
+            await self._space.commits.aside(self._space.store.fold)
         else:
             await asyncio.sleep(seconds)
 
@@ -118,7 +118,7 @@ class Housekeeping:
             if self._checkpoint_due() and space.replica.merging.joining is None and not space.checkpointer.running:
                 await self._checkpoint()
             else:
-                await space.commits.between(self._tidy)
+                await space.commits.aside(self._tidy)
                 await self._compact()
         except StoreError as error:
             space.checkpointer.abandon()
@@ -136,11 +136,11 @@ class Housekeeping:
             await asyncio.sleep(0.001)
 
     def _tidy(self) -> None:
-        store = self._space.store
+        store, commits = self._space.store, self._space.commits
         store.fold()
-        while store.sweep():
+        while store.sweep() and not commits.closing:
             pass
-        while store.prune(self.log_budget).more:
+        while store.prune(self.log_budget).more and not commits.closing:
             pass
         if self._kept and not len(self._salvage):
             self._kept = not store.forget_rest()

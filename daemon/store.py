@@ -297,10 +297,9 @@ class Store:
 
     def fold(self) -> None:
         """Copy the WAL into the database file once it has a megabyte, beside commits that go on: call it in a worker,
-        some times a second.
+        some times a second. Nothing else does, before `close`.
 
-        Without it the WAL is folded by the commit that finds 16 MB of it, which takes 10 to 30 ms then. It begins anew
-        only if nothing was written while it was folded: who writes without a pause should wait now and then.
+        It begins anew if nothing was written while it was folded; from 16 MB on, commits wait for the end of that.
         """
         self._file.fold()
 

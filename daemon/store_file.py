@@ -20,7 +20,7 @@ import struct
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -32,8 +32,11 @@ Durability = Literal["always", "interval", "never"]
 SCHEMA_VERSION: Final = 3  # of the tables, and of how frames and rows in them are spelled (crdt/codec.py)
 APPLICATION_ID: Final = 0x474F5353  # "GOSS": tells our files from anybody else's SQLite files
 
-# 16 MB of WAL, where a commit folds it by itself. SQLite's 4 MB come round too often for one who folds in a worker.
 FOLD_AT_PAGES: Final = 4096
+"""Pages of WAL, 16 MB, from which on others wait for the end of its folding: else who never pauses would never let it
+begin anew."""
+KEPT: Final = 64 << 20
+"""Bytes that the WAL's file keeps where it had become longer: while another process read it, or the disk was slow."""
 FOLD_FROM: Final = 1 << 20
 """Bytes, about, from which on folding the WAL pays: it waits for the disk three times."""
 OVERHEAD: Final = 3 * 4096  # bytes that a transaction adds to the WAL beside its data, about
@@ -142,7 +145,8 @@ class StoreFile:
         # Commits do not sync, `sync` does: on a slow disk nobody waits for it who only wants to write as well.
         self.write.execute("PRAGMA synchronous = NORMAL")
         self._syncs = durability != "never"
-        self.write.execute(f"PRAGMA wal_autocheckpoint = {FOLD_AT_PAGES}")
+        self.write.execute("PRAGMA wal_autocheckpoint = 0")  # a commit would wait for the disk, and the loop for it
+        self.write.execute(f"PRAGMA journal_size_limit = {KEPT}")
         for number, name, nonce in self.write.execute("SELECT id, name, nonce FROM actors"):
             actor = Actor(name, int.from_bytes(nonce, "big"))
             self.actors[number] = actor
@@ -243,10 +247,29 @@ class StoreFile:
             return
         self.unfolded = 0
         with suppress(sqlite3.Error, StoreFailed):
-            _, written, folded = self._folder.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-            if written == folded:  # the next commit begins the WAL anew and waits for the disk: nobody waits for this
-                with self.transaction():
-                    self.set_meta({"folded": secrets.token_bytes(8)})  # what is written as it was is not written
+            left, whole = self._copy()
+            with self.lock if whole > FOLD_AT_PAGES else nullcontext():
+                if whole > FOLD_AT_PAGES:
+                    left, _ = self._copy()  # what was written meanwhile
+                if left == 0:  # the next commit begins the WAL anew and waits for the disk: nobody waits for this
+                    with self.transaction():
+                        self.set_meta({"folded": secrets.token_bytes(8)})  # what is written as it was is not written
+
+    def _copy(self) -> tuple[int, int]:
+        """Pages of the WAL into the file, but for what is being read or was just written: how many are left, of all."""
+        _, written, folded = self._folder.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        return written - folded, written
+
+    def settle(self) -> None:
+        """What a process left that was killed before its sync, or ended because it failed, is on the disk from now on.
+
+        Into the file itself where that is possible: of a sync that failed the kernel may remember nothing, and what it
+        has not written count as written, with what is committed from now on behind it.
+        """
+        if self._syncs:
+            with suppress(sqlite3.Error):
+                self._folder.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        self.sync()
 
     def _undo(self) -> None:
         with suppress(sqlite3.Error):
@@ -287,7 +310,7 @@ def open_file(directory: Path, space: str, durability: Durability) -> StoreFile:
         _tell(error, path)
         raise
     with opening(file):
-        file.sync()  # what a process left that was killed before its sync counts as stored from now on
+        file.settle()
     return file
 
 

@@ -5,7 +5,8 @@ on; what is damaged is not handed out; nothing here is needed for anything but n
 by the worker, as much as has gathered at a time, and thrown away in slices.
 Must not know: what is in it, when it is joined.
 
-Threads: `put`, `drop` and `read` belong to the loop, and wait for nobody; `write` and `sweep` take their time.
+Threads: `put`, `drop` and `read` belong to the loop, and wait for nobody; `write` and `sweep` take their time, and
+`sweep` belongs to one thread.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ class Staging:
     def __init__(self, file: StoreFile) -> None:
         self.unwritten = 0  # bytes that were put and wait for `write`
         self._file = file
+        self._turn = threading.Lock()  # to write
         self._lock = threading.Lock()  # of what follows, and of nothing that takes long
         self._waiting: dict[int, Stage] = {}
         self._writing: dict[int, Stage] = {}
@@ -65,6 +67,10 @@ class Staging:
 
         What is dropped meanwhile is swept afterwards.
         """
+        with self._turn:
+            return self._write(most)
+
+    def _write(self, most: int) -> bool:
         with self._lock:
             size = 0
             while self._waiting and size < most:

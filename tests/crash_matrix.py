@@ -102,7 +102,7 @@ async def work(workload: str, home: Path, mode: str) -> None:
             await asyncio.sleep(0.004 if step % 2 else 0)
         elif mode == "soon" and step % 2:  # the commit interval is over
             member.space.commits.sync()
-            await member.space.commits.between(lambda: None)
+            await member.space.commits.synced()
             os.write(notes, b"synced %d\n" % step)
     os._exit(0)
 

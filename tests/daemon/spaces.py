@@ -125,7 +125,8 @@ class Member:
         self.between.members.pop(self.name, None)
         self._carrier.dead = True
         space.commits.drain = lambda: None  # type: ignore[method-assign]
-        space.commits._worker.shutdown(wait=True, cancel_futures=True)
+        for worker in (space.commits._worker, space.commits._aside):
+            worker.shutdown(wait=True, cancel_futures=True)
         for task in (space.housekeeping.task, space._joining, space._resyncing):
             if task is not None:
                 task.cancel()

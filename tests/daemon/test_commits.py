@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 
@@ -85,7 +85,7 @@ async def test_what_gathers_has_its_limits(make: Make, monkeypatch: pytest.Monke
     assert a.space.replica.own_stored > count, "the loop has waited for the disk"
 
 
-async def test_rows_of_a_snapshot_are_written_in_parts_by_the_worker_which_is_not_left_behind(
+async def test_rows_of_a_snapshot_are_written_in_parts_aside_and_by_the_loop_where_they_come_faster(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("daemon.commits.TOGETHER", 2_000)
@@ -98,7 +98,7 @@ async def test_rows_of_a_snapshot_are_written_in_parts_by_the_worker_which_is_no
     def wait() -> None:
         assert free.wait(SOON)
 
-    busy = commits.between(wait)
+    busy = commits.aside(wait)
     threads: list[str] = []
     write = store.write_staged
 
@@ -116,19 +116,69 @@ async def test_rows_of_a_snapshot_are_written_in_parts_by_the_worker_which_is_no
     assert store.unwritten == 20_000 and threads == []
     free.set()
     await busy
+    await commits.aside(lambda: None)
     stage(21)
     stage(22)
-    await commits.between(lambda: None)
+    await commits.aside(lambda: None)
     assert store.unwritten == 0 and len(list(store.staged_index())) == 22
-    assert len(threads) >= 10 and all(name.startswith("store-") for name in threads)
+    assert len(threads) >= 10 and all(name.startswith("aside-") for name in threads)
     free.clear()
-    busy = commits.between(wait)
+    busy = commits.aside(wait)
     for number in range(1, 21):
         stage(number)
-    threading.Timer(0.05, free.set).start()
+    threads.clear()
     stage(21)
-    assert store.unwritten == 0, "the loop has waited"
+    stage(22)
+    assert threads == [threading.main_thread().name] and store.unwritten == 20_000, "a part, and no waiting"
+    free.set()
     await busy
+    await commits.aside(lambda: None)
+    assert store.unwritten == 0 and len(list(store.staged_index())) == 22
+
+
+@pytest.mark.parametrize("durability", ["always", "interval"])
+async def test_no_commit_stands_behind_what_is_done_aside(make: Make, durability: Durability) -> None:
+    """A snapshot on its way, or the folding of a long log on a slow disk, may take minutes."""
+    a = make("a", durability)
+    await a.start()
+    free = threading.Event()
+
+    def wait() -> None:
+        assert free.wait(SOON)
+
+    busy = a.space.commits.aside(wait)
+    a.space.commits.stage(Stage(1, a.space.state.actor, 1, 2, b"seqs", b"row"))
+    a.add(b"s", b"1")
+    a.space.commit()
+    await until(lambda: a.space.replica.own_stored == 1, "it to be stored")
+    await a.space.commits.synced()
+    assert not busy.done()
+    free.set()
+    await busy
+
+
+async def test_who_stops_does_not_wait_for_what_is_done_aside(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """But for the part that was begun; and of what waits nothing is begun."""
+    a = make("a", "interval")
+    await a.start()
+    begun, parts, others = threading.Event(), [0], list[str]()
+
+    def without_end(most: int) -> bool:
+        begun.set()
+        parts[0] += 1
+        return parts[0] < 1_000_000
+
+    monkeypatch.setattr(a.space.store, "write_staged", without_end)
+    a.space.commits.stage(Stage(1, a.space.state.actor, 1, 2, b"seqs", b"row"))
+    waiting = a.space.commits.aside(lambda: others.append("begun"))
+    assert begun.wait(SOON)
+    a.add(b"s", b"1")
+    a.close()
+    assert parts[0] < 1_000_000 and not others
+    await asyncio.sleep(0)
+    assert waiting.cancelled()
+    await a.start()
+    assert a.members(b"s") == {b"1"}
 
 
 async def test_the_worker_folds_what_it_writes_of_a_snapshot(make: Make) -> None:
@@ -137,8 +187,8 @@ async def test_the_worker_folds_what_it_writes_of_a_snapshot(make: Make) -> None
     await a.start()
     for number in range(1, 6):
         a.space.commits.stage(Stage(number, a.space.state.actor, 1, 2, b"seqs", bytes(1 << 20)))
-    await a.space.commits.between(lambda: None)
-    await a.space.commits.between(lambda: None)
+    await a.space.commits.aside(lambda: None)
+    await a.space.commits.aside(lambda: None)
     store = a.space.store
     assert len(list(store.staged_index())) == 5 and store.unfolded < 2 << 20
     _, pages, _ = store._file._folder.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
@@ -163,7 +213,7 @@ async def test_a_row_that_comes_while_others_are_written_is_written(
     monkeypatch.setattr(store, "write_staged", one_more)
     commits.stage(orders.pop())
     for _ in range(2):
-        await commits.between(lambda: None)
+        await commits.aside(lambda: None)
     assert store.unwritten == 0 and len(list(store.staged_index())) == 2
 
 
@@ -172,7 +222,7 @@ async def test_rows_that_cannot_be_written_end_the_daemon(make: Make, monkeypatc
     await a.start()
     monkeypatch.setattr(a.space.store, "write_staged", _full)
     a.space.commits.stage(Stage(1, a.space.state.actor, 1, 2, b"seqs", b"row"))
-    await a.space.commits.between(lambda: None)
+    await a.space.commits.aside(lambda: None)
     assert a.failures == [(1, "disk full")]
 
 
@@ -184,7 +234,7 @@ async def test_who_waits_may_go_and_what_was_waited_for_is_stored(make: Make) ->
     def wait() -> None:
         assert free.wait(SOON)
 
-    busy = a.space.commits.between(wait)
+    busy = _in_turn(a, wait)
     a.add(b"s", b"1")
     a.space.commit()
     waiter = asyncio.create_task(a.space.commits.stored())
@@ -295,7 +345,7 @@ async def test_a_turn_that_is_only_published_does_not_wait_for_the_disk(
     assert len(synced) == waits
     a.space.commits.sync()
     a.space.commits.sync()
-    await a.space.commits.between(lambda: None)
+    await _in_turn(a)
     assert len(synced) == 1
     assert durability == "always" or synced[0].startswith("store-")
 
@@ -319,8 +369,13 @@ async def test_a_disk_that_cannot_be_synced_ends_the_daemon(make: Make, monkeypa
     a.add(b"s", b"1")
     monkeypatch.setattr(a.space.store, "sync", _full)
     a.space.commits.sync()
-    await a.space.commits.between(lambda: None)
+    await _in_turn(a)
     assert a.failures == [(1, "disk full")]
+
+
+def _in_turn(member: Member, work: Callable[[], None] = lambda: None) -> asyncio.Future[None]:
+    """What the worker of commits does when it is done with what it has."""
+    return asyncio.get_running_loop().run_in_executor(member.space.commits._worker, work)
 
 
 def _full(*_args: object, **_options: object) -> None:

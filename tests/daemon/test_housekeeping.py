@@ -213,7 +213,7 @@ async def test_who_writes_a_checkpoint_waits_for_the_log_to_be_folded(
     assert a.space.housekeeping.task is not None
     await a.space.housekeeping.task
     assert a.space.store.checkpoint_vv
-    assert len(threads) > 5 and all(name.startswith("store-") for name in threads)
+    assert len(threads) > 5 and all(name.startswith("aside-") for name in threads)
     assert a.space.store.unfolded < 200_000
 
 

@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -204,6 +205,90 @@ def test_who_folds_also_begins_the_log_anew(tmp_path: Path) -> None:
         _, pages, _ = file._folder.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
         assert pages <= 3
     store.close()
+
+
+def _is_free(lock: threading.RLock) -> bool:
+    """For another thread than the one that asks."""
+    free = lock.acquire(blocking=False)
+    if free:
+        lock.release()
+    return free
+
+
+def test_who_never_pauses_waits_for_the_log_to_begin_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From 16 MB on; before, what is written while the log is folded leaves it as it is."""
+    file = open_file(tmp_path, "default", "always")
+    store = Store(file)
+    copy, copies = file._copy, list[bool]()
+
+    def beside_others() -> tuple[int, int]:
+        free = ThreadPoolExecutor(1).submit(_is_free, file.lock).result()
+        copies.append(free)
+        if not free:
+            return copy()
+        left, whole = copy()
+        return left + 2, whole + 2  # a commit has come meanwhile
+
+    monkeypatch.setattr(file, "_copy", beside_others)
+    for size, begun_anew in ((2 << 20, False), (20 << 20, True)):
+        store.commit([LogFrame(ADA, store.last(ADA) + 1, store.last(ADA) + 1, bytes(size))])
+        store.fold()
+        assert (copy()[1] <= 3) == begun_anew
+    assert copies == [True, True, False], "nobody writes during the last"
+    store.close()
+
+
+def test_a_log_that_another_process_has_kept_long_is_folded_by_no_commit_and_given_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("daemon.store_file.KEPT", 1 << 20)
+    file = open_file(tmp_path, "default", "always")
+    store = Store(file)
+    wal = tmp_path / "default.db-wal"
+    reader = sqlite3.connect(file.path, isolation_level=None)
+    reader.execute("BEGIN")
+    reader.execute("SELECT count(*) FROM log").fetchone()
+    for seq in range(1, 11):
+        store.commit([LogFrame(ADA, seq, seq, bytes(3 << 20))])
+        store.fold()
+    assert wal.stat().st_size > 30 << 20
+    reader.close()
+    before = file.path.stat().st_size
+    store.commit([LogFrame(ADA, 11, 11, bytes(3 << 20))])
+    assert file.path.stat().st_size == before, "a commit folds nothing"
+    store.fold()
+    assert file.path.stat().st_size > 33 << 20 and wal.stat().st_size <= 1 << 20
+    store.close()
+
+
+@pytest.mark.parametrize("durability, folded", [("always", True), ("interval", True), ("never", False)])
+def test_what_a_process_left_in_the_log_is_written_into_the_file_at_a_start(
+    tmp_path: Path, durability: Durability, folded: bool
+) -> None:
+    """Of a sync that had failed the kernel may remember nothing: what follows would stand behind a hole."""
+    store = Store.open(tmp_path / "one", "default", durability)
+    store.commit([LogFrame(ADA, 1, 1, b"left")])
+    shutil.copytree(tmp_path / "one", tmp_path / "two")
+    store.close()
+    store = Store.open(tmp_path / "two", "default", durability)
+    wal = tmp_path / "two" / "default.db-wal"
+    assert (wal.stat().st_size == 0) == folded
+    assert [frame.data for frame in store.load().log] == [b"left"]
+    store.close()
+
+
+def test_a_start_beside_a_reader_does_not_wait_for_it(tmp_path: Path) -> None:
+    store = Store.open(tmp_path / "one", "default")
+    store.commit([LogFrame(ADA, 1, 1, b"left")])
+    shutil.copytree(tmp_path / "one", tmp_path / "two")
+    store.close()
+    reader = sqlite3.connect(tmp_path / "two" / "default.db", isolation_level=None)
+    reader.execute("BEGIN")
+    reader.execute("SELECT count(*) FROM log").fetchone()
+    store = Store.open(tmp_path / "two", "default")
+    assert [frame.data for frame in store.load().log] == [b"left"]
+    store.close()
+    reader.close()
 
 
 def test_small_commits_make_the_log_as_long_as_large_ones(tmp_path: Path) -> None:
