@@ -56,8 +56,8 @@ class Chunk:
         self.hlcs: array[int] = array(WORD)
         self.dead = 0
         self.limit = 0  # dead rows from which on it is thin
-        # First dot under which the checkpoint holds these rows; None: not as they are now.
-        self.saved: int | None = None
+        # First dots of the segments in which the checkpoint holds these rows; None: not as they are now.
+        self.saved: tuple[int, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.entries)

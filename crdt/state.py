@@ -534,7 +534,7 @@ class State(Expiries):
         rows.divide()
         Applying(self, False).add(rows, kept, 0)
         if kept == groups and len(rows.chunks) == before + 1:
-            rows.chunks[-1].saved = start
+            rows.chunks[-1].saved = (start,)
 
     def loaded(self, vector: Mapping[Actor, int]) -> None:
         """All segments are in: the state stands at this vector."""

@@ -1,8 +1,8 @@
 """Writing the live rows of a space to its store, a chunk at a time, while the space goes on changing.
 
 Knows: which chunks of the state are on disk as they are now (`Chunk.saved`), and which segments on disk nobody needs
-any more. Promises: no step takes longer than gathering PART rows or packing one chunk (about 2,000 rows); unchanged
-chunks are not written again; what is finished is a valid checkpoint at the vector at which it was begun (fuzzy: see
+any more. Promises: no step takes longer than gathering PART rows or packing a segment: one chunk (about 2,000 rows), or
+about SEGMENT bytes of it, or a single larger row; unchanged chunks are not written again; what is finished is a valid checkpoint at the vector at which it was begun (fuzzy: see
 store.py).
 Must not know: when a checkpoint is due.
 """
@@ -24,6 +24,7 @@ from crdt.types.streams import pack_latecomers
 from daemon.store import Store, StoreError
 
 PART = 512  # rows gathered in one step: out of sets and hashes a microsecond each
+SEGMENT = 1 << 20  # bytes of values and fields that share a segment: the loop packs and stores it in one step
 LATECOMERS = "latecomers"  # in the meta of a checkpoint: crdt/types/streams.py
 
 
@@ -129,20 +130,47 @@ class Checkpointer:
         rows that are removed afterwards. Either makes the chunk one that has changed.
         """
         if chunk.saved is not None:
-            self._visited.add((rows.actor, chunk.saved))
+            self._visited.update((rows.actor, start) for start in chunk.saved)
             return
-        groups: list[Group] = []
-        chunk.saved = start = chunk.dots[0] & SEQ_MASK
-        size = len(chunk)
-        for at in range(0, size, PART):
-            part = state.groups(chunk, at, min(at + PART, size))
-            groups += part
-            if part:
-                yield None
-        if not groups:
+        chunk.saved = ()  # None again if it changes from now on
+        starts: list[int] = []
+        for start, groups in self._segments(state, chunk):
+            if groups:
+                self._store.put_segment(rows.actor, start, encode_rows(groups))
+                self._visited.add((rows.actor, start))
+                self.written += 1
+                starts.append(start)
+            yield None
+        if not starts or chunk.saved is None:
             chunk.saved = None
-            return
-        self._store.put_segment(rows.actor, start, encode_rows(groups))
-        self._visited.add((rows.actor, start))
-        self.written += 1
-        yield None
+        else:
+            chunk.saved = tuple(starts)
+
+    @staticmethod
+    def _segments(state: State, chunk: Chunk) -> Iterator[tuple[int, list[Group]]]:
+        """What shares a segment, and its first seq; no groups where more has to be gathered."""
+        gathered: list[Group] = []
+        size, held, first, at, count = len(chunk), 0, 0, 0, PART
+        while at < size:
+            stop = min(at + count, size)
+            groups = state.groups(chunk, at, stop)
+            weight = sum(map(_weight, groups))
+            if weight > SEGMENT and stop - at > 1:
+                count = (stop - at) // 2
+                continue
+            if gathered and held + weight > SEGMENT:
+                yield chunk.dots[first] & SEQ_MASK, gathered
+                gathered, held, first = [], 0, at
+            gathered += groups
+            held += weight
+            at = stop
+            if groups:
+                yield 0, []
+        if gathered:
+            yield chunk.dots[first] & SEQ_MASK, gathered
+
+
+def _weight(group: Group) -> int:
+    """Bytes of what may be large in it."""
+    payloads = group.payloads or ()
+    return sum(map(len, group.fields)) + sum(len(each) for each in payloads if isinstance(each, bytes | str))

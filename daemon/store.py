@@ -299,7 +299,7 @@ class Store:
         """Copy the WAL into the database file once it has a megabyte, beside commits that go on: call it in a worker,
         some times a second. Nothing else does, before `close`.
 
-        It begins anew if nothing was written while it was folded; from 16 MB on, commits wait for the end of that.
+        It begins anew if nothing was written while it was folded; from 64 MiB on, commits wait for the end of that.
         """
         self._file.fold()
 

@@ -32,14 +32,13 @@ Durability = Literal["always", "interval", "never"]
 SCHEMA_VERSION: Final = 3  # of the tables, and of how frames and rows in them are spelled (crdt/codec.py)
 APPLICATION_ID: Final = 0x474F5353  # "GOSS": tells our files from anybody else's SQLite files
 
-FOLD_AT_PAGES: Final = 4096
-"""Pages of WAL, 16 MB, from which on others wait for the end of its folding: else who never pauses would never let it
-begin anew."""
-KEPT: Final = 64 << 20
-"""Bytes that the WAL's file keeps where it had become longer: while another process read it, or the disk was slow."""
+LONG: Final = 64 << 20
+"""Bytes of WAL from which on who writes waits for the end of its folding: else who never pauses would never let it begin
+anew. Its file is cut to this length when it had become longer: while another process read it, or the disk was slow."""
 FOLD_FROM: Final = 1 << 20
 """Bytes, about, from which on folding the WAL pays: it waits for the disk three times."""
-OVERHEAD: Final = 3 * 4096  # bytes that a transaction adds to the WAL beside its data, about
+PAGE: Final = 4096
+OVERHEAD: Final = 3 * PAGE  # bytes that a transaction adds to the WAL beside its data, about
 
 SCHEMA: Final = (
     "CREATE TABLE actors (id INTEGER PRIMARY KEY, name TEXT NOT NULL, nonce BLOB NOT NULL, UNIQUE (name, nonce))",
@@ -146,7 +145,7 @@ class StoreFile:
         self.write.execute("PRAGMA synchronous = NORMAL")
         self._syncs = durability != "never"
         self.write.execute("PRAGMA wal_autocheckpoint = 0")  # a commit would wait for the disk, and the loop for it
-        self.write.execute(f"PRAGMA journal_size_limit = {KEPT}")
+        self.write.execute(f"PRAGMA journal_size_limit = {LONG}")
         for number, name, nonce in self.write.execute("SELECT id, name, nonce FROM actors"):
             actor = Actor(name, int.from_bytes(nonce, "big"))
             self.actors[number] = actor
@@ -248,8 +247,9 @@ class StoreFile:
         self.unfolded = 0
         with suppress(sqlite3.Error, StoreFailed):
             left, whole = self._copy()
-            with self.lock if whole > FOLD_AT_PAGES else nullcontext():
-                if whole > FOLD_AT_PAGES:
+            long = whole * PAGE > LONG
+            with self.lock if long else nullcontext():
+                if long:
                     left, _ = self._copy()  # what was written meanwhile
                 if left == 0:  # the next commit begins the WAL anew and waits for the disk: nobody waits for this
                     with self.transaction():

@@ -181,9 +181,9 @@ def test_nothing_is_left_of_nothing() -> None:
 def test_what_changed_has_to_be_written_again() -> None:
     owner, entry = filled([1, 2, 3, 4, 5])
     for chunk in owner.chunks:
-        chunk.saved = 1
+        chunk.saved = (1,)
     append(owner, entry, [6])
-    assert [chunk.saved for chunk in owner.chunks] == [1, None]
+    assert [chunk.saved for chunk in owner.chunks] == [(1,), None]
     kill(owner, [1, 2, 3])
     while owner.compact():
         pass
@@ -286,14 +286,14 @@ def test_taking_some_of_several_chunks(dense: bool) -> None:
     else:
         append(owner, entry, seqs)
     for chunk in owner.chunks:
-        chunk.saved = 1
+        chunk.saved = (1,)
     assert owner.take(Runs([4, 5, 12, 13]))[1][3] == [40, 50, 120, 130]
     assert live(owner) == [1, 2, 6, 7, 9, 10]
     for chunk in owner.chunks:
         assert chunk.dead == len(chunk) - len(chunk.live()) and chunk.fields is not None
         assert [i for i, field in enumerate(chunk.fields) if field is not None] == chunk.live()
         hit = any(chunk.dots[0] <= BASE + seq <= chunk.dots[-1] for seq in (4, 5, 12, 13))
-        assert chunk.saved == (None if hit else 1)
+        assert chunk.saved == (None if hit else (1,))
 
 
 def test_what_is_dead_is_not_taken_again() -> None:

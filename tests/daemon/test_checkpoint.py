@@ -124,6 +124,40 @@ def test_a_step_is_part_of_a_chunk_or_writes_it(disk: Disk) -> None:
     assert not disk.state.chunks_held
 
 
+def test_large_values_do_not_share_a_segment_without_end(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No blob that SQLite would not take, and no step that holds the loop; what is not there any more leaves nothing."""
+    monkeypatch.setattr("daemon.checkpoint.SEGMENT", 10_000)
+    written: list[int] = []
+    put = disk.store.put_segment
+
+    def noting(actor: Actor, start: int, data: bytes) -> None:
+        written.append(len(data))
+        put(actor, start, data)
+
+    monkeypatch.setattr(disk.store, "put_segment", noting)
+    for i in range(300):
+        disk.write(lambda state, i=i: strings.put(state, b"k%d" % i, bytes(50_000 if i == 77 else 10 * i)))
+    count = disk.checkpoint()
+    assert count == len(written) > 300 * 10 * 150 // 10_000
+    assert sorted(written)[-1] > 50_000 and sorted(written)[-2] < 11_000
+    assert disk.checkpoint() == 0
+    disk.write(lambda state: strings.put(state, b"k250", b"smaller"))
+    assert disk.checkpoint() > 1
+    before = disk.state
+    after, segments = disk.reopened()
+    assert after.hash == before.hash and segments > 40
+    assert disk.checkpoint() == 0, "each part is known again"
+    disk.write(lambda state: strings.put(state, b"k299", b"smaller"))
+    assert disk.checkpoint() < 5, "of a chunk that was loaded in parts only what changed"
+    for i in range(300):
+        if i % 50:
+            disk.write(lambda state, i=i: keyspace.delete(state, b"k%d" % i))
+    disk.checkpoint()
+    before = disk.state
+    after, segments = disk.reopened()
+    assert after.hash == before.hash and len(after.keys) == 6 and segments <= 6
+
+
 def come_and_go(disk: Disk) -> None:
     """Rows of every part of a set of 3,000."""
     disk.write(lambda state: sets.remove(state, b"s", [b"%d" % n for n in range(0, 3000, 100)]))

@@ -216,7 +216,8 @@ def _is_free(lock: threading.RLock) -> bool:
 
 
 def test_who_never_pauses_waits_for_the_log_to_begin_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """From 16 MB on; before, what is written while the log is folded leaves it as it is."""
+    """From 64 MiB on; before, what is written while the log is folded leaves it as it is."""
+    monkeypatch.setattr("daemon.store_file.LONG", 10 << 20)
     file = open_file(tmp_path, "default", "always")
     store = Store(file)
     copy, copies = file._copy, list[bool]()
@@ -241,7 +242,7 @@ def test_who_never_pauses_waits_for_the_log_to_begin_anew(tmp_path: Path, monkey
 def test_a_log_that_another_process_has_kept_long_is_folded_by_no_commit_and_given_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("daemon.store_file.KEPT", 1 << 20)
+    monkeypatch.setattr("daemon.store_file.LONG", 1 << 20)
     file = open_file(tmp_path, "default", "always")
     store = Store(file)
     wal = tmp_path / "default.db-wal"
