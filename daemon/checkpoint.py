@@ -2,8 +2,8 @@
 
 Knows: which chunks of the state are on disk as they are now (`Chunk.saved`), and which segments on disk nobody needs
 any more. Promises: no step takes longer than gathering PART rows or packing a segment: one chunk (about 2,000 rows), or
-about SEGMENT bytes of it, or a single larger row; unchanged chunks are not written again; what is finished is a valid checkpoint at the vector at which it was begun (fuzzy: see
-store.py).
+about SEGMENT bytes of it, or a single larger row; unchanged chunks are not written again; what is finished is a valid
+checkpoint at the vector at which it was begun (fuzzy: see store.py).
 Must not know: when a checkpoint is due.
 """
 

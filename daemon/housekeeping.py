@@ -69,25 +69,23 @@ class Housekeeping:
             )
             space.alarms.tell(Alarm("store_gone", text), space.now())
 
-    async def take_in(self, damage: Damage) -> None:
-        """After a damaged store was replaced: say so, and take in what could be read of its log."""
-        found = len(damage.frames)
-        await self._begin_salvage(damage.frames)
+    def tell(self, damage: Damage) -> None:
+        """After a damaged store was replaced and what could be read of its log taken in: say so."""
         text = (
             f"{damage.reason.split('; ')[0]}. Its files were moved to {damage.aside}, and we go on as a new actor:"
-            f" {found} frames of the log were readable, {found - len(self._salvage)} are taken in, the others wait for"
-            " what peers have. Check the disk; keep the files until the peers have converged"
+            f" {damage.readable} frames of the log were readable, {damage.readable - len(self._salvage)} are taken in,"
+            " the others wait for what peers have. Check the disk; keep the files until the peers have converged"
         )
         self._space.alarms.tell(Alarm("damaged_store", text), self._space.now())
 
     async def take_back(self, damaged: bool) -> None:
-        """After a start: take in what stood behind a damaged frame of the log, found now or at an earlier start."""
+        """After a start: take in what stood behind a damaged frame, or in a damaged store, found now or earlier."""
         frames = self._space.store.rest()
         if not frames and not damaged:
             return
         self._kept = len(frames) > 0
         await self._begin_salvage(frames)
-        text = f"{len(frames) - len(self._salvage)} of {len(frames)} intact frames behind a damaged one are taken in"
+        text = f"{len(frames) - len(self._salvage)} of {len(frames)} intact frames of a damaged log are taken in"
         if len(self._salvage):
             text += "; the others are kept until peers have brought what they build on"
         if damaged:

@@ -172,7 +172,7 @@ class Node:
             space.start_anew(store, self._witness(store))
             await space.load()
         if damage is not None:
-            await space.housekeeping.take_in(damage)
+            space.housekeeping.tell(damage)
         state = space.state
         log.info(
             "loaded",
@@ -233,7 +233,7 @@ class Node:
                 space.close()
                 farewell.append(Outgoing(space.name, PRESENCE, None, space.replica.presence(False)))
             else:
-                space.store.close()
+                space.leave()
         if len(farewell) > 1:
             farewell.append(self._presence(False))
         if self.transport is not None:

@@ -1,14 +1,14 @@
 """A store that cannot be read: moved aside, and what its log still holds taken into a new one. So is, into the store it
-stands in, what stood behind a damaged frame of the log (`Store.rest`).
+stands in, what stood behind a damaged frame of the log. Both lie in `Store.rest` until that is done.
 
 Knows: that frames are whole, checked and immutable wherever they come from, and when one can be applied. Promises: the
 damaged files are renamed, never changed or deleted; a frame is taken in only when everything its author had seen is
 here, as from a peer, under the name of its author; so what comes of it is what peers would have brought, plus what no
-peer had. Must not know: how to read damaged files (store.py).
+peer had; what a start that is killed has not taken in, the next one does.
+Must not know: how to read damaged files (store.py).
 
 The rows of the damaged checkpoint are not used: without all of it nobody can say which of them had been removed. They
-come from peers. Frames that build on them wait, in memory, until they have come; the files moved aside hold them still,
-or `Store.rest`.
+come from peers. Frames that build on them wait until they have come.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from shutil import rmtree
 from typing import Final
 
 from crdt.codec import decode_frame
@@ -31,36 +32,43 @@ AT_ONCE: Final = 50  # frames taken in between two turns of the loop
 
 @dataclass(frozen=True, slots=True)
 class Damage:
-    """What happened to a store: the reason, where its files are now, and the frames that could be read."""
+    """What happened to a store: the reason, where its files are now, and how many frames could be read."""
 
     reason: str
     aside: Path
-    frames: list[LogFrame]
+    readable: int
 
 
 def open_or_replace(directory: Path, space: str, durability: Durability) -> tuple[Store, Damage | None]:
     """Open a store, or where it is damaged an empty one in its place. Raises StoreError for anything else."""
     try:
-        return Store.open(directory, space, durability), None
+        store = Store.open(directory, space, durability)
+        rmtree(_made_in(directory, space), ignore_errors=True)  # a start was killed
+        return store, None
     except StoreForeign:
         raise
     except StoreCorrupt as error:
-        return _replace(directory, space, durability, str(error), [])
+        aside = Store.set_aside(directory, space)
+        return Store.open(directory, space, durability), Damage(str(error), aside, 0)
 
 
 def replace(store: Store, space: str, durability: Durability, reason: str) -> tuple[Store, Damage]:
-    """An open store turned out to be damaged: read what can be read, and open an empty one in its place."""
+    """An open store turned out to be damaged: open one in its place that keeps what can be read of it."""
     frames = list(store.salvage())
     directory = store.path.parent
+    made_in = _made_in(directory, space)
+    rmtree(made_in, ignore_errors=True)
+    successor = Store.open(made_in, space, "always")
+    successor.keep_rest(frames)
+    successor.close()
     store.close()
-    return _replace(directory, space, durability, reason, frames)
+    aside = Store.set_aside(directory, space, successor.path)
+    rmtree(made_in, ignore_errors=True)
+    return Store.open(directory, space, durability), Damage(reason, aside, len(frames))
 
 
-def _replace(
-    directory: Path, space: str, durability: Durability, reason: str, frames: list[LogFrame]
-) -> tuple[Store, Damage]:
-    aside = Store.set_aside(directory, space)
-    return Store.open(directory, space, durability), Damage(reason, aside, frames)
+def _made_in(directory: Path, space: str) -> Path:
+    return directory / f"{space}.salvage"
 
 
 class Salvage:

@@ -406,6 +406,16 @@ class Space:
         while joining.discard():  # noqa: ASYNC110
             await asyncio.sleep(0.001)
 
+    def leave(self) -> None:
+        """End while loading: what was ordered is stored, what is not loaded yet stays where it is."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self.commits.drain()
+        self.commits.close()
+        self._closed = True
+        self._witness.close()
+        self.store.close()
+
     def close(self) -> None:
         """Store and publish what is pending, say goodbye, let go of the files."""
         for task in (self.housekeeping.task, self._joining, self._resyncing):

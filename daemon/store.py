@@ -119,9 +119,11 @@ class Store:
             return cls(file)
 
     @staticmethod
-    def set_aside(directory: Path, space: str) -> Path:
-        """Rename the files of a damaged store, so that `open` starts an empty one; the new path. Raises StoreBusy."""
-        return set_aside(directory, space)
+    def set_aside(directory: Path, space: str, successor: Path | None = None) -> Path:
+        """Rename the files of a damaged store, so that `open` starts an empty one, or the database at `successor`; the
+        new path. Raises StoreBusy.
+        """
+        return set_aside(directory, space, successor)
 
     def close(self) -> None:
         """Close the file and let others in. Idempotent."""
@@ -345,12 +347,17 @@ class Store:
     def salvage(self) -> Iterator[LogFrame]:
         """Every readable frame of the whole log, and of `rest`, for a store whose checkpoint is damaged.
 
-        Feed them to a new replica as if a peer had sent them, before `set_aside`: what no peer has is in there.
+        `keep_rest` them in the store that takes its place, before `set_aside`: what no peer has is in there.
         """
         return chain((frame for _, frame in self._log.read(0) if frame is not None), self._rest.frames())
 
+    def keep_rest(self, frames: Sequence[LogFrame]) -> None:
+        """Put these into `rest`."""
+        with self._file.transaction() as db:
+            self._rest.keep(db, frames)
+
     def rest(self) -> list[LogFrame]:
-        """What stood in the log behind a damaged frame, at this start or an earlier one; each actor's in order.
+        """What stood in the log behind a damaged frame, or in a damaged store before this one; each actor's in order.
 
         Feed them to the replica as if a peer had sent them, then `forget_rest`.
         """

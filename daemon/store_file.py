@@ -33,8 +33,8 @@ SCHEMA_VERSION: Final = 3  # of the tables, and of how frames and rows in them a
 APPLICATION_ID: Final = 0x474F5353  # "GOSS": tells our files from anybody else's SQLite files
 
 LONG: Final = 64 << 20
-"""Bytes of WAL from which on who writes waits for the end of its folding: else who never pauses would never let it begin
-anew. Its file is cut to this length when it had become longer: while another process read it, or the disk was slow."""
+"""Bytes of WAL from which on who writes waits for the end of its folding: without a pause it would never begin anew.
+Its file is cut to this length when it had become longer: while another process read it, or the disk was slow."""
 FOLD_FROM: Final = 1 << 20
 """Bytes, about, from which on folding the WAL pays: it waits for the disk three times."""
 PAGE: Final = 4096
@@ -295,6 +295,7 @@ def open_file(directory: Path, space: str, durability: Durability) -> StoreFile:
     path = directory / f"{space}.db"
     connections: list[sqlite3.Connection] = []
     try:
+        _succeed(path)
         # Before SQLite has it: closing any other descriptor of the file later would drop SQLite's own locks on it.
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         generation = _generation(descriptor)
@@ -325,21 +326,38 @@ def opening(file: StoreFile) -> Iterator[None]:
         raise
 
 
-def set_aside(directory: Path, space: str) -> Path:
-    """Rename a damaged store so that the next `open_file` starts an empty one; the new place of the database."""
+def set_aside(directory: Path, space: str, successor: Path | None = None) -> Path:
+    """Rename a damaged store so that the next `open_file` starts an empty one, or this one, a whole database without a
+    WAL; the new place of the damaged one.
+    """
     lock = _lock(directory, space)
     try:
         # The WAL first: one left behind would be replayed into the new database.
         path = directory / f"{space}.db"
+        if successor is not None:
+            successor.rename(_successor(path))
         count = 1
         while (target := directory / f"{space}.db.damaged-{count}").exists():
             count += 1
         for suffix in ("-wal", "-shm", ""):
             with suppress(FileNotFoundError):
                 Path(f"{path}{suffix}").rename(f"{target}{suffix}")
+        _succeed(path)
         return target
     finally:
         os.close(lock)
+
+
+def _successor(path: Path) -> Path:
+    return path.with_name(f"{path.name}.salvaged")
+
+
+def _succeed(path: Path) -> None:
+    """What takes the place of a damaged file does so when that is gone, after a kill at the next start."""
+    if path.exists():  # and if it is not gone, it will be found damaged again
+        _successor(path).unlink(missing_ok=True)
+    elif _successor(path).exists():
+        _successor(path).rename(path)
 
 
 def _connect(path: Path) -> sqlite3.Connection:

@@ -125,7 +125,7 @@ def test_a_step_is_part_of_a_chunk_or_writes_it(disk: Disk) -> None:
 
 
 def test_large_values_do_not_share_a_segment_without_end(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No blob that SQLite would not take, and no step that holds the loop; what is not there any more leaves nothing."""
+    """No blob that SQLite would not take, and no step that holds the loop; what is gone leaves nothing."""
     monkeypatch.setattr("daemon.checkpoint.SEGMENT", 10_000)
     written: list[int] = []
     put = disk.store.put_segment

@@ -67,7 +67,7 @@ def test_nothing_is_looked_at_again_before_something_has_come() -> None:
 def test_a_damaged_file_is_moved_and_an_empty_one_opened(tmp_path: Path) -> None:
     (tmp_path / "s.db").write_bytes(b"\xff" * 5000)
     store, damage = open_or_replace(tmp_path, "s", "always")
-    assert damage is not None and damage.aside.read_bytes() == b"\xff" * 5000 and damage.frames == []
+    assert damage is not None and damage.aside.read_bytes() == b"\xff" * 5000 and damage.readable == 0
     assert store.last(OLD) == 0
     store.close()
     again, nothing = open_or_replace(tmp_path, "s", "always")
@@ -79,8 +79,57 @@ def test_the_frames_of_an_open_one_are_kept(tmp_path: Path) -> None:
     store = Store.open(tmp_path, "s")
     store.commit(frames(3))
     fresh, damage = replace(store, "s", "always", "a segment has changed")
-    assert damage.frames == frames(3) and fresh.last(OLD) == 0 and damage.aside.exists()
+    assert damage.readable == 3 and fresh.last(OLD) == 0 and damage.aside.exists()
+    assert fresh.rest() == frames(3)
     fresh.close()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["s.db", "s.db.damaged-1", "s.lock"]
+
+
+@pytest.mark.parametrize("moved", ["", "-wal", "-shm", ".db"])
+def test_the_frames_of_an_open_one_are_kept_by_whoever_is_killed_on_the_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moved: str
+) -> None:
+    """Up to the moment in which the damaged file goes it is there, and from then on what takes its place."""
+    store = Store.open(tmp_path, "s")
+    store.commit(frames(3))
+    rename = Path.rename
+
+    def killed(self: Path, target: Path | str) -> Path:
+        name = self.name
+        if (moved == "" and str(target).endswith(".salvaged")) or (moved and name.endswith(moved)):
+            raise KeyboardInterrupt
+        return rename(self, target)
+
+    with monkeypatch.context() as until_then:
+        until_then.setattr(Path, "rename", killed)
+        with pytest.raises(KeyboardInterrupt):
+            replace(store, "s", "always", "a segment has changed")
+    store = Store.open(tmp_path, "s")
+    assert [*store.load().log, *store.rest()] == frames(3)
+    store.close()
+    open_or_replace(tmp_path, "s", "always")[0].close()
+    assert not list(tmp_path.glob("*.salvage*"))
+
+
+def test_what_was_about_to_take_its_place_does_when_the_damaged_one_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store.open(tmp_path, "s")
+    store.commit(frames(3))
+    rename = Path.rename
+
+    def killed(self: Path, target: Path | str) -> Path:
+        if self.name.endswith(".salvaged"):
+            raise KeyboardInterrupt
+        return rename(self, target)
+
+    with monkeypatch.context() as until_then:
+        until_then.setattr(Path, "rename", killed)
+        with pytest.raises(KeyboardInterrupt):
+            replace(store, "s", "always", "a segment has changed")
+    store, damage = open_or_replace(tmp_path, "s", "always")
+    assert damage is None and store.rest() == frames(3)
+    store.close()
 
 
 def test_what_is_not_ours_or_in_use_is_left_alone(tmp_path: Path) -> None:
