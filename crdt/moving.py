@@ -6,7 +6,8 @@ operations, with the same effect; nothing of it is spent under the old name. Mus
 That happens to a machine that was cloned together with its memory: both go on as one actor until one learns that its
 peers know more of it than it does itself. A count that continued a lineage of the old actor is split: the old count
 stands as it was last committed (unless a peer has removed it), because the other one may go on with it, and what was
-added since begins a new lineage.
+added since begins a new lineage. For the same reason a count whose deletion is pending leaves a baseline, as one of a
+foreign actor does.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ def go_on_as(state: State, actor: Actor) -> None:
         if entry is not None and field is not None:
             state.fields[i] = entry.renamed(field, old.seed, state.me.seed, cut & SEQ_MASK)
     _put_back(state, taken, old.actor, cut, offset)
+    _leave_bases(state, old.index, {raw[1] for *_, raw in taken if _is(raw, numberwire.FOSTER)})
     for key in list(state.lifetimes):
         state.reassess(key)
 
@@ -74,6 +76,22 @@ def _put_back(state: State, taken: Pending, old: Actor, cut: int, offset: int) -
         if field is not None:
             field = entry.renamed(field, old.seed(), state.me.seed, cut & SEQ_MASK)
         entry.insert(state, field, state.wire(raw), dot + offset)
+
+
+def _leave_bases(state: State, old: int, fostered: set[int]) -> None:
+    """Pending deletions say how much they took of the old actor's counts; not of those that a pending row carries on."""
+    removed = state.removed
+    for at, dot in enumerate(removed.dots):
+        raw: Any = removed.raws[at]
+        if dot >> SEQ_BITS != old or not _is(raw, numberwire.COUNT) or dot in state.removed_twice:
+            continue
+        lineage = (dot & ~SEQ_MASK) + raw[1]
+        if lineage not in fostered:
+            entry, field = state.entry(removed.entries[at].CODE, removed.entries[at].key), removed.fields[at]
+            base = state.wire((numberwire.BASE, lineage, dot & SEQ_MASK, raw[2]))
+            entry.insert(state, field, base, state.add(entry, field))
+            state.place(entry)
+            state.name_pending()
 
 
 def _is(raw: Raw, kind: int) -> bool:

@@ -10,7 +10,7 @@ from crdt.dots import Actor
 from crdt.errors import UsageError
 from crdt.moving import go_on_as
 from crdt.state import State
-from crdt.types import counters, documents, flags, hashes, keyspace, lists, sets, strings, texts
+from crdt.types import counters, documents, flags, hashes, keyspace, lists, sets, strings, texts, zsets
 from tests.crdt.replicas import cut, pending
 
 OLD, NEW, OTHER = Actor("a", 1), Actor("a", 2), Actor("b", 3)
@@ -286,3 +286,37 @@ def test_clones_that_went_on_with_one_array_keep_both_their_elements() -> None:
         documents.insert(state, doc, documents.elements(doc.root, 1, 2)[0], 1, [name * 2])
     goes_its_own_way(clones)
     assert document(clones[0], b"j") == b'[[0,"b","a"],["b","bb"],{"b":["b",{}]},["a","aa"],{"a":["a",{}]},1,"b","a"]'
+
+
+@pytest.mark.parametrize("counted_first", [False, True])
+@pytest.mark.parametrize("fields", [1, 300])
+def test_a_pending_deletion_takes_what_it_saw_of_the_own_count(counted_first: bool, fields: int) -> None:
+    """The other one goes on with that count: what it adds stays, and nothing else."""
+
+    def count(state: State, by: int) -> None:
+        counters.incr(state, b"n", by)
+        counters.grow(state, b"g", by)
+        zsets.increase(state, b"z", b"m", by)
+        for i in range(fields):
+            hashes.incr(state, b"h", b"%d" % i, by)
+
+    clones = [State(OLD), State(OLD)]
+    for state in clones:
+        state.begin(1000)
+        count(state, 10)
+        pending(state)
+    count(clones[0], 1)
+    known = pending(clones[0])
+    if counted_first:
+        count(clones[1], 2)
+    for key in (b"n", b"g", b"z", b"h"):
+        keyspace.delete(clones[1], key)
+    go_on_as(clones[1], NEW)
+    moved = pending(clones[1])
+    clones[1].apply(known)
+    clones[0].apply(moved)
+    for state in clones:
+        assert strings.get(state, b"n") == b"1" and counters.grown(state, b"g") == 1
+        assert list(zsets.ordered(state, b"z")) == [(1.0, b"m")]
+        assert {hashes.get(state, b"h", b"%d" % i) for i in range(fields)} == {b"1"}
+    assert clones[0].hash == clones[1].hash
