@@ -79,7 +79,7 @@ def _put_back(state: State, taken: Pending, old: Actor, cut: int, offset: int) -
 
 
 def _leave_bases(state: State, old: int, fostered: set[int]) -> None:
-    """Pending deletions say how much they took of the old actor's counts; not of those that a pending row carries on."""
+    """Pending deletions say how much they took of the old actor's counts, but of what a pending row carries on."""
     removed = state.removed
     for at, dot in enumerate(removed.dots):
         raw: Any = removed.raws[at]
