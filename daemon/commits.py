@@ -46,7 +46,7 @@ class Commits:
         self._unsynced = False  # something was stored and may not have reached the disk yet
         self._worker = ThreadPoolExecutor(1, thread_name_prefix=f"store-{space.name}")
         self._aside = ThreadPoolExecutor(1, thread_name_prefix=f"aside-{space.name}")
-        self._closing = False
+        self.closing = False  # what is done aside should come to an end
         self._queue: deque[Persist] = deque()  # ordered and not begun
         self._held = 0  # bytes of frames in it
         self.underway: tuple[Sequence[Persist], Future[None]] | None = None  # what the worker has
@@ -109,14 +109,9 @@ class Commits:
         """Have something done beside commits, in turn with others of its kind. May be cancelled by `close`."""
         return self._loop.run_in_executor(self._aside, work)
 
-    @property
-    def closing(self) -> bool:
-        """Whether what is done aside should come to an end: nobody needs it."""
-        return self._closing
-
     def close(self) -> None:
         """Let the workers end: what was ordered is stored and synced, what is done aside left where it is."""
-        self._closing = True
+        self.closing = True
         self._aside.shutdown(wait=False, cancel_futures=True)
         self.sync()
         self._worker.shutdown()
@@ -163,7 +158,7 @@ class Commits:
         self._staging = False  # what comes from now on may come too late for this
         store = self._space.store
         more = True
-        while more and not self._closing:
+        while more and not self.closing:
             with self._vital():
                 more = store.write_staged(TOGETHER)
             if store.unfolded > FOLD_AT:
