@@ -247,7 +247,7 @@ class StoreFile:
         self.unfolded = 0
         with suppress(sqlite3.Error, StoreFailed):
             left, whole = self._copy()
-            long = whole * PAGE > LONG
+            long = whole * PAGE > LONG > 2 * left * PAGE  # more is left where another process reads
             with self.lock if long else nullcontext():
                 if long:
                     left, _ = self._copy()  # what was written meanwhile

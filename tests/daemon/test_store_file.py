@@ -246,13 +246,21 @@ def test_a_log_that_another_process_has_kept_long_is_folded_by_no_commit_and_giv
     file = open_file(tmp_path, "default", "always")
     store = Store(file)
     wal = tmp_path / "default.db-wal"
+    copy, copies = file._copy, list[bool]()
+
+    def noting() -> tuple[int, int]:
+        copies.append(ThreadPoolExecutor(1).submit(_is_free, file.lock).result())
+        return copy()
+
+    monkeypatch.setattr(file, "_copy", noting)
     reader = sqlite3.connect(file.path, isolation_level=None)
     reader.execute("BEGIN")
     reader.execute("SELECT count(*) FROM log").fetchone()
     for seq in range(1, 11):
         store.commit([LogFrame(ADA, seq, seq, bytes(3 << 20))])
+        copies.clear()
         store.fold()
-    assert wal.stat().st_size > 30 << 20
+    assert wal.stat().st_size > 30 << 20 and copies == [True], "and nobody waits while nothing can be done"
     reader.close()
     before = file.path.stat().st_size
     store.commit([LogFrame(ADA, 11, 11, bytes(3 << 20))])
