@@ -135,6 +135,7 @@ class StoreFile:
         self.path = path
         self.write, self.read, self._folder = connections
         self.read.execute("PRAGMA query_only = ON")
+        self._folder.execute("PRAGMA busy_timeout = 0")  # what others read is folded later
         self.lock = threading.RLock()
         self.actors: dict[int, Actor] = {}
         self._ids: dict[Actor, int] = {}

@@ -294,7 +294,9 @@ def test_a_start_beside_a_reader_does_not_wait_for_it(tmp_path: Path) -> None:
     reader = sqlite3.connect(tmp_path / "two" / "default.db", isolation_level=None)
     reader.execute("BEGIN")
     reader.execute("SELECT count(*) FROM log").fetchone()
-    store = Store.open(tmp_path / "two", "default")
+    file = open_file(tmp_path / "two", "default", "always")
+    assert file._folder.execute("PRAGMA busy_timeout").fetchone() == (0,), "SQLite waits for 5 s by itself"
+    store = Store(file)
     assert [frame.data for frame in store.load().log] == [b"left"]
     store.close()
     reader.close()
