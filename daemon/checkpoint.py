@@ -141,10 +141,8 @@ class Checkpointer:
                 self.written += 1
                 starts.append(start)
             yield None
-        if not starts or chunk.saved is None:
-            chunk.saved = None
-        else:
-            chunk.saved = tuple(starts)
+        if chunk.saved is not None:
+            chunk.saved = tuple(starts) or None
 
     @staticmethod
     def _segments(state: State, chunk: Chunk) -> Iterator[tuple[int, list[Group]]]:

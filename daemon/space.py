@@ -412,7 +412,7 @@ class Space:
             self._timer.cancel()
         self.commits.drain()
         self.commits.close()
-        self._closed = True
+        self._closed = True  # the links go after the spaces: what they still bring is left to the next start
         self._witness.close()
         self.store.close()
 
@@ -425,9 +425,4 @@ class Space:
         self.commit()
         self.commits.drain()
         self.run(self.replica.farewell())
-        if self._timer is not None:
-            self._timer.cancel()
-        self.commits.close()
-        self._closed = True  # the links go after the spaces: what they still bring is left to the next start
-        self._witness.close()
-        self.store.close()
+        self.leave()

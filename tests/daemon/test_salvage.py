@@ -85,18 +85,12 @@ def test_the_frames_of_an_open_one_are_kept(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["s.db", "s.db.damaged-1", "s.lock"]
 
 
-@pytest.mark.parametrize("moved", ["", "-wal", "-shm", ".db"])
-def test_the_frames_of_an_open_one_are_kept_by_whoever_is_killed_on_the_way(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moved: str
-) -> None:
-    """Up to the moment in which the damaged file goes it is there, and from then on what takes its place."""
-    store = Store.open(tmp_path, "s")
-    store.commit(frames(3))
+def _killed_before_renaming(store: Store, pattern: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`replace`, which ends before it renames what matches."""
     rename = Path.rename
 
     def killed(self: Path, target: Path | str) -> Path:
-        name = self.name
-        if (moved == "" and str(target).endswith(".salvaged")) or (moved and name.endswith(moved)):
+        if self.match(pattern):
             raise KeyboardInterrupt
         return rename(self, target)
 
@@ -104,6 +98,16 @@ def test_the_frames_of_an_open_one_are_kept_by_whoever_is_killed_on_the_way(
         until_then.setattr(Path, "rename", killed)
         with pytest.raises(KeyboardInterrupt):
             replace(store, "s", "always", "a segment has changed")
+
+
+@pytest.mark.parametrize("moved", ["s.salvage/s.db", "s.db-wal", "s.db-shm", "s.db"])
+def test_the_frames_of_an_open_one_are_kept_by_whoever_is_killed_on_the_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moved: str
+) -> None:
+    """Up to the moment in which the damaged file goes it is there, and from then on what takes its place."""
+    store = Store.open(tmp_path, "s")
+    store.commit(frames(3))
+    _killed_before_renaming(store, f"{tmp_path.name}/{moved}", monkeypatch)
     store = Store.open(tmp_path, "s")
     assert [*store.load().log, *store.rest()] == frames(3)
     store.close()
@@ -116,17 +120,7 @@ def test_what_was_about_to_take_its_place_does_when_the_damaged_one_is_gone(
 ) -> None:
     store = Store.open(tmp_path, "s")
     store.commit(frames(3))
-    rename = Path.rename
-
-    def killed(self: Path, target: Path | str) -> Path:
-        if self.name.endswith(".salvaged"):
-            raise KeyboardInterrupt
-        return rename(self, target)
-
-    with monkeypatch.context() as until_then:
-        until_then.setattr(Path, "rename", killed)
-        with pytest.raises(KeyboardInterrupt):
-            replace(store, "s", "always", "a segment has changed")
+    _killed_before_renaming(store, "*.salvaged", monkeypatch)
     store, damage = open_or_replace(tmp_path, "s", "always")
     assert damage is None and store.rest() == frames(3)
     store.close()

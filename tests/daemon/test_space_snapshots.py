@@ -114,15 +114,28 @@ class SlowEnd:
         self._sync()
 
 
-async def test_the_end_of_a_join_waits_for_a_slow_disk_and_the_loop_does_not(
-    make: Make, between: Between, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What is written meanwhile is stored before the snapshot, in the order of the frames, and both are there."""
+async def _at_its_end(make: Make, between: Between, monkeypatch: pytest.MonkeyPatch) -> tuple[Member, Member, SlowEnd]:
+    """As `_away_too_long`, with the second at the end of joining what the first had, waiting for its disk."""
     a, b = await _away_too_long(make, between)
     disk = SlowEnd(b, monkeypatch)
     between.mend()
     b.space.commit()
     await until(disk.reached.is_set, "the join to wait for the disk")
+    return a, b, disk
+
+
+def _fork(member: Member) -> None:
+    """It goes on as another actor."""
+    member.space.begin()
+    member.space.replica.lives.fork()
+    member.space.run(member.space.replica.out.take())
+
+
+async def test_the_end_of_a_join_waits_for_a_slow_disk_and_the_loop_does_not(
+    make: Make, between: Between, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is written meanwhile is stored before the snapshot, in the order of the frames, and both are there."""
+    a, b, disk = await _at_its_end(make, between, monkeypatch)
     for name in (b"3", b"4", b"5"):
         b.add(b"mine", name)
         b.space.commit()
@@ -143,14 +156,8 @@ async def test_the_end_of_a_join_waits_for_a_slow_disk_and_the_loop_does_not(
 async def test_a_join_given_up_while_it_waits_for_the_disk_keeps_others_waiting_and_breaks_none(
     make: Make, between: Between, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    a, b = await _away_too_long(make, between)
-    disk = SlowEnd(b, monkeypatch)
-    between.mend()
-    b.space.commit()
-    await until(disk.reached.is_set, "the join to wait for the disk")
-    b.space.begin()
-    b.space.replica.lives.fork()
-    b.space.run(b.space.replica.out.take())
+    a, b, disk = await _at_its_end(make, between, monkeypatch)
+    _fork(b)
     assert b.space.replica.merging.joining is None and b.space.checkpointer.running
     with monkeypatch.context() as due:
         due.setattr(Housekeeping, "_checkpoint_due", lambda self: True)
@@ -169,15 +176,9 @@ async def test_a_join_given_up_while_it_waits_for_the_disk_keeps_others_waiting_
 async def test_a_join_waits_for_one_that_was_given_up_and_is_not_over(
     make: Make, between: Between, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    a, b = await _away_too_long(make, between)
-    disk = SlowEnd(b, monkeypatch)
-    between.mend()
-    b.space.commit()
-    await until(disk.reached.is_set, "the join to wait for the disk")
+    a, b, disk = await _at_its_end(make, between, monkeypatch)
     first = b.space._joining
-    b.space.begin()
-    b.space.replica.lives.fork()
-    b.space.run(b.space.replica.out.take())
+    _fork(b)
     await until(lambda: b.space._joining is not first, "another join")
     assert first is not None and not first.done()
     for _ in range(100):
