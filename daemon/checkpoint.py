@@ -154,14 +154,14 @@ class Checkpointer:
             groups = state.groups(chunk, at, stop)
             weight = sum(map(_weight, groups))
             if weight > SEGMENT and stop - at > 1:
-                count = (stop - at) // 2
+                count = (stop - at) // 2  # and more again where they are smaller
                 continue
             if gathered and held + weight > SEGMENT:
                 yield chunk.dots[first] & SEQ_MASK, gathered
                 gathered, held, first = [], 0, at
             gathered += groups
             held += weight
-            at = stop
+            at, count = stop, min(2 * count, PART)
             if groups:
                 yield 0, []
         if gathered:
@@ -171,4 +171,5 @@ class Checkpointer:
 def _weight(group: Group) -> int:
     """Bytes of what may be large in it."""
     payloads = group.payloads or ()
-    return sum(map(len, group.fields)) + sum(len(each) for each in payloads if isinstance(each, bytes | str))
+    weight = len(group.key or b"") + sum(map(len, group.fields))
+    return weight + sum(len(each) for each in payloads if isinstance(each, bytes | str))

@@ -15,12 +15,13 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 from crdt.replica.effects import LogFrame, Persist, Stage
 from crdt.replica.events import Persisted
 from daemon.metrics import Histogram
+from daemon.store import StoreError
 
 if TYPE_CHECKING:
     from daemon.space import Space
@@ -162,7 +163,8 @@ class Commits:
             with self._vital():
                 more = store.write_staged(TOGETHER)
             if store.unfolded > FOLD_AT:
-                store.fold()
+                with suppress(StoreError):  # housekeeping tells if it goes on
+                    store.fold()
 
     def _sync(self) -> None:
         with self._vital():

@@ -2,7 +2,7 @@
 giving back what dead rows held.
 
 Knows: when a checkpoint is due; how much log may stay; whether the file of the store is still where it was.
-Promises: everything goes in slices between other work; what fails is tried again, and one line says so; a checkpoint is
+Promises: everything goes in slices between other work; what fails is tried again, and an alarm says so; a checkpoint is
 finished only after the removals that its segments lack are in the log.
 Must not know: how rows are packed (checkpoint.py), what stands in one transaction (store.py), joins (space.py).
 """
@@ -10,6 +10,7 @@ Must not know: how rows are packed (checkpoint.py), what stands in one transacti
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from crdt.replica.effects import Alarm, LogFrame
@@ -37,7 +38,6 @@ class Housekeeping:
         self._salvage = Salvage()
         self._kept = False  # the store holds frames that stood behind a damaged one
         self._displaced = False
-        self._failed = False
 
     def turn(self) -> None:
         """A few times a second: fold the WAL, prune the log, compact, write a checkpoint when one is due."""
@@ -53,7 +53,8 @@ class Housekeeping:
     async def pause(self, seconds: float = 0.0) -> None:
         """Between two slices of what writes much: others get their turn, and the WAL is folded by the worker."""
         if self._space.store.unfolded > FOLD_AT:
-            await self._space.commits.aside(self._space.store.fold)
+            with suppress(StoreError):  # the next turn tells, if it goes on
+                await self._space.commits.aside(self._space.store.fold)
         else:
             await asyncio.sleep(seconds)
 
@@ -72,7 +73,7 @@ class Housekeeping:
     def tell(self, damage: Damage) -> None:
         """After a damaged store was replaced and what could be read of its log taken in: say so."""
         text = (
-            f"{damage.reason.split('; ')[0]}. Its files were moved to {damage.aside}, and we go on as a new actor:"
+            f"{damage.what}. Its files were moved to {damage.aside}, and we go on as a new actor:"
             f" {damage.readable} frames of the log were readable, {damage.readable - len(self._salvage)} are taken in,"
             " the others wait for what peers have. Check the disk; keep the files until the peers have converged"
         )
@@ -120,11 +121,7 @@ class Housekeeping:
                 await self._compact()
         except StoreError as error:
             space.checkpointer.abandon()
-            if not self._failed:
-                log.error("housekeeping_failed", space=space.name, what=f"{error}; tried again until it works")
-            self._failed = True
-        else:
-            self._failed = False
+            space.alarms.tell(Alarm("housekeeping_failed", f"{error}; tried again until it works"), space.now())
 
     async def _compact(self) -> None:
         """Cuts give back what dead rows held, if there are any."""
@@ -135,13 +132,13 @@ class Housekeeping:
 
     def _tidy(self) -> None:
         store, commits = self._space.store, self._space.commits
-        store.fold()
         while store.sweep() and not commits.closing:
             pass
         while store.prune(self.log_budget).more and not commits.closing:
             pass
         if self._kept and not len(self._salvage):
             self._kept = not store.forget_rest()
+        store.fold()  # at last, since it may fail for long where all else works
 
     def _checkpoint_due(self) -> bool:
         space = self._space

@@ -168,7 +168,7 @@ class Node:
         try:
             await space.load()
         except StoreCorrupt as error:
-            store, damage = replace(space.store, space.name, self.config.store.durability, str(error))
+            store, damage = replace(space.store, space.name, self.config.store.durability, error)
             space.start_anew(store, self._witness(store))
             await space.load()
         if damage is not None:

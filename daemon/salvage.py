@@ -14,7 +14,8 @@ come from peers. Frames that build on them wait until they have come.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from shutil import rmtree
@@ -25,16 +26,16 @@ from crdt.dots import Actor
 from crdt.errors import PeerError
 from crdt.replica.effects import LogFrame
 from crdt.replica.replica import Replica
-from daemon.store import Durability, Store, StoreCorrupt, StoreForeign
+from daemon.store import Durability, Store, StoreCorrupt, StoreError, StoreForeign, StoreUnwritable
 
 AT_ONCE: Final = 50  # frames taken in between two turns of the loop
 
 
 @dataclass(frozen=True, slots=True)
 class Damage:
-    """What happened to a store: the reason, where its files are now, and how many frames could be read."""
+    """What happened to a store, where its files are now, and how many frames could be read."""
 
-    reason: str
+    what: str
     aside: Path
     readable: int
 
@@ -43,32 +44,54 @@ def open_or_replace(directory: Path, space: str, durability: Durability) -> tupl
     """Open a store, or where it is damaged an empty one in its place. Raises StoreError for anything else."""
     try:
         store = Store.open(directory, space, durability)
-        rmtree(_made_in(directory, space), ignore_errors=True)  # a start was killed
-        return store, None
     except StoreForeign:
         raise
     except StoreCorrupt as error:
-        aside = Store.set_aside(directory, space)
-        return Store.open(directory, space, durability), Damage(str(error), aside, 0)
+        what = _what(error)
+        with _successor(directory, space, what, ()) as successor:
+            damage = Damage(what, Store.set_aside(directory, space, successor), 0)
+        return Store.open(directory, space, durability), damage
+    rmtree(_made_in(directory, space), ignore_errors=True)  # a start was killed
+    if store.aside is None:
+        return store, None
+    what = f"{store.path} was damaged, and a start that was replacing it killed"
+    return store, Damage(what, store.aside, len(store.rest()))
 
 
-def replace(store: Store, space: str, durability: Durability, reason: str) -> tuple[Store, Damage]:
-    """An open store turned out to be damaged: open one in its place that keeps what can be read of it."""
-    frames = list(store.salvage())
-    directory = store.path.parent
+def replace(store: Store, space: str, durability: Durability, error: StoreCorrupt) -> tuple[Store, Damage]:
+    """An open store turned out to be damaged: open one in its place that keeps what can be read of it. Raises
+    StoreError: nothing was moved, or with the next start it will have been.
+    """
+    directory, what, frames = store.path.parent, _what(error), list(store.salvage())
+    with _successor(directory, space, what, frames) as successor:
+        damage = Damage(what, store.give_way(successor), len(frames))
+    return Store.open(directory, space, durability), damage
+
+
+@contextmanager
+def _successor(directory: Path, space: str, what: str, frames: Sequence[LogFrame]) -> Iterator[Path]:
+    """A closed database with these frames in its `rest`, to be moved from where it was made."""
     made_in = _made_in(directory, space)
-    rmtree(made_in, ignore_errors=True)
-    successor = Store.open(made_in, space, "always")
-    successor.keep_rest(frames)
-    successor.close()
-    store.close()
-    aside = Store.set_aside(directory, space, successor.path)
-    rmtree(made_in, ignore_errors=True)
-    return Store.open(directory, space, durability), Damage(reason, aside, len(frames))
+    rmtree(made_in, ignore_errors=True)  # a start was killed
+    try:
+        try:
+            store = Store.open(made_in, space, "always")
+            with closing(store):
+                store.keep_rest(frames)
+        except StoreError as error:
+            raise StoreUnwritable(f"{what}, and to keep what can be read of it failed: {error}") from error
+        yield store.path
+    finally:
+        rmtree(made_in, ignore_errors=True)
 
 
 def _made_in(directory: Path, space: str) -> Path:
     return directory / f"{space}.salvage"
+
+
+def _what(error: StoreCorrupt) -> str:
+    """What happened, without what to do."""
+    return str(error).split("; ")[0]
 
 
 class Salvage:

@@ -119,11 +119,15 @@ class Store:
             return cls(file)
 
     @staticmethod
-    def set_aside(directory: Path, space: str, successor: Path | None = None) -> Path:
-        """Rename the files of a damaged store, so that `open` starts an empty one, or the database at `successor`; the
-        new path. Raises StoreBusy.
+    def set_aside(directory: Path, space: str, successor: Path) -> Path:
+        """Rename the files of a damaged store that cannot be opened, so that `open` opens the one at `successor`, which
+        is closed; the new path. All or nothing, at the latest with the next `open`. Raises StoreBusy, StoreUnwritable.
         """
         return set_aside(directory, space, successor)
+
+    def give_way(self, successor: Path) -> Path:
+        """As `set_aside`, for a store that is open, and closes it."""
+        return self._file.give_way(successor)
 
     def close(self) -> None:
         """Close the file and let others in. Idempotent."""
@@ -148,6 +152,13 @@ class Store:
     def in_place(self) -> bool:
         """Whether a start would find this file: nobody has removed it or put another in its place."""
         return self._file.in_place
+
+    @property
+    def aside(self) -> Path | None:
+        """Where the files of a damaged store are that this one took the place of as it was opened, because the start
+        that had begun with that was killed; None if there was none.
+        """
+        return self._file.aside
 
     @property
     def log_bytes(self) -> int:
@@ -347,7 +358,7 @@ class Store:
     def salvage(self) -> Iterator[LogFrame]:
         """Every readable frame of the whole log, and of `rest`, for a store whose checkpoint is damaged.
 
-        `keep_rest` them in the store that takes its place, before `set_aside`: what no peer has is in there.
+        `keep_rest` them in the store that takes its place, before `give_way`: what no peer has is in there.
         """
         return chain((frame for _, frame in self._log.read(0) if frame is not None), self._rest.frames())
 

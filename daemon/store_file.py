@@ -140,6 +140,7 @@ class StoreFile:
         self.actors: dict[int, Actor] = {}
         self._ids: dict[Actor, int] = {}
         self._new_ids: list[Actor] = []
+        self.aside: Path | None = None  # what this one replaces since this start, where an earlier one was killed
         self._flock = lock
         self.unfolded = 0  # bytes that were written since the last fold, about
         # Commits do not sync, `sync` does: on a slow disk nobody waits for it who only wants to write as well.
@@ -242,23 +243,36 @@ class StoreFile:
             )
 
     def fold(self) -> None:
-        """Copy the WAL into the file, if there is much; from any thread but one at a time. It may fail without harm."""
-        if self.unfolded < FOLD_FROM:
-            return
-        self.unfolded = 0
-        with suppress(sqlite3.Error, StoreFailed):
-            left, whole = self._copy()
-            long = whole * PAGE > LONG > 2 * left * PAGE  # more is left where another process reads
-            with self.lock if long else nullcontext():
-                if long:
-                    left, _ = self._copy()  # what was written meanwhile
-                if left == 0:  # the next commit begins the WAL anew and waits for the disk: nobody waits for this
-                    with self.transaction():
-                        self.set_meta({"folded": secrets.token_bytes(8)})  # what is written as it was is not written
+        """Copy the WAL into the file, if there is much; from any thread but one at a time.
+
+        Raises StoreFailed: nothing is lost, but the WAL grows until it works again.
+        """
+        due, self.unfolded = self.unfolded, 0
+        try:
+            if due >= FOLD_FROM:
+                self._fold()
+                due = 0
+        finally:
+            self.unfolded += due
+
+    def _fold(self) -> None:
+        left, whole = self._copy()
+        long = whole * PAGE > LONG > 2 * left * PAGE  # more is left where another process reads
+        with self.lock if long else nullcontext():
+            if long:
+                left, _ = self._copy()  # what was written meanwhile
+            if left == 0:  # the next commit begins the WAL anew and waits for the disk: nobody waits for this
+                with self.transaction():
+                    self.set_meta({"folded": secrets.token_bytes(8)})  # what is written as it was is not written
 
     def _copy(self) -> tuple[int, int]:
-        """Pages of the WAL into the file, but for what is being read or was just written: how many are left, of all."""
-        _, written, folded = self._folder.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        """Pages of the WAL into the file, but for what others read: how many are left, of those that it had when this
+        began.
+        """
+        try:
+            _, written, folded = self._folder.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        except sqlite3.Error as error:
+            raise StoreFailed(f"folding the WAL into {self.path} failed: {error}; check the disk") from error
         return written - folded, written
 
     def settle(self) -> None:
@@ -278,6 +292,12 @@ class StoreFile:
         for actor in self._new_ids:
             del self.actors[self._ids.pop(actor)]
 
+    def give_way(self, successor: Path) -> Path:
+        """As `set_aside`, and close it: the files go as they are, SQLite folds no WAL into a file that was moved."""
+        aside = _replace(self.path, successor)
+        self.close()
+        return aside
+
     def close(self) -> None:
         """Fold the WAL into the file, close it, let others in. Idempotent."""
         if self._flock < 0:
@@ -296,7 +316,7 @@ def open_file(directory: Path, space: str, durability: Durability) -> StoreFile:
     path = directory / f"{space}.db"
     connections: list[sqlite3.Connection] = []
     try:
-        _succeed(path)
+        aside = _succeed(path)
         # Before SQLite has it: closing any other descriptor of the file later would drop SQLite's own locks on it.
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         generation = _generation(descriptor)
@@ -311,6 +331,7 @@ def open_file(directory: Path, space: str, durability: Durability) -> StoreFile:
         os.close(lock)
         _tell(error, path)
         raise
+    file.aside = aside
     with opening(file):
         file.settle()
     return file
@@ -327,38 +348,64 @@ def opening(file: StoreFile) -> Iterator[None]:
         raise
 
 
-def set_aside(directory: Path, space: str, successor: Path | None = None) -> Path:
-    """Rename a damaged store so that the next `open_file` starts an empty one, or this one, a whole database without a
-    WAL; the new place of the damaged one.
+def set_aside(directory: Path, space: str, successor: Path) -> Path:
+    """Rename a damaged store that cannot be opened, and give its place to another database, which is closed; the new
+    place of the damaged one. Raises StoreBusy, StoreUnwritable: what was not begun, the next `open_file` begins anew.
     """
     lock = _lock(directory, space)
     try:
-        # The WAL first: one left behind would be replayed into the new database.
-        path = directory / f"{space}.db"
-        if successor is not None:
-            successor.rename(_successor(path))
-        count = 1
-        while (target := directory / f"{space}.db.damaged-{count}").exists():
-            count += 1
-        for suffix in ("-wal", "-shm", ""):
-            with suppress(FileNotFoundError):
-                Path(f"{path}{suffix}").rename(f"{target}{suffix}")
-        _succeed(path)
-        return target
+        return _replace(directory / f"{space}.db", successor)
     finally:
         os.close(lock)
+
+
+def _replace(path: Path, successor: Path) -> Path:
+    if Path(f"{successor}-wal").exists():  # closing it would have folded that
+        raise StoreUnwritable(f"{path} is damaged, and what replaces it does not fit; free space or check the disk")
+    try:
+        successor.rename(_successor(path))
+        _bring_names_to_disk(path.parent)
+        aside = _damaged(path, _last_damaged(path) + 1)
+        path.rename(aside)  # from here on it is replaced, whoever ends it
+        _bring_names_to_disk(path.parent)
+        _succeed(path)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    return aside
+
+
+def _succeed(path: Path) -> Path | None:
+    """Give the place of a damaged database that is gone to its successor, where there is one: after a kill the next
+    start does. The new place of the damaged one.
+    """
+    successor = _successor(path)
+    if not successor.exists():
+        return None
+    if path.exists():  # all of it is as it was, and will be found damaged again
+        successor.unlink()
+        return None
+    aside = _damaged(path, max(_last_damaged(path), 1))
+    for suffix in ("-wal", "-shm"):  # or they would be taken for the successor's
+        with suppress(FileNotFoundError):
+            Path(f"{path}{suffix}").rename(f"{aside}{suffix}")
+    successor.rename(path)
+    _bring_names_to_disk(path.parent)
+    return aside
 
 
 def _successor(path: Path) -> Path:
     return path.with_name(f"{path.name}.salvaged")
 
 
-def _succeed(path: Path) -> None:
-    """What takes the place of a damaged file does so when that is gone, after a kill at the next start."""
-    if path.exists():  # and if it is not gone, it will be found damaged again
-        _successor(path).unlink(missing_ok=True)
-    elif _successor(path).exists():
-        _successor(path).rename(path)
+def _damaged(path: Path, number: int) -> Path:
+    return path.with_name(f"{path.name}.damaged-{number}")
+
+
+def _last_damaged(path: Path) -> int:
+    """The highest number under which something was set aside; 0 if nothing was."""
+    names = [each.name.removeprefix(_damaged(path, 0).name[:-1]) for each in path.parent.iterdir()]
+    numbers = [name.partition("-")[0] for name in names]
+    return max((int(number) for number in numbers if number.isdecimal()), default=0)
 
 
 def _connect(path: Path) -> sqlite3.Connection:
@@ -374,6 +421,14 @@ def _bring_to_disk(descriptor: int) -> None:
         os.fdatasync(descriptor)
     else:
         fcntl.fcntl(descriptor, full)
+
+
+def _bring_names_to_disk(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _lock(directory: Path, space: str) -> int:

@@ -158,6 +158,26 @@ def test_large_values_do_not_share_a_segment_without_end(disk: Disk, monkeypatch
     assert after.hash == before.hash and len(after.keys) == 6 and segments <= 6
 
 
+def test_a_long_key_weighs_as_well(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each set is a group of its own, with its key."""
+    monkeypatch.setattr("daemon.checkpoint.SEGMENT", 10_000)
+    for i in range(300):
+        disk.write(lambda state, i=i: sets.add(state, b"%d" % i + bytes(5000), [b"member"]))
+    assert disk.checkpoint() >= 150
+
+
+def test_one_large_value_does_not_make_what_follows_slow(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("daemon.checkpoint.SEGMENT", 10_000)
+    for i in range(1500):
+        disk.write(lambda state, i=i: strings.put(state, b"k%d" % i, bytes(0 if i else 50_000)))
+    disk.checkpointer.begin()
+    steps = 0
+    while disk.checkpointer.step():
+        steps += 1
+    assert steps < 30
+    disk.checkpointer.finish()
+
+
 def come_and_go(disk: Disk) -> None:
     """Rows of every part of a set of 3,000."""
     disk.write(lambda state: sets.remove(state, b"s", [b"%d" % n for n in range(0, 3000, 100)]))

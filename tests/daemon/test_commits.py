@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Sequence
 
 import pytest
@@ -224,6 +225,33 @@ async def test_rows_that_cannot_be_written_end_the_daemon(make: Make, monkeypatc
     a.space.commits.stage(Stage(1, a.space.state.actor, 1, 2, b"seqs", b"row"))
     await a.space.commits.aside(lambda: None)
     assert a.failures == [(1, "disk full")]
+
+
+async def test_the_files_are_not_closed_under_what_is_done_aside(make: Make) -> None:
+    a = make("a", "interval")
+    await a.start()
+    commits = a.space.commits
+
+    def until_the_end() -> None:
+        while not commits.closing:
+            time.sleep(0.001)
+        time.sleep(0.1)
+
+    commits.aside(until_the_end)
+    commits.close()
+    assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("aside-")]
+
+
+async def test_a_fold_that_fails_beside_a_snapshot_ends_nothing(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("daemon.commits.FOLD_AT", -1)
+    a = make("a", "interval")
+    await a.start()
+    commits, store = a.space.commits, a.space.store
+    monkeypatch.setattr(store, "fold", _full)
+    for number in (1, 2):
+        commits.stage(Stage(number, a.space.state.actor, 1, 2, b"seqs", b"row"))
+        await commits.aside(lambda: None)
+    assert store.unwritten == 0 and len(list(store.staged_index())) == 2 and not a.failures
 
 
 async def test_who_waits_may_go_and_what_was_waited_for_is_stored(make: Make) -> None:

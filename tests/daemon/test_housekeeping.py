@@ -217,6 +217,33 @@ async def test_who_writes_a_checkpoint_waits_for_the_log_to_be_folded(
     assert a.space.store.unfolded < 200_000
 
 
+async def test_a_log_that_cannot_be_folded_is_told_and_stands_in_the_way_of_nothing_else(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "FOLD_AT", 100_000)
+    a = make("a", "interval")
+    await a.start()
+    store = a.space.store
+    folds: list[str] = []
+
+    def failing() -> None:
+        folds.append(threading.current_thread().name)
+        raise StoreFailed("folding failed; check the disk")
+
+    monkeypatch.setattr(store, "fold", failing)
+    a.add(b"s", *(b"%d" % n * 20 for n in range(20_000)))
+    a.space.commit()
+    monkeypatch.setattr(Housekeeping, "_checkpoint_due", lambda self: not self._space.checkpointer.written)
+    await a.housekept()
+    assert store.checkpoint_vv and len(folds) > 5, "the checkpoint was written all the same"
+    a.space.housekeeping.log_budget = 1
+    await a.housekept()
+    assert store.log_bytes == 0, "so was the log pruned"
+    await a.housekept()
+    assert a.space.alarms.counts == {"housekeeping_failed": 2} and not a.failures
+    assert all(name.startswith("aside-") for name in folds)
+
+
 async def test_what_dead_rows_held_is_given_back_although_nothing_more_is_written(make: Make) -> None:
     a = make("a")
     await a.start()

@@ -12,10 +12,12 @@ from crdt.replica.effects import LogFrame
 from crdt.state import State
 from crdt.types import strings
 from daemon.salvage import AT_ONCE, Salvage, open_or_replace, replace
-from daemon.store import Store, StoreBusy, StoreForeign
+from daemon.store import Store, StoreBusy, StoreCorrupt, StoreFailed, StoreForeign, StoreUnwritable
 from tests.crdt.replica.desk import Desk
+from tests.daemon.stores import successor
 
 OLD = Actor("b", 77)
+CHANGED = StoreCorrupt("a segment has changed; move it away")
 
 
 def frames(count: int, owner: Actor = OLD) -> list[LogFrame]:
@@ -78,11 +80,57 @@ def test_a_damaged_file_is_moved_and_an_empty_one_opened(tmp_path: Path) -> None
 def test_the_frames_of_an_open_one_are_kept(tmp_path: Path) -> None:
     store = Store.open(tmp_path, "s")
     store.commit(frames(3))
-    fresh, damage = replace(store, "s", "always", "a segment has changed")
+    fresh, damage = replace(store, "s", "always", CHANGED)
     assert damage.readable == 3 and fresh.last(OLD) == 0 and damage.aside.exists()
-    assert fresh.rest() == frames(3)
+    assert damage.what == "a segment has changed" and fresh.rest() == frames(3)
     fresh.close()
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["s.db", "s.db.damaged-1", "s.lock"]
+    damaged = ["s.db.damaged-1", "s.db.damaged-1-shm", "s.db.damaged-1-wal"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["s.db", *damaged, "s.lock"]
+
+
+def test_nothing_in_the_damaged_files_is_changed(tmp_path: Path) -> None:
+    """Not even by SQLite, which folds a WAL when it is closed last."""
+    store = Store.open(tmp_path, "s")
+    store.commit(frames(3))
+    before = [(tmp_path / f"s.db{suffix}").read_bytes() for suffix in ("", "-wal")]
+    fresh, damage = replace(store, "s", "always", CHANGED)
+    fresh.close()
+    assert [Path(f"{damage.aside}{suffix}").read_bytes() for suffix in ("", "-wal")] == before
+
+
+def test_what_does_not_fit_beside_the_damaged_store_replaces_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither while it is written nor when closing it has to fold its WAL: the next start finds all of it."""
+    store = Store.open(tmp_path, "s")
+    store.commit(frames(3))
+
+    def full(*_: object) -> None:
+        raise StoreFailed("disk full")
+
+    def closed_without_folding(self: Store) -> None:
+        wal = Path(f"{self.path}-wal")
+        kept = wal.read_bytes()
+        close(self)
+        wal.write_bytes(kept)
+
+    close, before = Store.close, _files(tmp_path)
+    with monkeypatch.context() as then:
+        then.setattr(Store, "keep_rest", full)
+        with pytest.raises(StoreUnwritable, match=r"a segment has changed, and to keep .* disk full"):
+            replace(store, "s", "always", CHANGED)
+    with monkeypatch.context() as then:
+        then.setattr(Store, "close", closed_without_folding)
+        with pytest.raises(StoreUnwritable, match="does not fit; free space"):
+            replace(store, "s", "always", CHANGED)
+    assert _files(tmp_path) == before
+    store, damage = replace(store, "s", "always", CHANGED)
+    assert damage.readable == 3 and store.rest() == frames(3)
+    store.close()
+
+
+def _files(directory: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in directory.iterdir() if path.suffix != ".db-shm"}
 
 
 def _killed_before_renaming(store: Store, pattern: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,33 +145,31 @@ def _killed_before_renaming(store: Store, pattern: str, monkeypatch: pytest.Monk
     with monkeypatch.context() as until_then:
         until_then.setattr(Path, "rename", killed)
         with pytest.raises(KeyboardInterrupt):
-            replace(store, "s", "always", "a segment has changed")
+            replace(store, "s", "always", CHANGED)
+    store.close()
 
 
-@pytest.mark.parametrize("moved", ["s.salvage/s.db", "s.db-wal", "s.db-shm", "s.db"])
-def test_the_frames_of_an_open_one_are_kept_by_whoever_is_killed_on_the_way(
+@pytest.mark.parametrize("moved", ["s.salvage/s.db", "s.db", "s.db-wal", "s.db-shm", "s.db.salvaged"])
+def test_a_replacement_that_is_killed_on_the_way_loses_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moved: str
 ) -> None:
-    """Up to the moment in which the damaged file goes it is there, and from then on what takes its place."""
+    """Up to the moment in which the damaged file goes all of it is there, and from then on what takes its place."""
+    store = Store.open(tmp_path, "s")
+    store.commit(frames(2))
+    store.give_way(successor(tmp_path))  # another one is there from before
     store = Store.open(tmp_path, "s")
     store.commit(frames(3))
+    wal = (tmp_path / "s.db-wal").read_bytes()
     _killed_before_renaming(store, f"{tmp_path.name}/{moved}", monkeypatch)
-    store = Store.open(tmp_path, "s")
-    assert [*store.load().log, *store.rest()] == frames(3)
-    store.close()
-    open_or_replace(tmp_path, "s", "always")[0].close()
-    assert not list(tmp_path.glob("*.salvage*"))
-
-
-def test_what_was_about_to_take_its_place_does_when_the_damaged_one_is_gone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    store = Store.open(tmp_path, "s")
-    store.commit(frames(3))
-    _killed_before_renaming(store, "*.salvaged", monkeypatch)
     store, damage = open_or_replace(tmp_path, "s", "always")
-    assert damage is None and store.rest() == frames(3)
+    assert [*store.load().log, *store.rest()] == frames(3)
+    if list(store.load().log):
+        assert damage is None
+    else:
+        assert damage is not None and damage.aside == tmp_path / "s.db.damaged-2" and damage.readable == 3
+        assert (tmp_path / "s.db.damaged-2-wal").read_bytes() == wal
     store.close()
+    assert not list(tmp_path.glob("*.salvage*"))
 
 
 def test_what_is_not_ours_or_in_use_is_left_alone(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from hypothesis.stateful import (
 from crdt.dots import Actor
 from crdt.replica.effects import LogFrame
 from daemon.store import Durability, Pruned, Store, StoreCorrupt, StoreFailed
+from tests.daemon.stores import successor
 
 ADA, BOB, EVE = (Actor(name, nonce) for name, nonce in (("ada", 1), ("bob", (1 << 64) - 1), ("eve", 7)))
 
@@ -361,8 +362,7 @@ def test_a_damaged_segment_is_told_and_the_log_salvaged(store: Store) -> None:
     with pytest.raises(StoreCorrupt, match="segment"):
         next(segments)
     assert list(store.salvage()) == [frame(ADA, 1), frame(ADA, 3), frame(ADA, 4)]
-    store.close()
-    moved = Store.set_aside(store.path.parent, "default")
+    moved = store.give_way(successor(store.path.parent))
     assert moved.exists()
     fresh = Store.open(store.path.parent, "default")
     assert content(fresh) == ({}, [], [])

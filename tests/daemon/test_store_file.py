@@ -28,6 +28,7 @@ from daemon.store import (
     StoreUnwritable,
 )
 from daemon.store_file import SCHEMA_VERSION, open_file
+from tests.daemon.stores import successor
 
 ROOT = Path(__file__).parents[2]
 ADA = Actor("ada", 1)
@@ -42,7 +43,7 @@ def test_a_second_opener_is_told_who_holds_the_directory(tmp_path: Path) -> None
     with pytest.raises(StoreBusy, match=f"in use by process {os.getpid()}; stop it"):
         Store.open(tmp_path, "default")
     with pytest.raises(StoreBusy):
-        Store.set_aside(tmp_path, "default")
+        Store.set_aside(tmp_path, "default", successor(tmp_path))
     Store.open(tmp_path, "other").close()  # another space of the same daemon
     store.close()
     store.close()
@@ -124,17 +125,19 @@ def test_files_of_others_are_left_alone(tmp_path: Path) -> None:
     with pytest.raises(StoreForeign, match="before the first release"):
         Store.open(tmp_path, "early")
     # After a refusal nothing is held.
-    assert Store.set_aside(tmp_path, "text").read_text() == "my diary " * 1000
+    assert Store.set_aside(tmp_path, "text", successor(tmp_path)).read_text() == "my diary " * 1000
     Store.open(tmp_path, "text").close()
 
 
 def test_setting_aside_twice_keeps_both(tmp_path: Path) -> None:
-    places = []
-    for _ in range(2):
-        Store.open(tmp_path, "default").close()
-        places.append(Store.set_aside(tmp_path, "default"))
+    """Also where the first has been deleted, or only a part of it was left."""
+    Store.open(tmp_path, "default").close()
+    places = [Store.set_aside(tmp_path, "default", successor(tmp_path)) for _ in range(2)]
     assert [place.name for place in places] == ["default.db.damaged-1", "default.db.damaged-2"]
     assert all(place.exists() for place in places)
+    places[0].unlink()
+    places[1].rename(tmp_path / "default.db.damaged-7-wal")
+    assert Store.set_aside(tmp_path, "default", successor(tmp_path)).name == "default.db.damaged-8"
 
 
 def test_only_we_may_read_it(tmp_path: Path) -> None:
@@ -206,6 +209,22 @@ def test_who_folds_also_begins_the_log_anew(tmp_path: Path) -> None:
     store.close()
 
 
+def test_a_fold_that_fails_is_told_and_tried_again(tmp_path: Path) -> None:
+    file = open_file(tmp_path, "default", "always")
+    store = Store(file)
+    store.commit([LogFrame(ADA, 1, 1, bytes(2 << 20))])
+    able = file._folder
+    file._folder = sqlite3.connect(f"file:{file.path}?mode=ro", uri=True)
+    for _ in range(2):
+        with pytest.raises(StoreFailed, match=r"folding the WAL into .* failed: .*; check the disk"):
+            store.fold()
+    file._folder.close()
+    file._folder = able
+    store.fold()
+    assert file._copy()[1] <= 3
+    store.close()
+
+
 def _is_free(lock: threading.RLock) -> bool:
     """For another thread than the one that asks."""
     free = lock.acquire(blocking=False)
@@ -221,17 +240,20 @@ def test_who_never_pauses_waits_for_the_log_to_begin_anew(tmp_path: Path, monkey
     store = Store(file)
     copy, copies = file._copy, list[bool]()
 
+    def commit(size: int) -> None:
+        store.commit([LogFrame(ADA, store.last(ADA) + 1, store.last(ADA) + 1, bytes(size))])
+
     def beside_others() -> tuple[int, int]:
         free = ThreadPoolExecutor(1).submit(_is_free, file.lock).result()
         copies.append(free)
-        if not free:
-            return copy()
-        left, whole = copy()
-        return left + 2, whole + 2  # a commit has come meanwhile
+        done = copy()
+        if free:
+            commit(9000)
+        return done
 
     monkeypatch.setattr(file, "_copy", beside_others)
     for size, begun_anew in ((2 << 20, False), (20 << 20, True)):
-        store.commit([LogFrame(ADA, store.last(ADA) + 1, store.last(ADA) + 1, bytes(size))])
+        commit(size)
         store.fold()
         assert (copy()[1] <= 3) == begun_anew
     assert copies == [True, True, False], "nobody writes during the last"

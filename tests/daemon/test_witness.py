@@ -16,6 +16,7 @@ from crdt.replica.effects import LogFrame
 from daemon.store import Store
 from daemon.store_file import Identity
 from daemon.witness import SIZE, Witness, boot_id, sweep
+from tests.daemon.stores import successor
 
 BOOT = "5d4c0f0a-8d3b-4d0e-9a59-0d0f5f4f8c11"
 STORE = Identity(b"0123456789abcdef", 64, 4711, 5)
@@ -305,7 +306,7 @@ def test_a_lost_wal_is_not(places: tuple[Path, Path]) -> None:
 
 def test_a_store_aside_and_a_new_one_is_not(places: tuple[Path, Path]) -> None:
     data, run = places
-    Store.set_aside(data, "default")
+    Store.set_aside(data, "default", successor(data))
     assert not continues(data, run)
 
 
